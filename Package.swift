@@ -1,0 +1,81 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .strictMemorySafety(),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+let tests: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+  name: "squall",
+  products: [
+    .executable(name: "squall", targets: ["squall"]),
+    .library(name: "SquallLoad", targets: ["SquallLoad"]),
+    .library(name: "SquallHTTP", targets: ["SquallHTTP"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+  ],
+  targets: [
+    .target(
+      name: "CSquall", path: "CShims",
+      cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")],
+      linkerSettings: [.linkedLibrary("uring")]),
+    .target(name: "SquallLoad", swiftSettings: strict),
+    .target(name: "SquallHTTP", swiftSettings: strict),
+    .target(name: "SquallCluster", dependencies: ["SquallLoad"], swiftSettings: strict),
+    .target(name: "SquallEngine", dependencies: ["CSquall"], swiftSettings: strict),
+    .target(
+      name: "SquallClient", dependencies: ["SquallEngine", "SquallHTTP", "SquallLoad"],
+      swiftSettings: strict),
+    .target(
+      name: "SquallNode",
+      dependencies: [
+        "SquallClient", "SquallCluster",
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ],
+      swiftSettings: strict,
+      linkerSettings: [.linkedLibrary("z")]),
+    .executableTarget(
+      name: "squall",
+      dependencies: [
+        "SquallNode",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "PureTests",
+      dependencies: [
+        "SquallLoad", "SquallHTTP", "SquallCluster",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ],
+      swiftSettings: tests),
+    .testTarget(
+      name: "SimulationTests", dependencies: ["SquallCluster", "SquallLoad"],
+      swiftSettings: tests),
+    .testTarget(
+      name: "EngineTests", dependencies: ["SquallEngine", "SquallClient", "CSquall"],
+      swiftSettings: tests),
+    .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),
+  ]
+)

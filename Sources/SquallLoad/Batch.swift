@@ -1,0 +1,127 @@
+/// Which part of a run an interval belongs to. The raw value is the wire's and the page's.
+public enum Phase: UInt8, Sendable {
+  /// Real load that is not counted in the result.
+  case warmup = 0
+  case measured = 1
+  /// After the stop: requests in flight are awaited, none is sent.
+  case drain = 2
+}
+
+/// One worker process's life, named by its host, its place there and a random number made at start.
+public struct Incarnation: Hashable, Sendable {
+  /// The agent's own random 64-bit name.
+  public var agent: UInt64
+  /// The worker's place on its agent, from 0.
+  public var worker: UInt16
+  /// Random, new at each start of the process.
+  public var life: UInt64
+
+  public init(agent: UInt64, worker: UInt16, life: UInt64) {
+    self.agent = agent
+    self.worker = worker
+    self.life = life
+  }
+}
+
+/// What makes a batch itself and no other: applying two batches of one name counts once (I1).
+public struct BatchName: Hashable, Sendable {
+  public var incarnation: Incarnation
+  /// The incarnation's own pages, numbered from 0 without gaps.
+  public var sequence: UInt32
+
+  public init(incarnation: Incarnation, sequence: UInt32) {
+    self.incarnation = incarnation
+    self.sequence = sequence
+  }
+}
+
+/// The counters and histograms of one interval of one incarnation: immutable once made.
+public struct Batch: Equatable, Sendable {
+  public struct Endpoint: Equatable, Sendable {
+    /// Index in the plan's endpoints.
+    public var index: UInt16
+    public var counters: Counters
+    /// Scheduled instant to completion, of ok responses. Empty in a closed loop, where it is equal
+    /// to `service` by definition.
+    public var response: SparseHistogram
+    /// Send to completion, of ok responses.
+    public var service: SparseHistogram
+    /// Send to first byte of the response, of ok responses.
+    public var firstByte: SparseHistogram
+
+    public init(
+      index: UInt16, counters: Counters = Counters(), response: SparseHistogram = .init(),
+      service: SparseHistogram = .init(), firstByte: SparseHistogram = .init()
+    ) {
+      self.index = index
+      self.counters = counters
+      self.response = response
+      self.service = service
+      self.firstByte = firstByte
+    }
+  }
+
+  public var name: BatchName
+  /// The slice of the run's time this counts, numbered on the master's timeline. A worker whose
+  /// pages were not collected in time goes on counting in one page, so `lastInterval` may be later.
+  public var firstInterval: UInt32
+  public var lastInterval: UInt32
+  public var phase: Phase
+  /// Nanoseconds since the run's start instant.
+  public var startNs: UInt64
+  public var endNs: UInt64
+  public var endpoints: [Endpoint]
+  /// Duration of connection set-up, socket to established.
+  public var connect: SparseHistogram
+  /// Sent minus scheduled: the generator's own lateness. Empty in a closed loop, where it is zero.
+  public var scheduleLag: SparseHistogram
+  /// Ok responses per connection, in a worker's last batch only. Recorded as count x 512, so that
+  /// one response falls into the lowest bucket and connections that got none are `underCount`.
+  public var fairness: SparseHistogram
+  /// The worker's own figures for the interval.
+  public var worker: WorkerCounters
+
+  public init(
+    name: BatchName, firstInterval: UInt32, lastInterval: UInt32, phase: Phase, startNs: UInt64,
+    endNs: UInt64, endpoints: [Endpoint] = [], connect: SparseHistogram = .init(),
+    scheduleLag: SparseHistogram = .init(), fairness: SparseHistogram = .init(),
+    worker: WorkerCounters = .init()
+  ) {
+    self.name = name
+    self.firstInterval = firstInterval
+    self.lastInterval = lastInterval
+    self.phase = phase
+    self.startNs = startNs
+    self.endNs = endNs
+    self.endpoints = endpoints
+    self.connect = connect
+    self.scheduleLag = scheduleLag
+    self.fairness = fairness
+    self.worker = worker
+  }
+}
+
+/// What a worker process itself did in an interval. All but `connections` add up.
+public struct WorkerCounters: Equatable, Sendable {
+  public var cpuUserNs: UInt64 = 0
+  public var cpuSystemNs: UInt64 = 0
+  /// Calls of io_uring_enter(2).
+  public var enterCalls: UInt64 = 0
+  /// Connections established.
+  public var opened: UInt64 = 0
+  /// Of these, the ones that replaced an earlier connection.
+  public var reopened: UInt64 = 0
+  /// Connections open at the interval's end.
+  public var connections: UInt32 = 0
+
+  public init() {}
+
+  public mutating func merge(_ other: WorkerCounters) {
+    cpuUserNs += other.cpuUserNs
+    cpuSystemNs += other.cpuSystemNs
+    enterCalls += other.enterCalls
+    opened += other.opened
+    reopened += other.reopened
+    connections = other.connections
+  }
+}

@@ -1,0 +1,92 @@
+/// Why an attempt did not end in an accepted response. The raw value is the index in every table
+/// and on the wire: append only.
+public enum ErrorCause: UInt8, CaseIterable, Sendable {
+  /// A connection could not be opened (refused, unreachable, timed out, no port, no descriptor).
+  /// Counted per attempt to connect; no request was sent, so it is not part of `notOk`.
+  case connect = 0
+  /// The peer reset the connection with requests in flight.
+  case reset
+  /// The kernel refused or broke off a send.
+  case send
+  /// No complete response within `--timeout` of the send.
+  case timeout
+  /// Not answered within `--deadline` of the scheduled instant.
+  case deadline
+  /// The response broke RFC 9112 or our limits.
+  case parse
+  /// A complete response whose status the plan does not accept. Derived from the status counts.
+  case status
+  /// The peer closed the connection with requests in flight.
+  case closed
+  case tls
+  case other
+
+  public static let count = 10
+
+  public var name: String {
+    switch self {
+    case .connect: "connect"
+    case .reset: "reset"
+    case .send: "send"
+    case .timeout: "timeout"
+    case .deadline: "deadline"
+    case .parse: "parse"
+    case .status: "status"
+    case .closed: "closed"
+    case .tls: "tls"
+    case .other: "other"
+    }
+  }
+}
+
+/// What one interval, worker or run did to one endpoint, apart from latencies. Merging is addition.
+public struct Counters: Equatable, Sendable {
+  /// Requests handed to the kernel.
+  public var sent: UInt64 = 0
+  /// Requests whose scheduled instant passed and that were given up unsent (open loop only).
+  public var dropped: UInt64 = 0
+  public var bytesSent: UInt64 = 0
+  public var bytesReceived: UInt64 = 0
+  /// Response body bytes after de-chunking.
+  public var bytesBody: UInt64 = 0
+  /// By cause; `.status` is derived from `statuses` and always zero here.
+  public var errors: [UInt64] = Array(repeating: 0, count: ErrorCause.count)
+  /// Complete responses by status code.
+  public var statuses: [UInt16: UInt64] = [:]
+
+  public init() {}
+
+  public mutating func merge(_ other: Counters) {
+    sent += other.sent
+    dropped += other.dropped
+    bytesSent += other.bytesSent
+    bytesReceived += other.bytesReceived
+    bytesBody += other.bytesBody
+    for cause in 0..<ErrorCause.count { errors[cause] += other.errors[cause] }
+    statuses.merge(other.statuses, uniquingKeysWith: +)
+  }
+
+  public func errorCount(_ cause: ErrorCause) -> UInt64 {
+    cause == .status ? rejectedCount : errors[Int(cause.rawValue)]
+  }
+
+  /// Complete responses with a status in 200 ... 399.
+  public var acceptedCount: UInt64 {
+    statuses.reduce(0) { Self.accepts($1.key) ? $0 + $1.value : $0 }
+  }
+
+  /// Complete responses with any other status.
+  public var rejectedCount: UInt64 {
+    statuses.reduce(0) { Self.accepts($1.key) ? $0 : $0 + $1.value }
+  }
+
+  /// Sent requests that ended in anything but an accepted response.
+  public var notOk: UInt64 {
+    errors.enumerated().reduce(rejectedCount) {
+      $1.offset == Int(ErrorCause.connect.rawValue) ? $0 : $0 + $1.element
+    }
+  }
+
+  /// Whether a response of this status is `ok`.
+  public static func accepts(_ status: UInt16) -> Bool { (200..<400).contains(status) }
+}
