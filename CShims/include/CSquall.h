@@ -1,0 +1,206 @@
+#ifndef CSQUALL_H
+#define CSQUALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The only door to liburing and to glibc's macros. No header of either is
+ * included here: liburing.h defines _GNU_SOURCE, which gives this module other
+ * versions of fd_set and rusage than Swift's Glibc module has.
+ */
+
+/* ---- ring.c: one io_uring, used by one thread ---- */
+
+typedef struct squall_ring squall_ring;
+
+struct squall_ring_options {
+	uint32_t submission_count; /* power of two */
+	uint32_t completion_count; /* power of two */
+	uint32_t file_count;       /* registered-file slots */
+	uint32_t buffer_count;     /* power of two, at most 32,768; 0 for none */
+	uint32_t buffer_bytes;
+};
+
+/* The call that failed and its errno, for a sentence that names both. */
+struct squall_failure {
+	const char *call;
+	int32_t error;
+};
+
+struct squall_completion {
+	uint64_t token;
+	int32_t result;
+	uint32_t flags;
+};
+
+/* Bits of squall_completion.flags; the buffer's id is in the upper half. */
+#define SQUALL_HAS_BUFFER 1u /* IORING_CQE_F_BUFFER */
+#define SQUALL_HAS_MORE 2u   /* IORING_CQE_F_MORE */
+
+/* A ring, or NULL with the cause in `failure`. */
+squall_ring *squall_ring_create(const struct squall_ring_options *options,
+				struct squall_failure *failure);
+void squall_ring_destroy(squall_ring *ring);
+
+/* Calls of io_uring_enter(2) so far. */
+uint64_t squall_ring_enter_count(const squall_ring *ring);
+
+/*
+ * Submits all that is queued and waits until a completion is there or
+ * `deadline_ns` of CLOCK_MONOTONIC has passed: 0 does not wait, UINT64_MAX waits
+ * without end. Returns 0, also when the wait ended by the deadline or a signal,
+ * or -errno.
+ */
+int32_t squall_ring_enter(squall_ring *ring, uint64_t deadline_ns);
+
+/* Whether squall_ring_enter would find work without waiting. */
+bool squall_ring_has_work(const squall_ring *ring);
+
+/* Copies up to `capacity` completions out and gives their slots back. */
+uint32_t squall_ring_take(squall_ring *ring, struct squall_completion *into, uint32_t capacity);
+
+/* The bytes of a provided buffer, valid until it is recycled. */
+const void *squall_ring_buffer(const squall_ring *ring, uint16_t id);
+/* Lends the buffer to the kernel again, from the next enter on. */
+void squall_ring_recycle(squall_ring *ring, uint16_t id);
+
+/* An address as bind(2) and connect(2) want it, IPv4 or IPv6. */
+struct squall_address {
+	uint8_t bytes[28];
+	uint32_t byte_count;
+};
+
+/*
+ * Each function below queues one operation, or a chain of them that completes
+ * once, and returns 0, or -EBUSY when the submission queue is full and the kernel
+ * takes nothing more: enter, then retry. `slot` indexes the registered files.
+ */
+
+/*
+ * Opens a TCP socket in `slot` with TCP_NODELAY, binds it to `source` when that
+ * is not NULL (without choosing a port yet, IP_BIND_ADDRESS_NO_PORT), and connects
+ * it to `peer`. One completion in all: 0 or the first failure. Where the kernel lacks
+ * one of these operations (before 6.11) the socket is made with system calls, and
+ * their failure is returned at once as -errno.
+ */
+int32_t squall_ring_connect(squall_ring *ring, uint32_t slot, const struct squall_address *peer,
+			    const struct squall_address *source, uint64_t token);
+
+/*
+ * Receives once per arrival, each time into a buffer the kernel picks, until a
+ * completion comes without SQUALL_HAS_MORE. Linux 6.0; see
+ * io_uring_prep_recv_multishot(3).
+ */
+int32_t squall_ring_receive(squall_ring *ring, uint32_t slot, uint64_t token);
+
+/*
+ * Sends all `byte_count` bytes, which must stay in place until the peer's answer.
+ * With `silent` a completion comes only on failure (IOSQE_CQE_SKIP_SUCCESS).
+ */
+int32_t squall_ring_send(squall_ring *ring, uint32_t slot, const void *bytes, uint32_t byte_count,
+			 bool silent, uint64_t token);
+
+/*
+ * Cancels the receive armed with `receive_token` and closes `slot`. Completes
+ * silently; the cancelled receive completes with -ECANCELED.
+ */
+int32_t squall_ring_close(squall_ring *ring, uint32_t slot, uint64_t receive_token,
+			  uint64_t token);
+
+/* Accepts into free slots until a completion comes without SQUALL_HAS_MORE;
+ * each result is a slot. Linux 5.19. */
+int32_t squall_ring_accept(squall_ring *ring, int32_t listener, uint64_t token);
+
+/* read(2) and write(2) of a descriptor that is not registered. */
+int32_t squall_ring_read(squall_ring *ring, int32_t fd, void *bytes, uint32_t byte_count,
+			 uint64_t token);
+int32_t squall_ring_write(squall_ring *ring, int32_t fd, const void *bytes, uint32_t byte_count,
+			  uint64_t token);
+
+/* ---- address.c ---- */
+
+/*
+ * Parses an IPv4 or IPv6 address in text (no name is looked up). Returns 0 or
+ * -EINVAL.
+ */
+int32_t squall_address_parse(const char *text, uint16_t port, struct squall_address *address);
+/* Writes "1.2.3.4:80" or "[::1]:80"; `capacity` of 64 always suffices. */
+void squall_address_format(const struct squall_address *address, char *text, size_t capacity);
+/*
+ * All TCP addresses of a host name, at most `capacity`. Returns how many, or a
+ * negative getaddrinfo(3) code; squall_resolve_explain gives its sentence.
+ */
+int32_t squall_address_resolve(const char *host, uint16_t port, struct squall_address *into,
+			       uint32_t capacity);
+const char *squall_resolve_explain(int32_t code);
+/*
+ * A listening TCP socket with SO_REUSEPORT, or -errno. `port_out` gets the port
+ * the kernel chose when the address has port 0.
+ */
+int32_t squall_listen(const struct squall_address *address, uint16_t *port_out);
+
+/* ---- host.c ---- */
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t squall_now_ns(void);
+/* Wall clock, nanoseconds since 1970. */
+uint64_t squall_wall_ns(void);
+/* Tells the processor that this is a spin loop. */
+void squall_spin_pause(void);
+
+/* CPUs this thread may run on, ascending, at most `capacity`. Returns how many, or -errno. */
+int32_t squall_cpus_allowed(uint16_t *into, uint32_t capacity);
+/* Binds this thread to one CPU. Returns 0 or -errno. */
+int32_t squall_cpu_pin(uint16_t cpu);
+
+/* Raises RLIMIT_NOFILE to at least `wanted` where allowed. Returns the limit now in force. */
+uint64_t squall_files_raise(uint64_t wanted);
+
+/* Shared memory of `byte_count` zero bytes without a name, or -errno. */
+int32_t squall_memory_create(const char *label, uint64_t byte_count);
+/* The memory mapped here, or NULL with errno. */
+void *squall_memory_map(int32_t fd, uint64_t byte_count);
+void squall_memory_unmap(void *memory, uint64_t byte_count);
+/* Bytes of a memory made by squall_memory_create, or -errno. */
+int64_t squall_memory_size(int32_t fd);
+
+/*
+ * Starts `arguments[0]` (a path) with `arguments`, its descriptors 3, 4, … being
+ * `descriptors` and no other than these and 0, 1, 2. Returns the process id or -errno.
+ */
+int32_t squall_process_spawn(const char *const *arguments, const int32_t *descriptors,
+			     uint32_t descriptor_count);
+/* Asks for SIGKILL when the thread that started this process ends; false when
+ * `parent` is gone already. */
+bool squall_process_follow(int32_t parent);
+
+struct squall_exit {
+	int32_t code;   /* exit code, or -signal */
+	uint64_t user_ns;
+	uint64_t system_ns;
+};
+
+/* 1 with `result` when the child has ended, 0 while it runs, or -errno. */
+int32_t squall_process_reap(int32_t pid, struct squall_exit *result);
+/* CPU time of another process in nanoseconds, or 0 when it is gone. */
+uint64_t squall_process_cpu_ns(int32_t pid);
+/* User and system time of this process. */
+void squall_usage(uint64_t *user_ns, uint64_t *system_ns);
+/* A pair of connected stream sockets, close-on-exec. Returns 0 or -errno. */
+int32_t squall_pair(int32_t *ours, int32_t *theirs);
+
+/* ---- shared words, between processes ---- */
+
+static inline uint64_t squall_load_acquire(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+static inline void squall_store_release(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+#endif

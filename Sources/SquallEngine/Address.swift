@@ -1,0 +1,45 @@
+package import CSquall
+
+/// An IPv4 or IPv6 address with its TCP port.
+package struct Address: Sendable, CustomStringConvertible {
+  package var raw: squall_address
+
+  package init(raw: squall_address) { self.raw = raw }
+
+  /// Nil when `text` is not an address in numbers (names are looked up by `resolve`).
+  package init?(_ text: String, port: UInt16) {
+    var raw = squall_address()
+    guard unsafe squall_address_parse(text, port, &raw) == 0 else { return nil }
+    self.raw = raw
+  }
+
+  package var description: String {
+    var copy = raw
+    return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { text in
+      unsafe squall_address_format(&copy, text.baseAddress, text.count)
+      return unsafe String(cString: text.baseAddress!)
+    }
+  }
+
+  /// A name that could not be turned into an address.
+  package struct ResolveError: Error {
+    package let host: String
+    /// gai_strerror(3).
+    package let cause: String
+  }
+
+  /// At most this many addresses of one name are used.
+  package static let resolvedCountMax = 64
+
+  /// All TCP addresses of a host name or of an address in text, in the order getaddrinfo(3) gives
+  /// them. Blocks while the name is looked up.
+  package static func resolve(_ host: String, port: UInt16) throws(ResolveError) -> [Address] {
+    var found = Array(repeating: squall_address(), count: resolvedCountMax)
+    let count = unsafe squall_address_resolve(host, port, &found, UInt32(resolvedCountMax))
+    guard count > 0 else {
+      let cause = count == 0 ? "no TCP address" : unsafe String(cString: squall_resolve_explain(count))
+      throw ResolveError(host: host, cause: cause)
+    }
+    return found.prefix(Int(count)).map { Address(raw: $0) }
+  }
+}

@@ -1,0 +1,104 @@
+/// One deadline per slot, kept in buckets of 4 ms: set and move in constant time, found when due.
+///
+/// Made for deadlines that nearly never come due (timeouts): the owner does not move a deadline at
+/// each request, it tells the true one when the wheel asks. Expiry is late by at most one bucket.
+@safe package struct DeadlineWheel: ~Copyable {
+  package static let tickNs: UInt64 = 4 << 20
+  private static let tickShift: UInt64 = 22
+  private static let bucketCount = 512
+
+  private static let none: Int32 = -1
+
+  private struct Entry {
+    var deadlineNs: UInt64 = .max
+    var next: Int32 = none
+    var previous: Int32 = none
+  }
+
+  private let entries: UnsafeMutablePointer<Entry>
+  private let heads: UnsafeMutablePointer<Int32>
+  private let slotCount: Int
+  private var entryCount = 0
+  /// The first tick that was not looked through yet.
+  private var tick: UInt64
+
+  package init(slotCount: Int, nowNs: UInt64) {
+    self.slotCount = slotCount
+    unsafe entries = .allocate(capacity: slotCount)
+    unsafe entries.initialize(repeating: Entry(), count: slotCount)
+    unsafe heads = .allocate(capacity: Self.bucketCount)
+    unsafe heads.initialize(repeating: Self.none, count: Self.bucketCount)
+    tick = nowNs >> Self.tickShift
+  }
+
+  deinit {
+    unsafe entries.deallocate()
+    unsafe heads.deallocate()
+  }
+
+  /// When to look at the wheel next, on the clock of the deadlines; `UInt64.max` when it is empty.
+  package var nextNs: UInt64 { entryCount == 0 ? .max : (tick + 1) << Self.tickShift }
+
+  /// Sets the slot's deadline, in place of any it had. `UInt64.max` takes it off the wheel.
+  package mutating func set(_ slot: Int, deadlineNs: UInt64) {
+    precondition(slot >= 0 && slot < slotCount, "no such slot on the wheel: \(slot)")
+    if unsafe entries[slot].deadlineNs != .max { unlink(slot) }
+    unsafe entries[slot].deadlineNs = deadlineNs
+    if deadlineNs != .max { link(slot) }
+  }
+
+  /// Calls `due` with each slot whose deadline has come; it returns the slot's next deadline, or
+  /// `UInt64.max` for none. A slot that `due` sets itself keeps that.
+  @inline(__always)
+  package mutating func expire(nowNs: UInt64, due: (Int) -> UInt64) {
+    let last = nowNs >> Self.tickShift
+    guard tick < last else { return }
+    // After a long sleep each bucket is looked through once.
+    if last - tick > UInt64(Self.bucketCount) { tick = last - UInt64(Self.bucketCount) }
+    while tick < last {
+      let bucket = Int(tick % UInt64(Self.bucketCount))
+      tick += 1
+      var slot = unsafe heads[bucket]
+      while slot != Self.none {
+        let index = Int(slot)
+        slot = unsafe entries[index].next
+        // The bucket also holds deadlines of later rounds.
+        if unsafe entries[index].deadlineNs > nowNs { continue }
+        unlink(index)
+        unsafe entries[index].deadlineNs = .max
+        let deadlineNs = due(index)
+        if deadlineNs != .max { set(index, deadlineNs: deadlineNs) }
+      }
+    }
+  }
+
+  private func bucket(_ deadlineNs: UInt64) -> Int {
+    Int(max(deadlineNs >> Self.tickShift, tick) % UInt64(Self.bucketCount))
+  }
+
+  private mutating func link(_ slot: Int) {
+    let bucket = bucket(unsafe entries[slot].deadlineNs)
+    // Where it is linked is remembered as its deadline: a past one is moved to the next tick.
+    unsafe entries[slot].deadlineNs = max(
+      unsafe entries[slot].deadlineNs, tick << Self.tickShift)
+    let head = unsafe heads[bucket]
+    unsafe entries[slot].next = head
+    unsafe entries[slot].previous = Self.none
+    if head != Self.none { unsafe entries[Int(head)].previous = Int32(slot) }
+    unsafe heads[bucket] = Int32(slot)
+    entryCount += 1
+  }
+
+  private mutating func unlink(_ slot: Int) {
+    let entry = unsafe entries[slot]
+    if entry.previous == Self.none {
+      // A deadline's bucket never changes while it is linked: it was not before `tick` then.
+      unsafe heads[Int((entry.deadlineNs >> Self.tickShift) % UInt64(Self.bucketCount))] =
+        entry.next
+    } else {
+      unsafe entries[Int(entry.previous)].next = entry.next
+    }
+    if entry.next != Self.none { unsafe entries[Int(entry.next)].previous = entry.previous }
+    entryCount -= 1
+  }
+}

@@ -1,0 +1,175 @@
+package import CSquall
+internal import Glibc
+
+/// One completion of the ring, as C hands it out.
+package typealias Completion = squall_completion
+
+extension squall_completion {
+  /// The provided buffer the kernel filled, which must be recycled whatever became of its asker.
+  package var buffer: UInt16? {
+    @inline(__always) get {
+      flags & SQUALL_HAS_BUFFER != 0 ? UInt16(truncatingIfNeeded: flags &>> 16) : nil
+    }
+  }
+
+  /// The operation stays armed and will complete again.
+  package var hasMore: Bool {
+    @inline(__always) get { flags & SQUALL_HAS_MORE != 0 }
+  }
+}
+
+/// An io_uring with its registered files and provided buffers, used by the thread that made it.
+///
+/// The operations queue; `enter` submits. See io_uring(7).
+@safe package struct Ring: ~Copyable {
+  package struct Options {
+    package var submissionCount: UInt32
+    package var completionCount: UInt32
+    /// Slots for sockets.
+    package var fileCount: UInt32
+    package var bufferCount: UInt32
+    package var bufferByteCount: UInt32
+
+    /// Sizes for `connections` sockets: one provided buffer each within 64 ... 4,096 (a burst
+    /// beyond that ends in ENOBUFS, which only costs a re-arm), and queues that hold a turn in which
+    /// each connection sends.
+    package init(connections: Int, bufferByteCount: UInt32 = 2_048) {
+      let size = UInt32(max(64, min(connections, 4_096)))
+      let power = UInt32(1) << UInt32(32 - (size - 1).leadingZeroBitCount)
+      submissionCount = power
+      completionCount = power * 4
+      fileCount = UInt32(connections) + 1
+      bufferCount = power
+      self.bufferByteCount = bufferByteCount
+    }
+  }
+
+  private let raw: OpaquePointer
+
+  package init(_ options: Options) throws(SystemError) {
+    var wanted = squall_ring_options(
+      submission_count: options.submissionCount, completion_count: options.completionCount,
+      file_count: options.fileCount, buffer_count: options.bufferCount,
+      buffer_bytes: options.bufferByteCount)
+    var failure = unsafe squall_failure()
+    guard let raw = unsafe squall_ring_create(&wanted, &failure) else {
+      throw unsafe SystemError(call: String(cString: failure.call), errno: failure.error)
+    }
+    unsafe self.raw = raw
+  }
+
+  deinit { unsafe squall_ring_destroy(raw) }
+
+  /// Calls of io_uring_enter(2) so far.
+  package var enterCount: UInt64 { unsafe squall_ring_enter_count(raw) }
+
+  /// Submits what is queued and waits for a completion until `deadlineNs` of the monotonic clock:
+  /// 0 does not wait, `UInt64.max` waits without end.
+  @inline(__always)
+  package func enter(deadlineNs: UInt64) throws(SystemError) {
+    let result = unsafe squall_ring_enter(raw, deadlineNs)
+    guard result == 0 else { throw SystemError(call: "io_uring_enter", errno: -result) }
+  }
+
+  /// Whether `enter` would find completions without waiting.
+  package var hasWork: Bool {
+    @inline(__always) get { unsafe squall_ring_has_work(raw) }
+  }
+
+  @inline(__always)
+  package func take(_ completions: UnsafeMutableBufferPointer<Completion>) -> Int {
+    unsafe Int(squall_ring_take(raw, completions.baseAddress, UInt32(completions.count)))
+  }
+
+  /// The bytes a receive completion brought, valid until its buffer is recycled.
+  @inline(__always)
+  package func bytes(_ buffer: UInt16, count: Int32) -> UnsafeRawBufferPointer {
+    unsafe UnsafeRawBufferPointer(start: squall_ring_buffer(raw, buffer), count: Int(count))
+  }
+
+  @inline(__always)
+  package func recycle(_ buffer: UInt16) { unsafe squall_ring_recycle(raw, buffer) }
+
+  /// Throws when the socket could not even be made; otherwise one completion tells the outcome.
+  package func connect(
+    slot: UInt32, to peer: Address, from source: Address?, token: Token
+  ) throws(SystemError) {
+    var peer = peer.raw
+    let result: Int32
+    if let source {
+      var source = source.raw
+      result = unsafe squall_ring_connect(raw, slot, &peer, &source, token.bits)
+    } else {
+      result = unsafe squall_ring_connect(raw, slot, &peer, nil, token.bits)
+    }
+    try SystemError.check("socket", result)
+  }
+
+  /// False when the submission queue is full and the kernel takes nothing more this turn.
+  @inline(__always)
+  package func receive(slot: UInt32, token: Token) -> Bool {
+    unsafe squall_ring_receive(raw, slot, token.bits) == 0
+  }
+
+  /// Sends bytes that stay in place until the peer has answered. With `isSilent` only a failure
+  /// completes. False as for `receive`.
+  @inline(__always)
+  package func send(
+    slot: UInt32, bytes: UnsafeRawBufferPointer, isSilent: Bool, token: Token
+  ) -> Bool {
+    unsafe squall_ring_send(
+      raw, slot, bytes.baseAddress, UInt32(bytes.count), isSilent, token.bits) == 0
+  }
+
+  /// Cancels the receive and closes the socket, in silence. False as for `receive`.
+  package func close(slot: UInt32, receive: Token, token: Token) -> Bool {
+    unsafe squall_ring_close(raw, slot, receive.bits, token.bits) == 0
+  }
+
+  package func accept(listener: Int32, token: Token) -> Bool {
+    unsafe squall_ring_accept(raw, listener, token.bits) == 0
+  }
+
+  package func read(fd: Int32, into bytes: UnsafeMutableRawBufferPointer, token: Token) -> Bool {
+    unsafe squall_ring_read(raw, fd, bytes.baseAddress, UInt32(bytes.count), token.bits) == 0
+  }
+
+  package func write(fd: Int32, bytes: UnsafeRawBufferPointer, token: Token) -> Bool {
+    unsafe squall_ring_write(raw, fd, bytes.baseAddress, UInt32(bytes.count), token.bits) == 0
+  }
+
+  /// Why this host gives no ring, in one sentence with the remedy; nil when it does.
+  package static func obstacle() -> String? {
+    do throws(SystemError) {
+      _ = try Ring(Options(connections: 64))
+      return nil
+    } catch {
+      return explain(error)
+    }
+  }
+
+  /// The cause behind a failed set-up and what to do about it.
+  package static func explain(_ error: SystemError) -> String {
+    switch error.errno {
+    case ENOSYS:
+      "io_uring is not there (\(error)): the kernel is older than 5.1 or built without it, or a "
+        + "container's seccomp profile hides it. Use Linux 6.1 or newer; in a container, run with "
+        + "a seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register."
+    case EPERM, EACCES:
+      "io_uring is forbidden (\(error)): kernel.io_uring_disabled is set, or a container's seccomp "
+        + "profile denies it. Set `sysctl -w kernel.io_uring_disabled=0`, or run the container "
+        + "with a seccomp profile that allows io_uring."
+    case EINVAL:
+      "this kernel's io_uring is too old (\(error)). Squall needs Linux 6.1 or newer "
+        + "(multishot receive, provided buffer rings, DEFER_TASKRUN)."
+    case ENOMEM:
+      "there is not enough memory for the ring (\(error)): raise `ulimit -l` (memlock) or the "
+        + "container's memory limit."
+    case EMFILE, ENFILE:
+      "there are not enough file descriptors (\(error)): raise `ulimit -n` to the number of "
+        + "connections plus 64."
+    default:
+      "io_uring could not be set up (\(error)); `squall doctor` shows what this host allows."
+    }
+  }
+}
