@@ -1,0 +1,51 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swift: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+let c: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+
+let package = Package(
+  name: "Benchmarks",
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+  ],
+  targets: [
+    // The clients and targets that are ours. Each is a program of its own, because the suite
+    // measures whole processes.
+    .target(name: "ClientSupport", path: "Clients/Support", cSettings: c),
+    .executableTarget(
+      name: "floor", dependencies: ["ClientSupport"], path: "Clients/Floor", cSettings: c,
+      linkerSettings: [.linkedLibrary("uring")]),
+    .executableTarget(
+      name: "epoll", dependencies: ["ClientSupport"], path: "Clients/Epoll", cSettings: c),
+    .executableTarget(
+      name: "responder", path: "Clients/Responder", cSettings: c,
+      linkerSettings: [.linkedLibrary("uring")]),
+    .executableTarget(
+      name: "nio-client",
+      dependencies: [
+        "ClientSupport",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ],
+      path: "Clients/NIO", swiftSettings: swift),
+    .executableTarget(
+      name: "async-http-client",
+      dependencies: [
+        "ClientSupport",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      path: "Clients/AsyncHTTPClient", swiftSettings: swift),
+  ]
+)
