@@ -119,8 +119,8 @@ int64_t squall_memory_size(int32_t fd)
 	return fstat(fd, &status) < 0 ? -errno : status.st_size;
 }
 
-int32_t squall_process_spawn(const char *const *arguments, const int32_t *descriptors,
-			     uint32_t descriptor_count)
+int32_t squall_process_spawn(const char *path, const char *const *arguments,
+			     const int32_t *descriptors, uint32_t descriptor_count)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -156,7 +156,7 @@ int32_t squall_process_spawn(const char *const *arguments, const int32_t *descri
 	posix_spawnattr_setsigdefault(&attributes, &defaults);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
 						      POSIX_SPAWN_SETPGROUP);
-	error = posix_spawn(&pid, arguments[0], &actions, &attributes,
+	error = posix_spawn(&pid, path, &actions, &attributes,
 			    (char *const *)(uintptr_t)arguments, environ);
 out:
 	while (moved_count > 0)

@@ -377,17 +377,24 @@ int32_t squall_ring_send(squall_ring *ring, uint32_t slot, const void *bytes, ui
 	return 0;
 }
 
-int32_t squall_ring_close(squall_ring *ring, uint32_t slot, uint64_t receive_token,
-			  uint64_t token)
+int32_t squall_ring_cancel(squall_ring *ring, uint64_t target, uint64_t token)
 {
-	if (!has_room(ring, 2))
+	if (!has_room(ring, 1))
 		return -EBUSY;
 
 	struct io_uring_sqe *sqe = next(ring);
-	io_uring_prep_cancel64(sqe, receive_token, 0);
+	io_uring_prep_cancel64(sqe, target, 0);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	io_uring_sqe_set_data64(sqe, token);
-	sqe = next(ring);
+	return 0;
+}
+
+int32_t squall_ring_close(squall_ring *ring, uint32_t slot, uint64_t token)
+{
+	if (!has_room(ring, 1))
+		return -EBUSY;
+
+	struct io_uring_sqe *sqe = next(ring);
 	io_uring_prep_close_direct(sqe, slot);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	io_uring_sqe_set_data64(sqe, token);

@@ -103,11 +103,12 @@ int32_t squall_ring_send(squall_ring *ring, uint32_t slot, const void *bytes, ui
 			 bool silent, uint64_t token);
 
 /*
- * Cancels the receive armed with `receive_token` and closes `slot`. Completes
- * silently; the cancelled receive completes with -ECANCELED.
+ * Cancels the operation armed with `target`, which completes with -ECANCELED if it was
+ * still under way; completes itself only when there was nothing to cancel.
  */
-int32_t squall_ring_close(squall_ring *ring, uint32_t slot, uint64_t receive_token,
-			  uint64_t token);
+int32_t squall_ring_cancel(squall_ring *ring, uint64_t target, uint64_t token);
+/* Closes the socket in `slot`; completes only on failure. */
+int32_t squall_ring_close(squall_ring *ring, uint32_t slot, uint64_t token);
 
 /* Accepts into free slots until a completion comes without SQUALL_HAS_MORE;
  * each result is a slot. Linux 5.19. */
@@ -167,11 +168,12 @@ void squall_memory_unmap(void *memory, uint64_t byte_count);
 int64_t squall_memory_size(int32_t fd);
 
 /*
- * Starts `arguments[0]` (a path) with `arguments`, its descriptors 3, 4, … being
- * `descriptors` and no other than these and 0, 1, 2. Returns the process id or -errno.
+ * Starts the program at `path` with `arguments` (the first is its name, NULL ends
+ * them), its descriptors 3, 4, … being `descriptors`, and no others than these and
+ * 0, 1, 2. Returns the process id or -errno.
  */
-int32_t squall_process_spawn(const char *const *arguments, const int32_t *descriptors,
-			     uint32_t descriptor_count);
+int32_t squall_process_spawn(const char *path, const char *const *arguments,
+			     const int32_t *descriptors, uint32_t descriptor_count);
 /* Asks for SIGKILL when the thread that started this process ends; false when
  * `parent` is gone already. */
 bool squall_process_follow(int32_t parent);

@@ -43,3 +43,23 @@ package struct Address: Sendable, CustomStringConvertible {
     return found.prefix(Int(count)).map { Address(raw: $0) }
   }
 }
+
+extension Address {
+  /// The address as bind(2) takes it, to be handed to another process on this host.
+  package var bytes: [UInt8] {
+    unsafe withUnsafeBytes(of: raw.bytes) { unsafe Array($0.prefix(Int(raw.byte_count))) }
+  }
+
+  /// Nil when longer than any address of ours.
+  package init?(bytes: [UInt8]) {
+    var raw = squall_address()
+    let fits = unsafe withUnsafeMutableBytes(of: &raw.bytes) { room in
+      guard bytes.count <= room.count else { return false }
+      unsafe room.copyBytes(from: bytes)
+      return true
+    }
+    guard fits else { return nil }
+    raw.byte_count = UInt32(bytes.count)
+    self.raw = raw
+  }
+}

@@ -47,29 +47,26 @@
     if deadlineNs != .max { link(slot) }
   }
 
-  /// Calls `due` with each slot whose deadline has come; it returns the slot's next deadline, or
-  /// `UInt64.max` for none. A slot that `due` sets itself keeps that.
-  @inline(__always)
-  package mutating func expire(nowNs: UInt64, due: (Int) -> UInt64) {
+  /// Takes a slot whose deadline has come off the wheel; nil when there is none.
+  package mutating func popDue(nowNs: UInt64) -> Int? {
     let last = nowNs >> Self.tickShift
-    guard tick < last else { return }
     // After a long sleep each bucket is looked through once.
-    if last - tick > UInt64(Self.bucketCount) { tick = last - UInt64(Self.bucketCount) }
+    if last > tick + UInt64(Self.bucketCount) { tick = last - UInt64(Self.bucketCount) }
     while tick < last {
-      let bucket = Int(tick % UInt64(Self.bucketCount))
-      tick += 1
-      var slot = unsafe heads[bucket]
+      var slot = unsafe heads[Int(tick % UInt64(Self.bucketCount))]
       while slot != Self.none {
         let index = Int(slot)
-        slot = unsafe entries[index].next
         // The bucket also holds deadlines of later rounds.
-        if unsafe entries[index].deadlineNs > nowNs { continue }
-        unlink(index)
-        unsafe entries[index].deadlineNs = .max
-        let deadlineNs = due(index)
-        if deadlineNs != .max { set(index, deadlineNs: deadlineNs) }
+        if unsafe entries[index].deadlineNs <= nowNs {
+          unlink(index)
+          unsafe entries[index].deadlineNs = .max
+          return index
+        }
+        slot = unsafe entries[index].next
       }
+      tick += 1
     }
+    return nil
   }
 
   private func bucket(_ deadlineNs: UInt64) -> Int {

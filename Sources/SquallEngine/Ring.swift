@@ -121,9 +121,14 @@ extension squall_completion {
       raw, slot, bytes.baseAddress, UInt32(bytes.count), isSilent, token.bits) == 0
   }
 
-  /// Cancels the receive and closes the socket, in silence. False as for `receive`.
-  package func close(slot: UInt32, receive: Token, token: Token) -> Bool {
-    unsafe squall_ring_close(raw, slot, receive.bits, token.bits) == 0
+  /// Ends the operation that `target` armed. False as for `receive`.
+  package func cancel(_ target: Token, token: Token) -> Bool {
+    unsafe squall_ring_cancel(raw, target.bits, token.bits) == 0
+  }
+
+  /// Closes the socket in silence. False as for `receive`.
+  package func close(slot: UInt32, token: Token) -> Bool {
+    unsafe squall_ring_close(raw, slot, token.bits) == 0
   }
 
   package func accept(listener: Int32, token: Token) -> Bool {

@@ -17,6 +17,11 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
     return result
   }
 
+  /// The failure errno tells of right after a C call.
+  package static func last(_ call: String) -> SystemError {
+    SystemError(call: call, errno: Glibc.errno)
+  }
+
   package var description: String { "\(call): \(Self.explain(errno))" }
 
   /// strerror(3).

@@ -1,0 +1,75 @@
+internal import Glibc
+internal import SquallEngine
+internal import SquallLoad
+
+/// Time: what is due, what has run out, when to look again.
+extension ConnectionTable {
+  /// Releases what the open loop has due, oldest first, to the connections that waited longest.
+  mutating func release(on ring: borrowing Ring, nowNs: UInt64) {
+    let sinceStartNs = nowNs &- log.startNs
+    if plan.deadlineNs != .max && sinceStartNs > plan.deadlineNs {
+      let count = pacer.drop(dueBeforeNs: sinceStartNs - plan.deadlineNs)
+      if count > 0 { log.dropped(scheduledNs: nowNs - plan.deadlineNs, count: count) }
+    }
+    while pacer.nextDueNs <= sinceStartNs {
+      if inFlightCount >= inFlightLimit {
+        while let scheduledNs = pacer.take(nowNs: sinceStartNs) {
+          log.dropped(scheduledNs: log.startNs + scheduledNs, count: 1)
+        }
+        return
+      }
+      guard let row = idle.popFirst() else { return }
+      unsafe connections[Int(row)].isIdle = false
+      // One each, so that a backlog spreads over all connections.
+      fill(Int(row), on: ring, nowNs: nowNs, countMax: 1)
+      queue(Int(row))
+    }
+  }
+
+  /// Offers work to every connection: after a start, a new share or a renewed lease.
+  mutating func offerAll(on ring: borrowing Ring, nowNs: UInt64) {
+    for row in 0..<startedCount where unsafe connections[row].state == .ready {
+      offer(row, on: ring, nowNs: nowNs)
+    }
+  }
+
+  /// A deadline counts from the scheduled instant, so a late send's comes sooner than the wheel
+  /// was told.
+  mutating func watchDeadline(_ row: Int) {
+    wheel.set(row, deadlineNs: expiryNs(row))
+  }
+
+  /// When the oldest request in flight on this connection runs out of time.
+  private func expiryNs(_ row: Int) -> UInt64 {
+    let flight = unsafe flights[row * Int(pipeline) + Int(connections[row].oldest)]
+    let timeoutNs = flight.sentNs &+ plan.timeoutNs
+    return plan.deadlineNs == .max
+      ? timeoutNs : min(timeoutNs, flight.scheduledNs &+ plan.deadlineNs)
+  }
+
+  mutating func expire(on ring: borrowing Ring, nowNs: UInt64) {
+    while let row = wheel.popDue(nowNs: nowNs) {
+      switch unsafe connections[row].state {
+      case .unused: continue
+      case .resting:
+        unsafe connections[row].state = .unused
+        if !isSurplus(row) && !log.isStopped { open(row, on: ring, nowNs: nowNs) }
+      case .connecting:
+        openingFailed(row, errno: ETIMEDOUT, isUnderWay: true, on: ring, nowNs: nowNs)
+      case .ready:
+        guard unsafe connections[row].inFlight > 0 else {
+          wheel.set(row, deadlineNs: nowNs &+ patienceNs)
+          continue
+        }
+        let expiryNs = expiryNs(row)
+        if expiryNs > nowNs {
+          wheel.set(row, deadlineNs: expiryNs)
+        } else {
+          let flight = unsafe flights[row * Int(pipeline) + Int(connections[row].oldest)]
+          let isTimeout = nowNs &- flight.sentNs >= plan.timeoutNs
+          fail(row, isTimeout ? .timeout : .deadline, on: ring, nowNs: nowNs)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,185 @@
+internal import SquallEngine
+internal import SquallLoad
+
+/// Counts into the shared pages, one page an interval, and knows which part of the run it is.
+///
+/// What was scheduled during the warm-up counts into page 0, whenever it ends; everything else into
+/// the current interval's page. All instants are of the monotonic clock.
+struct IntervalLog {
+  private let pages: [Page]
+  private let pulse: Pulse
+  private let intervalNs: UInt64
+  private let warmupNs: UInt64
+  private let durationNs: UInt64
+  private let isOpenLoop: Bool
+
+  /// The run's start, `UInt64.max` until it is known.
+  private(set) var startNs: UInt64 = .max
+  /// What is scheduled before is warm-up.
+  private(set) var measuredNs: UInt64 = 0
+  /// When no more is sent.
+  private(set) var stopNs: UInt64 = .max
+  private(set) var isStopped = false
+
+  private var page: Page
+  private var endpoint: EndpointPage
+  private let warmEndpoint: EndpointPage
+  private var sequence: UInt64 = 1
+  private var pageEndNs: UInt64 = .max
+  private var enterCount: UInt64 = 0
+
+  init(region: borrowing SharedRegion, plan: Plan) {
+    var pages: [Page] = []
+    for index in 0..<SharedRegion.pageCount { pages.append(region.page(index)) }
+    self.pages = pages
+    pulse = region.pulse
+    intervalNs = plan.intervalNs
+    warmupNs = plan.warmupNs
+    durationNs = plan.durationNs
+    if case .open = plan.load { isOpenLoop = true } else { isOpenLoop = false }
+    page = pages[1]
+    endpoint = pages[1].endpoint(0)
+    warmEndpoint = pages[0].endpoint(0)
+    begin(page, sequence: 1, phase: .measured, interval: 0, atNs: 0)
+    if warmupNs > 0 { begin(pages[0], sequence: 0, phase: .warmup, interval: 0, atNs: 0) }
+  }
+
+  private func begin(
+    _ page: Page, sequence: UInt64, phase: Phase, interval: UInt64, atNs: UInt64
+  ) {
+    page[.firstInterval] = interval
+    page[.lastInterval] = interval
+    page[.phase] = UInt64(phase.rawValue)
+    page[.startNs] = atNs
+    page.publish(.open, sequence: sequence)
+  }
+
+  /// The run's start is set; it is in the future or just past.
+  mutating func start(atNs: UInt64) {
+    startNs = atNs
+    measuredNs = atNs + warmupNs
+    stopNs = durationNs > UInt64.max - measuredNs ? .max : measuredNs + durationNs
+    pageEndNs = measuredNs + intervalNs
+    page[.startNs] = warmupNs
+  }
+
+  /// The next instant at which a page or the load ends.
+  var nextNs: UInt64 { isStopped ? .max : min(pageEndNs, stopNs) }
+
+  /// Closes the page whose interval is over. True when one was closed.
+  mutating func advance(nowNs: UInt64, connections: Int, enterCount: UInt64) -> Bool {
+    guard !isStopped, nowNs >= pageEndNs, pageEndNs < stopNs else { return false }
+    let interval = (nowNs - measuredNs) / intervalNs
+    let boundaryNs = measuredNs + interval * intervalNs
+    pageEndNs = boundaryNs + intervalNs
+    return turnPage(
+      phase: .measured, interval: interval, atNs: boundaryNs, connections: connections,
+      enterCount: enterCount)
+  }
+
+  /// The load is over: what completes from here on is drained. True when a page was closed.
+  mutating func stop(atNs: UInt64, connections: Int, enterCount: UInt64) -> Bool {
+    guard !isStopped else { return false }
+    isStopped = true
+    stopNs = min(stopNs, atNs)
+    guard startNs != .max else { return false }
+    let endNs = max(stopNs, measuredNs)
+    return turnPage(
+      phase: .drain, interval: (endNs - measuredNs + intervalNs - 1) / intervalNs, atNs: endNs,
+      connections: connections, enterCount: enterCount)
+  }
+
+  /// Closes all pages: nothing is counted any more.
+  mutating func finish(
+    nowNs: UInt64, connections: Int, enterCount: UInt64, fairness: (HistogramPage) -> Void
+  ) {
+    fairness(page.fairness)
+    end(page, sequence: sequence, atNs: nowNs, connections: connections, enterCount: enterCount)
+    if warmupNs > 0 { end(pages[0], sequence: 0, atNs: measuredNs, connections: 0, enterCount: 0) }
+  }
+
+  private mutating func turnPage(
+    phase: Phase, interval: UInt64, atNs: UInt64, connections: Int, enterCount: UInt64
+  ) -> Bool {
+    let next = pages[1 + Int(sequence % UInt64(SharedRegion.intervalPageCount))]
+    guard next.published.state == .free else {
+      // Nobody collects: this page goes on for another interval.
+      page[.lastInterval] = interval
+      return false
+    }
+    end(page, sequence: sequence, atNs: atNs, connections: connections, enterCount: enterCount)
+    sequence += 1
+    page = next
+    endpoint = next.endpoint(0)
+    begin(next, sequence: sequence, phase: phase, interval: interval, atNs: atNs - startNs)
+    return true
+  }
+
+  private mutating func end(
+    _ page: Page, sequence: UInt64, atNs: UInt64, connections: Int, enterCount: UInt64
+  ) {
+    page[.endNs] = startNs == .max ? 0 : atNs - startNs
+    page[.connections] = UInt64(connections)
+    page[.enterCalls] = enterCount - self.enterCount
+    self.enterCount = enterCount
+    page.publish(.closed, sequence: sequence)
+  }
+
+  /// Shows that the loop turns.
+  func beat() { pulse.beat() }
+
+  @inline(__always)
+  private func endpoint(scheduledNs: UInt64) -> EndpointPage {
+    scheduledNs < measuredNs ? warmEndpoint : endpoint
+  }
+
+  func opened(again: Bool, durationNs: UInt64) {
+    page[.opened] += 1
+    if again { page[.reopened] += 1 }
+    page.connect.record(durationNs)
+  }
+
+  func openingFailed(errno: Int32) {
+    endpoint.addError(.connect)
+    page[.connectErrno] = UInt64(errno)
+  }
+
+  @inline(__always)
+  func sent(scheduledNs: UInt64, byteCount: Int, nowNs: UInt64) {
+    let endpoint = endpoint(scheduledNs: scheduledNs)
+    endpoint.add(.sent, 1)
+    endpoint.add(.bytesSent, UInt64(byteCount))
+    if isOpenLoop && scheduledNs >= measuredNs {
+      page.scheduleLag.record(nowNs &- scheduledNs)
+    }
+  }
+
+  func dropped(scheduledNs: UInt64, count: UInt64) {
+    endpoint(scheduledNs: scheduledNs).add(.dropped, count)
+  }
+
+  @inline(__always)
+  func received(byteCount: Int) { endpoint.add(.bytesReceived, UInt64(byteCount)) }
+
+  /// A complete response. True when it is ok.
+  @inline(__always)
+  func completed(
+    _ flight: Flight, status: UInt16, bodyByteCount: UInt64, firstByteNs: UInt64, nowNs: UInt64
+  ) -> Bool {
+    let endpoint = endpoint(scheduledNs: flight.scheduledNs)
+    endpoint.add(.bytesBody, bodyByteCount)
+    guard Counters.accepts(status) else {
+      endpoint.addStatus(status)
+      return false
+    }
+    endpoint.firstByte.record(firstByteNs &- flight.sentNs)
+    if isOpenLoop { endpoint.response.record(nowNs &- flight.scheduledNs) }
+    if status != 200 { endpoint.addStatus(status) }
+    endpoint.service.record(nowNs &- flight.sentNs)
+    return true
+  }
+
+  func failed(_ flight: Flight, _ cause: ErrorCause) {
+    endpoint(scheduledNs: flight.scheduledNs).addError(cause)
+  }
+}

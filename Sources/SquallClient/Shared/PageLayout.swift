@@ -1,0 +1,56 @@
+internal import SquallLoad
+
+/// Where each number stands in the memory a worker counts into and its agent reads.
+///
+/// A page holds one interval:
+///
+///     header │ connect │ lag │ fairness │ endpoint 0 │ endpoint 1 │ …
+///     endpoint: counters │ statuses │ response │ service │ firstByte
+///     histogram: sum │ squares lo, hi │ ~min │ max │ under u32 │ over u32 │ buckets u32…
+///
+/// Everything starts at zero, so an untouched page costs no memory: the minimum is kept as its
+/// complement. A bucket is the last thing a request stores, and the number of ok responses is the
+/// sum of the service buckets: a kill between two stores cannot make two numbers disagree. For the
+/// same reason responses of status 200 are not counted among the statuses but derived.
+package enum PageLayout {
+  package static let wordByteCount = 8
+
+  package enum Header: Int {
+    /// `PageState` in the low two bits, the page's sequence number above. Stored with release.
+    case state
+    case firstInterval, lastInterval, phase, startNs, endNs
+    case enterCalls, opened, reopened, connections, connectErrno
+    static let count = 11
+  }
+
+  package enum Counter: Int {
+    case sent, dropped, bytesSent, bytesReceived, bytesBody
+    /// The first of `ErrorCause.count` words.
+    case errors
+    static let count = 5 + ErrorCause.count
+  }
+
+  package static let statusFirst: UInt16 = 100
+  package static let statusCount = 500
+
+  package static let histogramByteCount = 6 * wordByteCount + HistogramLayout.bucketCount * 4
+  static let histogramsStart = aligned(Header.count * wordByteCount)
+  static let endpointsStart = aligned(histogramsStart + 3 * histogramByteCount)
+  static let endpointHistogramsStart = aligned(Counter.count * wordByteCount + statusCount * 4)
+  static let endpointByteCount = aligned(endpointHistogramsStart + 3 * histogramByteCount)
+
+  package static func pageByteCount(endpointCount: Int) -> Int {
+    (endpointsStart + endpointCount * endpointByteCount + 4_095) & ~4_095
+  }
+
+  private static func aligned(_ byteCount: Int) -> Int { (byteCount + 63) & ~63 }
+}
+
+package enum PageState: UInt64 {
+  /// The worker may take it.
+  case free = 0
+  /// The worker counts into it.
+  case open = 1
+  /// Nothing in it changes any more; the agent may read it and make it free.
+  case closed = 2
+}
