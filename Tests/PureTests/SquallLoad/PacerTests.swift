@@ -120,7 +120,7 @@ struct PacerTests {
   /// exactly once by somebody, whenever each of them learns of it and however far behind it is.
   @Test(arguments: schedules, UInt64(0)..<12)
   func aNewDealNeitherRepeatsNorSkipsAnIndex(schedule: Schedule, seed: UInt64) {
-    var random = TestRandom(seed: seed)
+    var random = LoadRandom(seed: seed)
     let deals: [(workers: UInt32, fromNs: UInt64)] = [
       (3, 0), (2, 1_000_000_007),
       (4, UInt64.random(in: 1_100_000_000...1_400_000_000, using: &random)),
@@ -219,17 +219,5 @@ struct PacerTests {
     #expect(pacer.take(nowNs: 50) == 50)
     #expect(pacer.quota == 0)
     #expect(pacer.take(nowNs: 51) == nil)
-  }
-}
-
-/// xorshift64*, for tests that need the same numbers again.
-private struct TestRandom: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed &* 2 &+ 0x9e37_79b9_7f4a_7c15 }
-  mutating func next() -> UInt64 {
-    state ^= state >> 12
-    state ^= state << 25
-    state ^= state >> 27
-    return state &* 0x2545_f491_4f6c_dd1d
   }
 }

@@ -1,0 +1,50 @@
+extension Batch {
+  /// No interval of a worker sends, or moves in bytes, this much.
+  private static let countEnd: UInt64 = 1 << 40
+  private static let byteCountEnd: UInt64 = 1 << 46
+  /// 52 days.
+  private static let instantEndNs: UInt64 = 1 << 52
+
+  /// Whether the batch can be merged without harm: indices inside their tables, buckets in order,
+  /// and counts so far from the end of their types that no run's worth of them overflows. A batch
+  /// from the network is not trusted before.
+  package func isPlausible(endpointCount: Int) -> Bool {
+    guard firstInterval <= lastInterval, startNs <= endNs, endNs < Self.instantEndNs else {
+      return false
+    }
+    var previous = -1
+    for endpoint in endpoints {
+      guard Int(endpoint.index) > previous, Int(endpoint.index) < endpointCount,
+        endpoint.counters.isPlausible(countEnd: Self.countEnd, byteCountEnd: Self.byteCountEnd),
+        endpoint.response.isPlausible, endpoint.service.isPlausible, endpoint.firstByte.isPlausible
+      else { return false }
+      previous = Int(endpoint.index)
+    }
+    return connect.isPlausible && scheduleLag.isPlausible && fairness.isPlausible
+      && [
+        worker.cpuUserNs, worker.cpuSystemNs, worker.enterCalls, worker.opened, worker.reopened,
+      ].allSatisfy { $0 < Self.byteCountEnd }
+  }
+}
+
+extension Counters {
+  fileprivate func isPlausible(countEnd: UInt64, byteCountEnd: UInt64) -> Bool {
+    errors.count == ErrorCause.count && sent < countEnd && dropped < countEnd
+      && bytesSent < byteCountEnd && bytesReceived < byteCountEnd && bytesBody < byteCountEnd
+      && errors.allSatisfy { $0 < countEnd } && statuses.values.allSatisfy { $0 < countEnd }
+  }
+}
+
+extension SparseHistogram {
+  /// Buckets inside the layout and in order; empty or with a minimum not above the maximum.
+  package var isPlausible: Bool {
+    var previous = -1
+    for bucket in buckets {
+      guard Int(bucket.index) > previous, bucket.index < HistogramLayout.bucketCount else {
+        return false
+      }
+      previous = Int(bucket.index)
+    }
+    return isEmpty || (minNs <= maxNs && sumOfSquares < 1 << 104)
+  }
+}
