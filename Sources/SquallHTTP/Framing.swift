@@ -1,0 +1,470 @@
+/// Everything of a message after its start line: the fields, which decide where the body ends, and
+/// the body itself (RFC 9112 5 to 7). Both parsers are a start line and one of these.
+///
+/// It remembers where it is and what it has learnt, never a byte, so a message may come in any
+/// pieces. In `state`'s terms:
+///
+/// ```
+/// lineStart ─▶ name ─▶ text | length… | member… ─▶ lineEnd ─▶ lineStart
+///     └CR─▶ sectionEnd ─▶ (the parser chooses) ─▶ counted | untilClose
+///                                             └─▶ chunkSize ─▶ … ─▶ chunkData ─▶ … ─▶ chunkSize
+///                                                     └size 0─▶ lineStart, for the trailers
+/// ```
+struct Framing: BitwiseCopyable, Sendable {
+  /// Of a head, start line included.
+  static let headByteCountMax: UInt32 = 64 << 10
+  static let trailerByteCountMax: UInt32 = 16 << 10
+  static let fieldCountMax: UInt16 = 256
+  /// Of one chunk size line, extensions and CR LF included.
+  static let chunkLineByteCountMax: UInt32 = 4 << 10
+  /// Of all chunk extensions of one body.
+  static let extensionByteCountMax: UInt16 = 16 << 10
+  static let chunkSizeDigitCountMax: UInt8 = 16
+
+  /// The Content-Length being read; then the bytes of the body or chunk still to come.
+  var number: UInt64 = 0
+  private(set) var contentLength: UInt64 = Self.noContentLength
+  /// Body bytes so far, without chunk framing.
+  private(set) var bodyByteCount: UInt64 = 0
+  /// What the head, the chunk line or the trailers, whichever is being read, may still take.
+  var sectionBytesLeft: UInt32 = Self.headByteCountMax
+  private var extensionBytesLeft: UInt16 = Self.extensionByteCountMax
+  private var fieldsLeft: UInt16 = Self.fieldCountMax
+  private var match = WordMatch.none
+  private var digitCount: UInt8 = 0
+  private var state = State.lineStart
+  private var field = Field.none
+  private(set) var facts: Facts = []
+
+  private static let noContentLength = UInt64.max
+
+  var hasContentLength: Bool { contentLength != Self.noContentLength }
+
+  private enum State: UInt8 {
+    case lineStart, name, text, lineEnd, sectionEnd
+    case lengthStart, lengthDigits, lengthSpace
+    case memberStart, member, memberSpace
+    case counted, untilClose
+    case chunkSize, chunkSpace, chunkExtension, chunkQuoted, chunkQuotedPair, chunkLineEnd
+    case chunkData, chunkDataCR, chunkDataLF
+  }
+
+  /// The field whose value is being read, or was read last: a folded line belongs to it.
+  private enum Field: UInt8 {
+    case none, ordinary, contentLength, transferEncoding, connection, expect
+  }
+
+  struct Facts: OptionSet, BitwiseCopyable, Sendable {
+    let rawValue: UInt8
+    static let close = Facts(rawValue: 1 << 0)
+    static let keepAlive = Facts(rawValue: 1 << 1)
+    static let transferEncoding = Facts(rawValue: 1 << 2)
+    /// The last coding so far is chunked.
+    static let chunked = Facts(rawValue: 1 << 3)
+    static let expectsContinue = Facts(rawValue: 1 << 4)
+    static let host = Facts(rawValue: 1 << 5)
+    static let inTrailers = Facts(rawValue: 1 << 6)
+  }
+
+  enum Progress {
+    case needsMore
+    case done
+    case malformed(Malformation)
+  }
+
+  /// Where the body of a message without Transfer-Encoding or Content-Length ends.
+  enum Undelimited { case atOnce, atClose }
+
+  /// Chooses the body by RFC 9112 6.3 once the fields are read; `done` when there is none.
+  @inline(__always)
+  mutating func beginBody(undelimited: Undelimited) -> Progress {
+    if facts.contains(.transferEncoding) {
+      state = .chunkSize
+      beginChunkLine()
+      return .needsMore
+    }
+    if hasContentLength {
+      number = contentLength
+      state = .counted
+      return number == 0 ? .done : .needsMore
+    }
+    state = .untilClose
+    return undelimited == .atOnce ? .done : .needsMore
+  }
+
+  /// Whether the end of the connection is what ends the body.
+  var endsAtClose: Bool { state == .untilClose }
+
+  /// What is wrong with the codings as a whole, asked when the fields have been read.
+  @inline(__always)
+  func codingFault(isHTTP10: Bool) -> Malformation? {
+    guard facts.contains(.transferEncoding) else { return nil }
+    // A recipient that believes one and one that believes the other see different messages: the
+    // root of request smuggling (RFC 9112 11.2), so neither is believed.
+    if hasContentLength { return .contentLengthWithTransferEncoding }
+    // RFC 9112 6.1 calls the framing of such a message faulty.
+    if isHTTP10 { return .transferEncodingInHTTP10 }
+    return facts.contains(.chunked) ? nil : .chunkedNotLast
+  }
+
+  /// Reads fields until the empty line after them. The caller bounds `cursor` by
+  /// `sectionBytesLeft`.
+  mutating func readFields(_ bytes: inout ByteCursor) -> Progress {
+    // A copy can live in registers.
+    var cursor = bytes
+    defer { bytes.catchUp(with: cursor) }
+    // One turn reads one line. Each `if` is where a line that was cut goes on.
+    while true {
+      if state == .lineStart || state == .name {
+        let line = cursor
+        let piece = cursor.skipToken()
+        let known = state == .lineStart ? WordMatch.name : match
+        if state == .lineStart {
+          guard !piece.isEmpty else {
+            guard let byte = cursor.first else { return .needsMore }
+            if let fault = beginUnnamedLine(byte) { return .malformed(fault) }
+            cursor.skip()
+            continue
+          }
+          guard fieldsLeft > 0 else { return .malformed(.tooManyFields) }
+          fieldsLeft -= 1
+        }
+        guard let byte = cursor.first else {
+          state = .name
+          match = known
+          match.take(piece)
+          return .needsMore
+        }
+        guard byte == UInt8(ascii: ":") else { return .malformed(Self.nameFault(byte)) }
+        cursor.skip()
+        field = .ordinary
+        state = .text
+        if let word = known.word(endingWith: piece), let fault = beginValue(word) {
+          return .malformed(fault)
+        }
+        // Name and colon are text too: looking for the line's end from its start costs little and
+        // need not wait for where the name ends.
+        if state == .text { cursor = line }
+      }
+      if state == .text {
+        cursor.skipText()
+        guard let byte = cursor.first else { return .needsMore }
+        guard byte == UInt8(ascii: "\r") else { return .malformed(Self.textFault(byte)) }
+        cursor.skip()
+        state = .lineEnd
+      } else if state != .lineEnd, state != .sectionEnd {
+        var value = cursor
+        let fault = field == .contentLength ? readLength(&value) : readMembers(&value)
+        cursor.catchUp(with: value)
+        if let fault { return .malformed(fault) }
+        guard state == .lineEnd else { return .needsMore }
+      }
+      guard let byte = cursor.first else { return .needsMore }
+      guard byte == UInt8(ascii: "\n") else { return .malformed(.bareCarriageReturn) }
+      cursor.skip()
+      if state == .sectionEnd { return .done }
+      state = .lineStart
+    }
+  }
+
+  /// A line that does not begin with a name, by its first byte.
+  private mutating func beginUnnamedLine(_ byte: UInt8) -> Malformation? {
+    switch byte {
+    case UInt8(ascii: "\r"):
+      state = .sectionEnd
+    case UInt8(ascii: " "), UInt8(ascii: "\t"):
+      // obs-fold (RFC 9112 5.2): harmless where nothing is read from the value.
+      guard field != .none else { return .leadingWhitespace }
+      guard field == .ordinary else { return .foldedFramingField }
+      state = .text
+    case UInt8(ascii: ":"): return .emptyFieldName
+    default: return Self.nameFault(byte)
+    }
+    return nil
+  }
+
+  /// The value of a field that matters.
+  private mutating func beginValue(_ word: Word) -> Malformation? {
+    // In trailers these fields mean nothing (RFC 9110 6.5.1).
+    guard !facts.contains(.inTrailers) else { return nil }
+    switch word {
+    case .contentLength:
+      field = .contentLength
+      number = 0
+      state = .lengthStart
+    case .transferEncoding:
+      field = .transferEncoding
+      facts.insert(.transferEncoding)
+      state = .memberStart
+    case .connection, .expect:
+      field = word == .connection ? .connection : .expect
+      state = .memberStart
+    case .host:
+      if facts.contains(.host) { return .repeatedHost }
+      facts.insert(.host)
+    case .close, .keepAlive, .chunked, .continue100:
+      break
+    }
+    return nil
+  }
+
+  /// Content-Length: digits with optional whitespace around them. A list, which RFC 9110 8.6 lets
+  /// a recipient fold when its members agree, is refused; a second field that agrees is not.
+  private mutating func readLength(_ cursor: inout ByteCursor) -> Malformation? {
+    while let byte = cursor.first {
+      let digit = byte &- UInt8(ascii: "0")
+      if digit <= 9, state != .lengthSpace {
+        guard number <= (UInt64(Int64.max) - UInt64(digit)) / 10 else {
+          return .contentLengthTooLarge
+        }
+        number = number * 10 + UInt64(digit)
+        state = .lengthDigits
+      } else if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") {
+        if state == .lengthDigits { state = .lengthSpace }
+      } else if byte == UInt8(ascii: "\r"), state != .lengthStart {
+        guard !hasContentLength || contentLength == number else {
+          return .conflictingContentLengths
+        }
+        contentLength = number
+        cursor.skip()
+        state = .lineEnd
+        return nil
+      } else {
+        return .invalidContentLength
+      }
+      cursor.skip()
+    }
+    return nil
+  }
+
+  /// A comma-separated list (RFC 9110 5.6.1): empty members are skipped, unknown ones ignored,
+  /// except where ignoring them would change where the body ends.
+  private mutating func readMembers(_ cursor: inout ByteCursor) -> Malformation? {
+    while let byte = cursor.first {
+      switch byte {
+      case UInt8(ascii: " "), UInt8(ascii: "\t"):
+        if state == .member { state = .memberSpace }
+      case UInt8(ascii: ","):
+        if let fault = endMember(cursor.prefix(0)) { return fault }
+      case UInt8(ascii: "\r"):
+        if let fault = endMember(cursor.prefix(0)) { return fault }
+        cursor.skip()
+        state = .lineEnd
+        return nil
+      default:
+        if state == .memberStart { match = .member }
+        if state == .memberSpace { match = .none }  // Two words are not one of ours.
+        state = .member
+        if byte.isToken {
+          let piece = cursor.skipToken()
+          switch cursor.first {
+          case UInt8(ascii: ","), UInt8(ascii: "\r"):
+            if let fault = endMember(piece) { return fault }
+          default: match.take(piece)
+          }
+          continue
+        }
+        guard byte.isText else { return Self.textFault(byte) }
+        if field == .transferEncoding, byte != UInt8(ascii: ";"), byte != UInt8(ascii: "=") {
+          // Quoted parameters could hide a comma; no registered coding has any.
+          return .invalidTransferEncoding
+        }
+        match = .none
+      }
+      cursor.skip()
+    }
+    return nil
+  }
+
+  private mutating func endMember(_ piece: ByteCursor) -> Malformation? {
+    guard state != .memberStart else { return nil }
+    state = .memberStart
+    let word = match.word(endingWith: piece)
+    switch field {
+    case .transferEncoding:
+      // "chunked" may be applied once, and last (RFC 9112 6.1, 7).
+      guard !facts.contains(.chunked) else { return .chunkedNotLast }
+      if word == .chunked { facts.insert(.chunked) }
+    case .connection:
+      if word == .close { facts.insert(.close) }
+      if word == .keepAlive { facts.insert(.keepAlive) }
+    case .expect:
+      if word == .continue100 { facts.insert(.expectsContinue) }
+    case .none, .ordinary, .contentLength:
+      break
+    }
+    return nil
+  }
+
+  private static func nameFault(_ byte: UInt8) -> Malformation {
+    switch byte {
+    case UInt8(ascii: " "), UInt8(ascii: "\t"): .spaceBeforeColon
+    case UInt8(ascii: "\r"): .missingColon
+    case UInt8(ascii: "\n"): .bareLineFeed
+    case 0: .nullByte
+    default: .invalidFieldName
+    }
+  }
+
+  /// Why `byte` cannot stand in a line of text.
+  static func textFault(_ byte: UInt8) -> Malformation {
+    switch byte {
+    case UInt8(ascii: "\n"): .bareLineFeed
+    case 0: .nullByte
+    default: .controlCharacter
+    }
+  }
+
+  /// Reads the body that `beginBody` chose.
+  @inline(__always)
+  mutating func readBody(_ cursor: inout ByteCursor) -> Progress {
+    switch state {
+    case .counted:
+      skipBody(&cursor)
+      return number == 0 ? .done : .needsMore
+    case .untilClose:
+      bodyByteCount += cursor.skip(upTo: .max)
+      return .needsMore
+    default:
+      return readChunks(&cursor)
+    }
+  }
+
+  @inline(__always)
+  private mutating func skipBody(_ cursor: inout ByteCursor) {
+    let byteCount = cursor.skip(upTo: number)
+    number -= byteCount
+    bodyByteCount += byteCount
+  }
+
+  /// RFC 9112 7.1. Strict where its grammar is: one CR LF after each chunk, no sign, no prefix, no
+  /// whitespace after the size unless an extension follows.
+  private mutating func readChunks(_ cursor: inout ByteCursor) -> Progress {
+    while true {
+      if facts.contains(.inTrailers) { return readTrailers(&cursor) }
+      guard let byte = cursor.first else { return .needsMore }
+      switch state {
+      case .chunkData:
+        skipBody(&cursor)
+        if number == 0 { state = .chunkDataCR }
+      case .chunkDataCR:
+        guard byte == UInt8(ascii: "\r") else { return .malformed(.chunkNotDelimited) }
+        cursor.skip()
+        state = .chunkDataLF
+      case .chunkDataLF:
+        guard byte == UInt8(ascii: "\n") else { return .malformed(.chunkNotDelimited) }
+        cursor.skip()
+        state = .chunkSize
+        beginChunkLine()
+      default:
+        if let fault = readChunkLine(byte) { return .malformed(fault) }
+        cursor.skip()
+      }
+    }
+  }
+
+  private mutating func beginChunkLine() {
+    number = 0
+    digitCount = 0
+    sectionBytesLeft = Self.chunkLineByteCountMax
+  }
+
+  /// One byte of a chunk size line.
+  private mutating func readChunkLine(_ byte: UInt8) -> Malformation? {
+    guard sectionBytesLeft > 0 else { return .chunkLineTooLong }
+    sectionBytesLeft -= 1
+    if state == .chunkSize {
+      if let digit = byte.hexadecimalDigit {
+        guard digitCount < Self.chunkSizeDigitCountMax else { return .chunkSizeTooLong }
+        digitCount += 1
+        number = number << 4 | UInt64(digit)
+        return nil
+      }
+      guard digitCount > 0 else { return .invalidChunkSize }
+      guard number <= UInt64(Int64.max) else { return .chunkSizeTooLarge }
+    }
+    if state == .chunkLineEnd {
+      guard byte == UInt8(ascii: "\n") else { return .bareCarriageReturn }
+      if number > 0 {
+        state = .chunkData
+      } else {
+        beginTrailers()
+      }
+      return nil
+    }
+    if byte == UInt8(ascii: "\r"), state == .chunkSize || state == .chunkExtension {
+      state = .chunkLineEnd
+      return nil
+    }
+    return readExtension(byte)
+  }
+
+  /// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )` (RFC 9112 7.1.1), checked
+  /// for its bytes and quotes, not for its order: nothing is read from it.
+  private mutating func readExtension(_ byte: UInt8) -> Malformation? {
+    let isSpace = byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t")
+    switch state {
+    case .chunkSize, .chunkSpace:
+      if byte == UInt8(ascii: ";") {
+        state = .chunkExtension
+      } else if isSpace {
+        state = .chunkSpace
+      } else {
+        return .invalidChunkSize
+      }
+    case .chunkQuoted:
+      guard byte.isText else { return .invalidChunkExtension }
+      if byte == UInt8(ascii: "\"") { state = .chunkExtension }
+      if byte == UInt8(ascii: "\\") { state = .chunkQuotedPair }
+    case .chunkQuotedPair:
+      guard byte.isText else { return .invalidChunkExtension }
+      state = .chunkQuoted
+    default:
+      if byte == UInt8(ascii: "\"") {
+        state = .chunkQuoted
+      } else {
+        guard byte.isToken || isSpace || byte == UInt8(ascii: ";") || byte == UInt8(ascii: "=")
+        else { return .invalidChunkExtension }
+      }
+    }
+    guard extensionBytesLeft > 0 else { return .chunkExtensionsTooLong }
+    extensionBytesLeft -= 1
+    return nil
+  }
+
+  private mutating func beginTrailers() {
+    facts.insert(.inTrailers)
+    sectionBytesLeft = Self.trailerByteCountMax
+    fieldsLeft = Self.fieldCountMax
+    field = .none
+    state = .lineStart
+  }
+
+  private mutating func readTrailers(_ cursor: inout ByteCursor) -> Progress {
+    var trailers = cursor.prefix(sectionBytesLeft)
+    let progress = readFields(&trailers)
+    return leave(trailers, for: &cursor, after: progress, fullFault: .trailersTooLong)
+  }
+
+  /// Books what was read of `section`, a prefix of `cursor` bounded by `sectionBytesLeft`, and says
+  /// `fullFault` when it wants more than that.
+  @inline(__always)
+  mutating func leave(
+    _ section: ByteCursor, for cursor: inout ByteCursor, after progress: Progress,
+    fullFault: Malformation
+  ) -> Progress {
+    sectionBytesLeft -= UInt32(truncatingIfNeeded: unsafe section.at - cursor.at)
+    cursor.catchUp(with: section)
+    if case .needsMore = progress, sectionBytesLeft == 0 { return .malformed(fullFault) }
+    return progress
+  }
+}
+
+extension UInt8 {
+  fileprivate var hexadecimalDigit: UInt8? {
+    let digit = self &- UInt8(ascii: "0")
+    if digit <= 9 { return digit }
+    let letter = (self | 0x20) &- UInt8(ascii: "a")
+    return letter <= 5 ? letter + 10 : nil
+  }
+}
