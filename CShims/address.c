@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -93,6 +94,7 @@ int32_t squall_listen(const struct squall_address *address, uint16_t *port_out)
 	socklen_t bound_bytes = sizeof(bound);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
 	    bind(fd, (const struct sockaddr *)address->bytes, address->byte_count) < 0 ||
 	    listen(fd, 65535) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&bound, &bound_bytes) < 0) {
@@ -103,4 +105,20 @@ int32_t squall_listen(const struct squall_address *address, uint16_t *port_out)
 	/* The port stands at the same place in sockaddr_in and sockaddr_in6. */
 	*port_out = ntohs(bound.sin6_port);
 	return fd;
+}
+
+int32_t squall_listen_check(const struct squall_address *address)
+{
+	const int32_t one = 1;
+	int family = ((const struct sockaddr *)address->bytes)->sa_family;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (fd < 0)
+		return -errno;
+
+	int32_t result = 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(fd, (const struct sockaddr *)address->bytes, address->byte_count) < 0)
+		result = -errno;
+	close(fd);
+	return result;
 }

@@ -70,6 +70,11 @@ int32_t squall_cpu_pin(uint16_t cpu)
 	return sched_setaffinity(0, sizeof(set), &set) < 0 ? -errno : 0;
 }
 
+void squall_timers_sharpen(void)
+{
+	prctl(PR_SET_TIMERSLACK, 1);
+}
+
 uint64_t squall_files_raise(uint64_t wanted)
 {
 	struct rlimit limit;

@@ -5,6 +5,7 @@
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -373,6 +374,61 @@ int32_t squall_ring_send(squall_ring *ring, uint32_t slot, const void *bytes, ui
 	/* MSG_WAITALL: the kernel goes on after a short send, or fails the request. */
 	io_uring_prep_send(sqe, (int)slot, bytes, byte_count, MSG_NOSIGNAL | MSG_WAITALL);
 	sqe->flags |= IOSQE_FIXED_FILE | (silent ? IOSQE_CQE_SKIP_SUCCESS : 0);
+	io_uring_sqe_set_data64(sqe, token);
+	return 0;
+}
+
+int32_t squall_ring_send_now(squall_ring *ring, uint32_t slot, const void *bytes,
+			     uint32_t byte_count, bool silent, uint64_t token)
+{
+	if (!has_room(ring, 1))
+		return -EBUSY;
+
+	struct io_uring_sqe *sqe = next(ring);
+	/* MSG_WAITALL makes a short send a failure, which is what breaks the silence. */
+	io_uring_prep_send(sqe, (int)slot, bytes, byte_count,
+			   MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT);
+	sqe->flags |= IOSQE_FIXED_FILE | (silent ? IOSQE_CQE_SKIP_SUCCESS : 0);
+	io_uring_sqe_set_data64(sqe, token);
+	return 0;
+}
+
+int32_t squall_ring_await_room(squall_ring *ring, uint32_t slot, uint64_t token)
+{
+	if (!has_room(ring, 1))
+		return -EBUSY;
+
+	struct io_uring_sqe *sqe = next(ring);
+	io_uring_prep_poll_add(sqe, (int)slot, POLLOUT);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	io_uring_sqe_set_data64(sqe, token);
+	return 0;
+}
+
+int32_t squall_ring_finish(squall_ring *ring, uint32_t slot, uint64_t token)
+{
+	if (!has_room(ring, 1))
+		return -EBUSY;
+
+	struct io_uring_sqe *sqe = next(ring);
+	io_uring_prep_shutdown(sqe, (int)slot, SHUT_WR);
+	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+	io_uring_sqe_set_data64(sqe, token);
+	return 0;
+}
+
+int32_t squall_ring_reset(squall_ring *ring, uint32_t slot, uint64_t token)
+{
+	/* Disconnecting a connected socket sends RST (connect(2): AF_UNSPEC dissolves the
+	 * association), without the SO_LINGER that takes 6.7 on a registered file. */
+	static const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+	if (!has_room(ring, 1))
+		return -EBUSY;
+
+	struct io_uring_sqe *sqe = next(ring);
+	io_uring_prep_connect(sqe, (int)slot, &nobody, sizeof(nobody));
+	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
 	io_uring_sqe_set_data64(sqe, token);
 	return 0;
 }

@@ -103,6 +103,20 @@ int32_t squall_ring_send(squall_ring *ring, uint32_t slot, const void *bytes, ui
 			 bool silent, uint64_t token);
 
 /*
+ * Sends what the socket takes at once. With `silent` a completion comes only when
+ * that was not all of it: how many bytes it took, or -EAGAIN for none. Either way
+ * the bytes may go once they are submitted.
+ */
+int32_t squall_ring_send_now(squall_ring *ring, uint32_t slot, const void *bytes,
+			     uint32_t byte_count, bool silent, uint64_t token);
+/* Completes once when the socket in `slot` can take bytes again, or is broken. */
+int32_t squall_ring_await_room(squall_ring *ring, uint32_t slot, uint64_t token);
+/* Ends our side with a FIN behind what was sent; completes only on failure. */
+int32_t squall_ring_finish(squall_ring *ring, uint32_t slot, uint64_t token);
+/* Ends both sides with a RST; completes only on failure. The slot stays taken. */
+int32_t squall_ring_reset(squall_ring *ring, uint32_t slot, uint64_t token);
+
+/*
  * Cancels the operation armed with `target`, which completes with -ECANCELED if it was
  * still under way; completes itself only when there was nothing to cancel.
  */
@@ -138,9 +152,14 @@ int32_t squall_address_resolve(const char *host, uint16_t port, struct squall_ad
 const char *squall_resolve_explain(int32_t code);
 /*
  * A listening TCP socket with SO_REUSEPORT, or -errno. `port_out` gets the port
- * the kernel chose when the address has port 0.
+ * the kernel chose when the address has port 0. Its connections have TCP_NODELAY.
  */
 int32_t squall_listen(const struct squall_address *address, uint16_t *port_out);
+/*
+ * Whether squall_listen would be alone on the address: 0 or -errno. SO_REUSEPORT
+ * itself would share the port with another program of the same user, in silence.
+ */
+int32_t squall_listen_check(const struct squall_address *address);
 
 /* ---- host.c ---- */
 
@@ -155,6 +174,10 @@ void squall_spin_pause(void);
 int32_t squall_cpus_allowed(uint16_t *into, uint32_t capacity);
 /* Binds this thread to one CPU. Returns 0 or -errno. */
 int32_t squall_cpu_pin(uint16_t cpu);
+
+/* Lets this thread's waits end at their deadline instead of up to 50 µs after it
+ * (PR_SET_TIMERSLACK, prctl(2)). */
+void squall_timers_sharpen(void);
 
 /* Raises RLIMIT_NOFILE to at least `wanted` where allowed. Returns the limit now in force. */
 uint64_t squall_files_raise(uint64_t wanted);

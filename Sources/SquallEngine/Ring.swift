@@ -121,6 +121,32 @@ extension squall_completion {
       raw, slot, bytes.baseAddress, UInt32(bytes.count), isSilent, token.bits) == 0
   }
 
+  /// Sends what the socket takes at once of bytes that may go once the ring was entered. With
+  /// `isSilent` only a send that was cut short completes, with the bytes it took or -EAGAIN. False
+  /// as for `receive`.
+  @inline(__always)
+  package func sendNow(
+    slot: UInt32, bytes: UnsafeRawBufferPointer, isSilent: Bool, token: Token
+  ) -> Bool {
+    unsafe squall_ring_send_now(
+      raw, slot, bytes.baseAddress, UInt32(bytes.count), isSilent, token.bits) == 0
+  }
+
+  /// Completes once when the socket takes bytes again or is broken. False as for `receive`.
+  package func awaitRoom(slot: UInt32, token: Token) -> Bool {
+    unsafe squall_ring_await_room(raw, slot, token.bits) == 0
+  }
+
+  /// Sends a FIN behind what was sent, in silence. False as for `receive`.
+  package func finish(slot: UInt32, token: Token) -> Bool {
+    unsafe squall_ring_finish(raw, slot, token.bits) == 0
+  }
+
+  /// Sends a RST, in silence; the slot stays taken until it is closed. False as for `receive`.
+  package func reset(slot: UInt32, token: Token) -> Bool {
+    unsafe squall_ring_reset(raw, slot, token.bits) == 0
+  }
+
   /// Ends the operation that `target` armed. False as for `receive`.
   package func cancel(_ target: Token, token: Token) -> Bool {
     unsafe squall_ring_cancel(raw, target.bits, token.bits) == 0
