@@ -1,0 +1,228 @@
+package import SquallLoad
+
+/// The master's part of the protocol, for one run: takes agents in, deals the plan over their workers,
+/// merges their batches once each, and knows at the end whether anything is missing.
+///
+/// ```
+/// waiting ──enough workers, or .start──▶ preparing ──all shares taken up──▶ running
+///                                                                             │ time, requests
+///    ended ◀──every ledger agrees, or its agent is given up── collecting ◀────┘ or .stop
+/// ```
+/// Events in, effects out; it has no clock and no I/O. Call `handle` with every event, carry out the
+/// effects in order, and send `.tick` when `wakeNs` has come.
+package struct MasterMachine: Sendable {
+  package struct Settings: Sendable {
+    /// Random name of the run, kept in its record.
+    package var run: UInt64
+    package var build: String
+    package var plan: Plan
+    package var seed: UInt64
+    package var digests: Digests
+    /// Start by itself when this many workers are ready; 0 waits for `.start`.
+    package var expectWorkers = 1
+    package var expectWorkersMaxWaitNs: UInt64 = .max
+    package var heartbeatIntervalNs: UInt64 = 1_000_000_000
+    package var liveness: UInt8 = 3
+    package var leaseNs: UInt64 = 10_000_000_000
+    /// From the start instant's choice to the instant: time for the news to reach everyone.
+    package var startLeadNs: UInt64 = 250_000_000
+    /// How long the master gathers changes before it deals again.
+    package var settleNs: UInt64 = 200_000_000
+    /// From a redistribution's first step to the instant at which schedules change hands.
+    package var cutLeadNs: UInt64 = 500_000_000
+    /// First wait for an answer before an order is sent again.
+    package var resendFirstNs: UInt64 = 200_000_000
+    /// Batches of parts are acknowledged together.
+    package var acknowledgeDelayNs: UInt64 = 20_000_000
+    /// A connection that is not authenticated by then is closed.
+    package var handshakeNs: UInt64 = 5_000_000_000
+    /// Connections not authenticated yet; one more closes the oldest.
+    package var strangersMax = 1_024
+    package var agentsMax = 4_096
+    /// Lives of workers on one agent.
+    package var livesMax = 4_096
+    /// Bytes of incomplete batches held for one agent; beyond it the oldest is dropped, and comes again.
+    package var assemblyByteCountMax = 8 << 20
+    /// Batches handed to the record and not committed; beyond it batches are refused, and come again.
+    package var uncommittedMax = 4_096
+    /// An agent silent for so long is waited for no longer when the run has ended; likewise one whose
+    /// connection was closed, which is the surer sign.
+    package var goneAfterNs: UInt64 = 60_000_000_000
+    package var goneAfterCloseNs: UInt64 = 15_000_000_000
+    /// How long agents are given to say goodbye after the end.
+    package var lingerNs: UInt64 = 5_000_000_000
+    package var faults = Faults()
+
+    package init(run: UInt64, build: String, plan: Plan, seed: UInt64, digests: Digests) {
+      self.run = run
+      self.build = build
+      self.plan = plan
+      self.seed = seed
+      self.digests = digests
+    }
+
+    /// For both machines in one process: nothing on the way, so nothing to wait for.
+    package mutating func useInProcess() {
+      startLeadNs = 10_000_000
+      settleNs = 0
+      acknowledgeDelayNs = 0
+    }
+  }
+
+  package enum Stage: String, Sendable {
+    case waiting, preparing, running, collecting, ended
+  }
+
+  package enum Event: Sendable {
+    /// Begin: the first event.
+    case started
+    /// A connection, numbered by the caller, never twice.
+    case connected(peer: UInt64)
+    case closed(peer: UInt64)
+    case received(peer: UInt64, Message)
+    /// Every record entry up to and including this token is durable, or as good as it can be.
+    case committed(token: UInt64)
+    /// Begin the load with the workers that are ready.
+    case start
+    /// End the load now.
+    case stop
+    case tick
+  }
+
+  package enum Effect: Equatable, Sendable {
+    case send(peer: UInt64, Message)
+    /// No `.closed` is expected for it.
+    case close(peer: UInt64)
+    /// The peer is authenticated. Its datagrams carry `session`; see `AgentMachine.Effect.joined`.
+    case joined(peer: UInt64, session: UInt64, keyText: [UInt8])
+    /// Write this down and answer `.committed`. Tokens rise by one.
+    case record(RecordEntry, token: UInt64)
+    /// This batch counts, from now on and once.
+    case merged(Batch)
+    case log(Notice)
+    /// Everything is known that will be known.
+    case ended(Outcome)
+    /// The agents have gone, or had their time to.
+    case dismissed
+  }
+
+  /// What a person at the master is told.
+  package enum Notice: Equatable, Sendable {
+    case agentJoined(AgentName)
+    case agentMissing(AgentName)
+    case agentReturned(AgentName)
+    case agentLeft(AgentName)
+    case agentGone(AgentName)
+    case agentRefused(AgentName, Refusal.Reason)
+    case agentFull(AgentName)
+    case workerReady(Incarnation)
+    case workerStalled(Incarnation)
+    case workerDied(Incarnation, Ledger.Ending)
+    case dealt(epoch: UInt32, workers: Int)
+    case starting(workers: Int)
+    case stopping(EndReason)
+    /// Bytes that could not be a batch came from this agent, whose connection was closed.
+    case malformed(AgentName, Malformed)
+  }
+
+  package let settings: Settings
+  package internal(set) var stage = Stage.waiting
+  package internal(set) var wakeNs: UInt64 = .max
+  /// Of all merged batches.
+  package internal(set) var sums = IncarnationLedger()
+
+  let planBytes: [UInt8]
+  let planHash: [UInt8]
+  var jitter: Jitter
+  var peers: [UInt64: Peer] = [:]
+  /// Unauthenticated peers, oldest first.
+  var strangers: [UInt64] = []
+  var agents: [Agent] = []
+  var agentIndex: [UInt64: Int] = [:]
+  var dealing = Dealing()
+  /// Agents to whom an order, or an acknowledgement, is due.
+  var orderQueue: [Int] = []
+  var acknowledgeQueue: [Int] = []
+  /// Something changed that may move the run or the shares.
+  var isDirty = false
+  /// When time itself may, next.
+  var evaluateAtNs: UInt64 = 0
+  var token: UInt64 = 0
+  var committedToken: UInt64 = 0
+  var uncommitted: [Uncommitted] = []
+  var uncommittedBatchCount = 0
+  var startedNs: UInt64 = 0
+  var startNs: UInt64?
+  var isStartWanted = false
+  var isStartPending = false
+  var stopReason: EndReason?
+  var stoppedNs: UInt64 = 0
+  var lastProgressNs: UInt64 = 0
+  var endedNs: UInt64?
+  var outcome: Outcome?
+  var isDismissed = false
+  var lastNs: UInt64?
+  var effects: [Effect] = []
+
+  package init(settings: Settings, recovered: Recovery? = nil) {
+    self.settings = settings
+    planBytes = settings.plan.bytes
+    planHash = settings.digests.hash(planBytes)
+    jitter = Jitter(seed: settings.seed)
+    if let recovered { recover(recovered) }
+  }
+
+  package mutating func handle(_ event: Event, nowNs: UInt64) -> [Effect] {
+    notice(sleptUntilNs: nowNs)
+    switch event {
+    case .started: began(nowNs: nowNs)
+    case .connected(let peer): connected(peer, nowNs: nowNs)
+    case .closed(let peer): closed(peer, nowNs: nowNs)
+    case .received(let peer, let message): received(message, from: peer, nowNs: nowNs)
+    case .committed(let token): committed(upTo: token, nowNs: nowNs)
+    case .start:
+      isStartWanted = true
+      isDirty = true
+    case .stop: stop(.stopped, nowNs: nowNs)
+    case .tick: break
+    }
+    settle(nowNs: nowNs)
+    defer { effects.removeAll(keepingCapacity: true) }
+    return effects
+  }
+
+  /// What is due, whatever the event was: timers, shares, orders, acknowledgements, the end. Only a
+  /// change or its time makes the master look at every agent.
+  private mutating func settle(nowNs: UInt64) {
+    wakeNs = .max
+    supervisePeers(nowNs: nowNs)
+    if isDirty || nowNs >= evaluateAtNs {
+      isDirty = false
+      evaluateAtNs = .max
+      superviseAgents(nowNs: nowNs)
+      superviseRun(nowNs: nowNs)
+      superviseShares(nowNs: nowNs)
+    }
+    sendOrders(nowNs: nowNs)
+    sendAcknowledgements(nowNs: nowNs)
+    wake(atNs: isDirty ? nowNs : evaluateAtNs)
+  }
+
+  /// Look at everything again at this time.
+  mutating func evaluate(atNs: UInt64) { evaluateAtNs = min(evaluateAtNs, atNs) }
+  mutating func wake(atNs: UInt64) { wakeNs = min(wakeNs, atNs) }
+  mutating func send(_ message: Message, to peer: UInt64) {
+    effects.append(.send(peer: peer, message))
+  }
+  mutating func log(_ notice: Notice) { effects.append(.log(notice)) }
+
+  var runNs: UInt64 { settings.plan.warmupNs.addingSaturated(settings.plan.durationNs) }
+  var silenceNs: UInt64 { settings.heartbeatIntervalNs * UInt64(settings.liveness) }
+}
+
+extension UInt64 {
+  func addingSaturated(_ other: UInt64) -> UInt64 {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
+  }
+}

@@ -1,0 +1,90 @@
+package import SquallLoad
+
+/// The master's heartbeat: all that this agent is to do now. It answers each report, and goes out at
+/// once when something changes.
+///
+/// ```
+/// number u32 · echo (present u8 · reportNumber u32 · reportSentNs u64 · reportReceivedNs u64)
+/// sentNs u64 · leaseNs varint · phase u8 · start (present u8 · startNs u64) · epoch u32
+/// assignments list(slot varint · life u64 · share · untilNs varint)
+/// share: position, workerCount, connections, requestQuota, fromNs as varints
+/// ```
+package struct Order: Equatable, Sendable {
+  /// The newest report the master has had, for the lease and for the clocks' offset.
+  package struct Echo: Equatable, Sendable {
+    package var reportNumber: UInt32
+    /// Agent's clock.
+    package var reportSentNs: UInt64
+    /// Master's clock.
+    package var reportReceivedNs: UInt64
+
+    package init(reportNumber: UInt32, reportSentNs: UInt64, reportReceivedNs: UInt64) {
+      self.reportNumber = reportNumber
+      self.reportSentNs = reportSentNs
+      self.reportReceivedNs = reportReceivedNs
+    }
+  }
+
+  package enum Phase: UInt8, Sendable {
+    /// Start the worker processes and take up shares; the start instant follows.
+    case prepare = 0
+    case run
+    /// Stop sending, drain, deliver everything.
+    case stop
+    /// The run is over and everything is known. Leave.
+    case end
+  }
+
+  /// A worker's share, and until when (nanoseconds of run time) it holds: `UInt64.max` while no
+  /// redistribution is in sight.
+  package struct Assignment: Equatable, Sendable {
+    package var slot: UInt16
+    package var life: UInt64
+    package var share: Share
+    package var untilNs: UInt64
+
+    package init(slot: UInt16, life: UInt64, share: Share, untilNs: UInt64 = .max) {
+      self.slot = slot
+      self.life = life
+      self.share = share
+      self.untilNs = untilNs
+    }
+  }
+
+  /// From 1, rising within a connection. Only the newest counts.
+  package var number: UInt32
+  package var echo: Echo?
+  /// The master's clock when it made this.
+  package var sentNs: UInt64
+  /// How long the assignments hold after the echoed report was made, by the agent's clock.
+  package var leaseNs: UInt64
+  package var phase: Phase
+  /// The run's start instant on the master's clock, once it is fixed.
+  package var startNs: UInt64?
+  /// Of all assignments below. A worker that is not among them has no share.
+  package var epoch: UInt32
+  package var assignments: [Assignment]
+
+  package init(
+    number: UInt32, echo: Echo?, sentNs: UInt64, leaseNs: UInt64, phase: Phase, startNs: UInt64?,
+    epoch: UInt32, assignments: [Assignment]
+  ) {
+    self.number = number
+    self.echo = echo
+    self.sentNs = sentNs
+    self.leaseNs = leaseNs
+    self.phase = phase
+    self.startNs = startNs
+    self.epoch = epoch
+    self.assignments = assignments
+  }
+}
+
+extension Share {
+  /// No load at all: what a worker holds that stands by.
+  package static func idle(epoch: UInt32) -> Share {
+    Share(epoch: epoch, position: 0, workerCount: 1, connections: 0, requestQuota: 0)
+  }
+
+  package var isIdle: Bool { connections == 0 }
+}

@@ -1,0 +1,69 @@
+/// The agent's heartbeat: its whole state, each interval and at once when something changes.
+///
+/// ```
+/// number u32 · sentNs u64 · orderNumber u32 · flags u8 (1 plan ready, 2 leaving, 4 kept full)
+/// workers list(worker)
+/// worker: slot varint · life u64 · state u8 · epoch varint · sentBefore varint · flags u8 (1 exhausted)
+/// ```
+package struct Report: Equatable, Sendable {
+  package struct Worker: Equatable, Sendable {
+    package enum State: UInt8, Sendable {
+      /// The process runs and can take a share.
+      case ready = 0
+      /// It does not answer and its last share has run out: it sends nothing.
+      case stalled
+      /// The process is gone; what it counted is on its way.
+      case dead
+      /// Its part is over; its ledger is on its way.
+      case finished
+    }
+
+    package var slot: UInt16
+    package var life: UInt64
+    package var state: State
+    /// The newest epoch whose share it has taken up; 0 for none.
+    package var epoch: UInt32
+    /// Requests it had sent in its life when it took that share up.
+    package var sentBefore: UInt64
+    /// It has sent all the requests its share allows.
+    package var isExhausted: Bool
+
+    package init(
+      slot: UInt16, life: UInt64, state: State, epoch: UInt32 = 0, sentBefore: UInt64 = 0,
+      isExhausted: Bool = false
+    ) {
+      self.slot = slot
+      self.life = life
+      self.state = state
+      self.epoch = epoch
+      self.sentBefore = sentBefore
+      self.isExhausted = isExhausted
+    }
+  }
+
+  /// From 1, rising within a connection.
+  package var number: UInt32
+  /// The agent's clock when it made this. The lease that answers it runs from here.
+  package var sentNs: UInt64
+  /// The newest order it has acted on in this connection; 0 for none.
+  package var orderNumber: UInt32
+  package var isPlanReady: Bool
+  /// It wants no share any more and will go when everything is delivered.
+  package var isLeaving: Bool
+  /// It keeps as many undelivered batches as it may, and has stopped its load for that.
+  package var isFull: Bool
+  package var workers: [Worker]
+
+  package init(
+    number: UInt32, sentNs: UInt64, orderNumber: UInt32 = 0, isPlanReady: Bool = false,
+    isLeaving: Bool = false, isFull: Bool = false, workers: [Worker] = []
+  ) {
+    self.number = number
+    self.sentNs = sentNs
+    self.orderNumber = orderNumber
+    self.isPlanReady = isPlanReady
+    self.isLeaving = isLeaving
+    self.isFull = isFull
+    self.workers = workers
+  }
+}
