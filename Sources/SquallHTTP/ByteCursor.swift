@@ -84,9 +84,7 @@
       // Per lane, below 0x80: bit 7 of x - 0x20 is set for x < 0x20, of x + 1 for DEL.
       let below = block &- SIMD16(repeating: 0x20)
       let above = block &+ SIMD16(repeating: 1)
-      let textByteCount = Self.firstMarked((below | above) & ~block)
-      unsafe at += textByteCount
-      if textByteCount < 16 {
+      if skipToMark(in: (below | above) & ~block) {
         // HTAB is the one control character that is text, too rare for an instruction above.
         guard unsafe at.load(as: UInt8.self) == UInt8(ascii: "\t") else { return }
         unsafe at += 1
@@ -107,9 +105,7 @@
       let letters = (small &+ SIMD16(repeating: 0x1F)) & ~(small &+ SIMD16(repeating: 5))
       let hyphens = block ^ SIMD16(repeating: UInt8(ascii: "-"))
       let ordinary = letters & ~block | (hyphens &- SIMD16(repeating: 1)) & ~hyphens
-      let ordinaryByteCount = Self.firstMarked(~ordinary)
-      unsafe at += ordinaryByteCount
-      if ordinaryByteCount < 16 {
+      if skipToMark(in: ~ordinary) {
         guard unsafe at.load(as: UInt8.self).isToken else {
           return unsafe ByteCursor(at: start, end: at)
         }
@@ -120,17 +116,26 @@
     return unsafe ByteCursor(at: start, end: at)
   }
 
-  /// The first lane whose bit 7 is set, 16 when there is none.
+  /// Skips to the first of the next 16 bytes whose lane has bit 7 set, or all 16 when none has.
   ///
   /// Swift 6.3 compiles a SIMD comparison to a loop over its lanes and has no name for `pmovmskb`,
-  /// so masks here are bit 7 of each lane, made by wrapping sums, and read as two words.
+  /// so masks here are bit 7 of each lane, made by wrapping sums, and read as two words. The three
+  /// ways out stay three: one sum for all would make each load wait for the mask before it.
   @inline(__always)
-  private static func firstMarked(_ lanes: SIMD16<UInt8>) -> Int {
-    let marks = lanes & SIMD16(repeating: 0x80)
-    let words = unsafe unsafeBitCast(marks, to: SIMD2<UInt64>.self)
+  private mutating func skipToMark(in lanes: SIMD16<UInt8>) -> Bool {
+    let words = unsafe unsafeBitCast(lanes & SIMD16(repeating: 0x80), to: SIMD2<UInt64>.self)
     let low = UInt64(littleEndian: words[0])
-    guard low == 0 else { return low.trailingZeroBitCount / 8 }
-    return 8 + UInt64(littleEndian: words[1]).trailingZeroBitCount / 8
+    if low != 0 {
+      unsafe at += low.trailingZeroBitCount / 8
+      return true
+    }
+    let high = UInt64(littleEndian: words[1])
+    if high != 0 {
+      unsafe at += 8 + high.trailingZeroBitCount / 8
+      return true
+    }
+    unsafe at += 16
+    return false
   }
 }
 

@@ -19,19 +19,16 @@ struct Framing: BitwiseCopyable, Sendable {
   static let chunkLineByteCountMax: UInt32 = 4 << 10
   /// Of all chunk extensions of one body.
   static let extensionByteCountMax: UInt16 = 16 << 10
-  static let chunkSizeDigitCountMax: UInt8 = 16
+  static let chunkSizeDigitCountMax: UInt32 = 16
 
-  /// The Content-Length being read; then the bytes of the body or chunk still to come.
+  /// Digits of a status code or Content-Length being read; then the bytes of the body or chunk still to come.
   var number: UInt64 = 0
   private(set) var contentLength: UInt64 = Self.noContentLength
-  /// Body bytes so far, without chunk framing.
-  private(set) var bodyByteCount: UInt64 = 0
   /// What the head, the chunk line or the trailers, whichever is being read, may still take.
   var sectionBytesLeft: UInt32 = Self.headByteCountMax
   private var extensionBytesLeft: UInt16 = Self.extensionByteCountMax
   private var fieldsLeft: UInt16 = Self.fieldCountMax
   private var match = WordMatch.none
-  private var digitCount: UInt8 = 0
   private var state = State.lineStart
   private var field = Field.none
   private(set) var facts: Facts = []
@@ -115,36 +112,40 @@ struct Framing: BitwiseCopyable, Sendable {
     defer { bytes.catchUp(with: cursor) }
     // One turn reads one line. Each `if` is where a line that was cut goes on.
     while true {
+      if state == .lineStart, cursor.first == UInt8(ascii: "\r") {
+        cursor.skip()
+        state = .sectionEnd
+      }
       if state == .lineStart || state == .name {
-        let line = cursor
-        let piece = cursor.skipToken()
-        let known = state == .lineStart ? WordMatch.name : match
+        var name = cursor
+        let piece = name.skipToken()
+        let known = state == .lineStart ? WordMatch(.names) : match
         if state == .lineStart {
           guard !piece.isEmpty else {
             guard let byte = cursor.first else { return .needsMore }
             if let fault = beginUnnamedLine(byte) { return .malformed(fault) }
-            cursor.skip()
             continue
           }
           guard fieldsLeft > 0 else { return .malformed(.tooManyFields) }
           fieldsLeft -= 1
         }
-        guard let byte = cursor.first else {
+        guard let byte = name.first else {
+          cursor.catchUp(with: name)
           state = .name
           match = known
           match.take(piece)
           return .needsMore
         }
         guard byte == UInt8(ascii: ":") else { return .malformed(Self.nameFault(byte)) }
-        cursor.skip()
         field = .ordinary
         state = .text
-        if let word = known.word(endingWith: piece), let fault = beginValue(word) {
-          return .malformed(fault)
+        if let word = known.word(endingWith: piece, of: .names) {
+          name.skip()
+          cursor.catchUp(with: name)
+          if let fault = beginValue(word) { return .malformed(fault) }
         }
-        // Name and colon are text too: looking for the line's end from its start costs little and
-        // need not wait for where the name ends.
-        if state == .text { cursor = line }
+        // Otherwise the line is read as text from where it stands: name and colon are text too, and
+        // the next load then need not wait until it is known where they end.
       }
       if state == .text {
         cursor.skipText()
@@ -170,8 +171,6 @@ struct Framing: BitwiseCopyable, Sendable {
   /// A line that does not begin with a name, by its first byte.
   private mutating func beginUnnamedLine(_ byte: UInt8) -> Malformation? {
     switch byte {
-    case UInt8(ascii: "\r"):
-      state = .sectionEnd
     case UInt8(ascii: " "), UInt8(ascii: "\t"):
       // obs-fold (RFC 9112 5.2): harmless where nothing is read from the value.
       guard field != .none else { return .leadingWhitespace }
@@ -184,6 +183,7 @@ struct Framing: BitwiseCopyable, Sendable {
   }
 
   /// The value of a field that matters.
+  @inline(__always)
   private mutating func beginValue(_ word: Word) -> Malformation? {
     // In trailers these fields mean nothing (RFC 9110 6.5.1).
     guard !facts.contains(.inTrailers) else { return nil }
@@ -210,11 +210,14 @@ struct Framing: BitwiseCopyable, Sendable {
 
   /// Content-Length: digits with optional whitespace around them. A list, which RFC 9110 8.6 lets
   /// a recipient fold when its members agree, is refused; a second field that agrees is not.
-  private mutating func readLength(_ cursor: inout ByteCursor) -> Malformation? {
+  private mutating func readLength(_ bytes: inout ByteCursor) -> Malformation? {
+    var cursor = bytes
+    defer { bytes.catchUp(with: cursor) }
     while let byte = cursor.first {
       let digit = byte &- UInt8(ascii: "0")
       if digit <= 9, state != .lengthSpace {
-        guard number <= (UInt64(Int64.max) - UInt64(digit)) / 10 else {
+        let limit = UInt64(Int64.max)
+        guard number < limit / 10 || number == limit / 10 && digit <= limit % 10 else {
           return .contentLengthTooLarge
         }
         number = number * 10 + UInt64(digit)
@@ -239,59 +242,58 @@ struct Framing: BitwiseCopyable, Sendable {
 
   /// A comma-separated list (RFC 9110 5.6.1): empty members are skipped, unknown ones ignored,
   /// except where ignoring them would change where the body ends.
-  private mutating func readMembers(_ cursor: inout ByteCursor) -> Malformation? {
+  private mutating func readMembers(_ bytes: inout ByteCursor) -> Malformation? {
+    var cursor = bytes
+    defer { bytes.catchUp(with: cursor) }
     while let byte = cursor.first {
+      if byte.isToken {
+        if state == .memberStart { match = WordMatch(.members) }
+        if state == .memberSpace { match = .none }  // Two words are not one of ours.
+        state = .member
+        let piece = cursor.skipToken()
+        switch cursor.first {
+        case UInt8(ascii: ","), UInt8(ascii: "\r"):
+          if let fault = endMember(piece) { return fault }
+        default:
+          match.take(piece)
+        }
+        continue
+      }
       switch byte {
       case UInt8(ascii: " "), UInt8(ascii: "\t"):
         if state == .member { state = .memberSpace }
-      case UInt8(ascii: ","):
-        if let fault = endMember(cursor.prefix(0)) { return fault }
-      case UInt8(ascii: "\r"):
-        if let fault = endMember(cursor.prefix(0)) { return fault }
-        cursor.skip()
-        state = .lineEnd
-        return nil
-      default:
-        if state == .memberStart { match = .member }
-        if state == .memberSpace { match = .none }  // Two words are not one of ours.
-        state = .member
-        if byte.isToken {
-          let piece = cursor.skipToken()
-          switch cursor.first {
-          case UInt8(ascii: ","), UInt8(ascii: "\r"):
-            if let fault = endMember(piece) { return fault }
-          default: match.take(piece)
-          }
-          continue
+      case UInt8(ascii: ","), UInt8(ascii: "\r"):
+        if state != .memberStart, let fault = endMember(cursor.prefix(0)) { return fault }
+        if byte == UInt8(ascii: "\r") {
+          cursor.skip()
+          state = .lineEnd
+          return nil
         }
+      default:
         guard byte.isText else { return Self.textFault(byte) }
         if field == .transferEncoding, byte != UInt8(ascii: ";"), byte != UInt8(ascii: "=") {
           // Quoted parameters could hide a comma; no registered coding has any.
           return .invalidTransferEncoding
         }
         match = .none
+        state = .member
       }
       cursor.skip()
     }
     return nil
   }
 
+  @inline(__always)
   private mutating func endMember(_ piece: ByteCursor) -> Malformation? {
-    guard state != .memberStart else { return nil }
     state = .memberStart
-    let word = match.word(endingWith: piece)
-    switch field {
-    case .transferEncoding:
-      // "chunked" may be applied once, and last (RFC 9112 6.1, 7).
-      guard !facts.contains(.chunked) else { return .chunkedNotLast }
-      if word == .chunked { facts.insert(.chunked) }
-    case .connection:
-      if word == .close { facts.insert(.close) }
-      if word == .keepAlive { facts.insert(.keepAlive) }
-    case .expect:
-      if word == .continue100 { facts.insert(.expectsContinue) }
-    case .none, .ordinary, .contentLength:
-      break
+    // "chunked" may be applied once, and last (RFC 9112 6.1, 7).
+    if field == .transferEncoding, facts.contains(.chunked) { return .chunkedNotLast }
+    switch (match.word(endingWith: piece, of: .members), field) {
+    case (.close, .connection): facts.insert(.close)
+    case (.keepAlive, .connection): facts.insert(.keepAlive)
+    case (.chunked, .transferEncoding): facts.insert(.chunked)
+    case (.continue100, .expect): facts.insert(.expectsContinue)
+    default: break
     }
     return nil
   }
@@ -315,23 +317,28 @@ struct Framing: BitwiseCopyable, Sendable {
     }
   }
 
-  /// Reads the body that `beginBody` chose.
+  /// Reads the body that `beginBody` chose and adds its bytes, chunk framing left out, to
+  /// `bodyByteCount`.
   @inline(__always)
-  mutating func readBody(_ cursor: inout ByteCursor) -> Progress {
+  mutating func readBody(
+    _ cursor: inout ByteCursor, counting bodyByteCount: inout UInt64
+  ) -> Progress {
     switch state {
     case .counted:
-      skipBody(&cursor)
+      skipBody(&cursor, counting: &bodyByteCount)
       return number == 0 ? .done : .needsMore
     case .untilClose:
       bodyByteCount += cursor.skip(upTo: .max)
       return .needsMore
     default:
-      return readChunks(&cursor)
+      return readChunks(&cursor, counting: &bodyByteCount)
     }
   }
 
   @inline(__always)
-  private mutating func skipBody(_ cursor: inout ByteCursor) {
+  private mutating func skipBody(
+    _ cursor: inout ByteCursor, counting bodyByteCount: inout UInt64
+  ) {
     let byteCount = cursor.skip(upTo: number)
     number -= byteCount
     bodyByteCount += byteCount
@@ -339,13 +346,15 @@ struct Framing: BitwiseCopyable, Sendable {
 
   /// RFC 9112 7.1. Strict where its grammar is: one CR LF after each chunk, no sign, no prefix, no
   /// whitespace after the size unless an extension follows.
-  private mutating func readChunks(_ cursor: inout ByteCursor) -> Progress {
+  private mutating func readChunks(
+    _ cursor: inout ByteCursor, counting bodyByteCount: inout UInt64
+  ) -> Progress {
     while true {
       if facts.contains(.inTrailers) { return readTrailers(&cursor) }
       guard let byte = cursor.first else { return .needsMore }
       switch state {
       case .chunkData:
-        skipBody(&cursor)
+        skipBody(&cursor, counting: &bodyByteCount)
         if number == 0 { state = .chunkDataCR }
       case .chunkDataCR:
         guard byte == UInt8(ascii: "\r") else { return .malformed(.chunkNotDelimited) }
@@ -365,7 +374,6 @@ struct Framing: BitwiseCopyable, Sendable {
 
   private mutating func beginChunkLine() {
     number = 0
-    digitCount = 0
     sectionBytesLeft = Self.chunkLineByteCountMax
   }
 
@@ -375,12 +383,14 @@ struct Framing: BitwiseCopyable, Sendable {
     sectionBytesLeft -= 1
     if state == .chunkSize {
       if let digit = byte.hexadecimalDigit {
-        guard digitCount < Self.chunkSizeDigitCountMax else { return .chunkSizeTooLong }
-        digitCount += 1
+        // So far the line is nothing but digits, which is what makes this their count.
+        guard Self.chunkLineByteCountMax - sectionBytesLeft <= Self.chunkSizeDigitCountMax else {
+          return .chunkSizeTooLong
+        }
         number = number << 4 | UInt64(digit)
         return nil
       }
-      guard digitCount > 0 else { return .invalidChunkSize }
+      guard sectionBytesLeft < Self.chunkLineByteCountMax - 1 else { return .invalidChunkSize }
       guard number <= UInt64(Int64.max) else { return .chunkSizeTooLarge }
     }
     if state == .chunkLineEnd {

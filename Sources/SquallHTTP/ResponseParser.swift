@@ -20,9 +20,20 @@
 package struct ResponseParser: BitwiseCopyable, Sendable {
   package static let interimCountMax: UInt8 = 20
 
+  // Read after each response by another module: stored, so that it need not copy all of this to
+  // call a getter.
+
+  /// Body bytes so far, without chunk framing.
+  package private(set) var bodyByteCount: UInt64 = 0
   private var framing = Framing()
-  /// Digits of the status read so far.
-  private var statusCode: UInt16 = 0
+  /// Of the final response; 0 until its three digits are there.
+  package private(set) var status: UInt16 = 0
+  /// Whether the connection may carry another request (RFC 9112 9.3, 9.6). True only of a complete
+  /// response whose end did not depend on the connection's end.
+  package private(set) var keepAlive = false
+  /// Whether a byte of this response, interim ones included, has been seen.
+  package private(set) var hasBegun = false
+
   private var lineIndex: UInt8 = 0
   private var interimsLeft = Self.interimCountMax
   private var phase = Phase.statusLine
@@ -35,6 +46,7 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
     let rawValue: UInt8
     static let expectsNoBody = Traits(rawValue: 1 << 0)
     static let isHTTP10 = Traits(rawValue: 1 << 1)
+    static let switchesProtocols = Traits(rawValue: 1 << 2)
   }
 
   package enum Step: Equatable, BitwiseCopyable, Sendable {
@@ -54,25 +66,6 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
     if expectsNoBody { traits.insert(.expectsNoBody) }
   }
 
-  /// Of the final response; 0 until its three digits are there.
-  package var status: UInt16 { statusCode >= 200 ? statusCode : 0 }
-
-  /// Whether the connection may carry another request (RFC 9112 9.3). True only of a complete
-  /// response whose end did not depend on the connection's end.
-  package var keepAlive: Bool {
-    guard phase == .complete, !framing.endsAtClose else { return false }
-    guard !framing.facts.contains(.close) else { return false }
-    return !traits.contains(.isHTTP10) || framing.facts.contains(.keepAlive)
-  }
-
-  /// Body bytes so far, without chunk framing.
-  package var bodyByteCount: UInt64 { framing.bodyByteCount }
-
-  /// Whether a byte of this response, interim ones included, has been seen.
-  package var hasBegun: Bool {
-    phase != .statusLine || lineIndex > 0 || interimsLeft < Self.interimCountMax
-  }
-
   /// Reads until the end of one final response, the end of `bytes` or the first fault. A response
   /// that is complete or malformed stays so, and takes no more bytes, until `reset`.
   ///
@@ -80,6 +73,7 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
   @safe package mutating func consume(_ bytes: UnsafeRawBufferPointer) -> Step {
     guard let start = bytes.baseAddress else { return verdict ?? .needsMore }
     var cursor = unsafe ByteCursor(at: start, end: start + bytes.count)
+    if !cursor.isEmpty { hasBegun = true }
     switch read(&cursor) {
     case .needsMore: return .needsMore
     case .done: return .complete(consumedByteCount: unsafe cursor.at - start)
@@ -93,7 +87,7 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
     if let verdict { return verdict }
     switch phase {
     case .body where framing.endsAtClose:
-      phase = .complete
+      complete()
       return .complete(consumedByteCount: 0)
     case .body: malformation = .closedInBody
     default: malformation = hasBegun ? .closedInHead : .closedBeforeHead
@@ -121,19 +115,28 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
         guard case .done = progress else { break }
         progress = endHead()
         if case .needsMore = progress { continue }
-      case .body: progress = framing.readBody(&cursor)
+      case .body: progress = framing.readBody(&cursor, counting: &bodyByteCount)
       case .complete: return .done
       case .malformed: return .malformed(malformation)
       }
       switch progress {
       case .needsMore: break
-      case .done: phase = .complete
+      case .done: complete()
       case .malformed(let cause):
         phase = .malformed
         malformation = cause
       }
       return progress
     }
+  }
+
+  @inline(__always)
+  private mutating func complete() {
+    phase = .complete
+    let facts = framing.facts
+    keepAlive =
+      !framing.endsAtClose && !facts.contains(.close)
+      && (!traits.contains(.isHTTP10) || facts.contains(.keepAlive))
   }
 
   @inline(__always)
@@ -152,19 +155,20 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
   /// or, after an interim response, another head follows.
   @inline(__always)
   private mutating func endHead() -> Framing.Progress {
-    guard statusCode >= 200 else {
-      guard statusCode != 101 else { return .malformed(.switchingProtocols) }
+    guard status > 0 else {
+      guard !traits.contains(.switchesProtocols) else { return .malformed(.switchingProtocols) }
       guard interimsLeft > 0 else { return .malformed(.tooManyInterims) }
       let interimsLeft = interimsLeft - 1
       reset(expectsNoBody: traits.contains(.expectsNoBody))
       self.interimsLeft = interimsLeft
+      hasBegun = true
       return .needsMore
     }
     if let fault = framing.codingFault(isHTTP10: traits.contains(.isHTTP10)) {
       return .malformed(fault)
     }
     // RFC 9112 6.3: these end here whatever their fields announce.
-    if traits.contains(.expectsNoBody) || statusCode == 204 || statusCode == 304 { return .done }
+    if traits.contains(.expectsNoBody) || status == 204 || status == 304 { return .done }
     phase = .body
     return framing.beginBody(undelimited: .atClose)
   }
@@ -179,7 +183,7 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
       lineIndex = 8
       if let code = cursor.word(as: UInt32.self)?.statusCode {
         cursor.skip(4)
-        statusCode = code
+        take(code)
         lineIndex = 12
       }
     }
@@ -201,6 +205,13 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
     return .done
   }
 
+  /// Takes the code of a status line, 100 to 599. An interim response leaves no status behind.
+  @inline(__always)
+  private mutating func take(_ code: UInt16) {
+    if code >= 200 { status = code }
+    if code == 101 { traits.insert(.switchesProtocols) }
+  }
+
   /// One byte of the status line before its reason phrase.
   @inline(__always)
   private mutating func takeStatusLine(_ byte: UInt8) -> Malformation? {
@@ -219,7 +230,8 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
     default:
       guard digit <= 9 else { return .invalidStatusCode }
       if lineIndex == 9, !(1...5).contains(digit) { return .statusCodeOutOfRange }
-      statusCode = statusCode * 10 + UInt16(digit)
+      framing.number = framing.number * 10 + UInt64(digit)
+      if lineIndex == 11 { take(UInt16(truncatingIfNeeded: framing.number)) }
     }
     lineIndex += 1
     return nil

@@ -1,5 +1,5 @@
 /// A word this module looks for in a head, whatever its case.
-enum Word: UInt8, CaseIterable {
+enum Word: UInt8 {
   // Field names.
   case contentLength
   case transferEncoding
@@ -12,31 +12,71 @@ enum Word: UInt8, CaseIterable {
   case chunked
   case continue100
 
-  /// The first of a set of words.
-  @inline(__always)
-  init?(first bits: UInt16) {
-    guard bits != 0 else { return nil }
-    self.init(rawValue: UInt8(truncatingIfNeeded: bits.trailingZeroBitCount))
+  static let count: UInt8 = 9
+
+  /// Every word in its order, lower case and padded to `stride` with spaces, which no byte of a
+  /// token folds to.
+  private static let texts: StaticString = """
+    content-length          \
+    transfer-encoding       \
+    connection              \
+    expect                  \
+    host                    \
+    close                   \
+    keep-alive              \
+    chunked                 \
+    100-continue            \
+
+    """
+  static let stride = 24
+
+  var text: UnsafeRawPointer {
+    @inline(__always) get {
+      unsafe UnsafeRawPointer(Self.texts.utf8Start) + Int(rawValue) * Self.stride
+    }
   }
 
-  /// This word as a set.
   var bit: UInt16 {
     @inline(__always) get { 1 << UInt16(rawValue) }
   }
 
-  /// Lower case. Letters, digits and hyphens only, which `WordMatch` relies on.
-  var text: StaticString {
-    switch self {
-    case .contentLength: "content-length"
-    case .transferEncoding: "transfer-encoding"
-    case .connection: "connection"
-    case .expect: "expect"
-    case .host: "host"
-    case .close: "close"
-    case .keepAlive: "keep-alive"
-    case .chunked: "chunked"
-    case .continue100: "100-continue"
-    }
+  /// `Word(rawValue:)` without its table of cases.
+  @inline(__always)
+  init(index: UInt8) {
+    precondition(index < Self.count, "not the index of a word")
+    self = unsafe unsafeBitCast(index, to: Word.self)
+  }
+}
+
+/// The words a token may be. No two are equally long, so that its length leaves one to compare.
+struct Vocabulary {
+  fileprivate let bits: UInt16
+  /// For each length from `byteCountMin`, four bits: 1 and the word's index, or 0.
+  fileprivate let byLength: UInt64
+
+  static let names = Vocabulary(
+    bits: Word.host.bit | Word.expect.bit | Word.connection.bit | Word.contentLength.bit
+      | Word.transferEncoding.bit,
+    byLength: entry(.host, 4) | entry(.expect, 6) | entry(.connection, 10)
+      | entry(.contentLength, 14) | entry(.transferEncoding, 17))
+  static let members = Vocabulary(
+    bits: Word.close.bit | Word.chunked.bit | Word.keepAlive.bit | Word.continue100.bit,
+    byLength: entry(.close, 5) | entry(.chunked, 7) | entry(.keepAlive, 10)
+      | entry(.continue100, 12))
+
+  private static let byteCountMin = 4
+  private static let byteCountMax = byteCountMin + 15
+
+  private static func entry(_ word: Word, _ byteCount: Int) -> UInt64 {
+    UInt64(word.rawValue + 1) << UInt64(4 * (byteCount - byteCountMin))
+  }
+
+  @inline(__always)
+  fileprivate func word(byteCount: Int) -> Word? {
+    guard Self.byteCountMin...Self.byteCountMax ~= byteCount else { return nil }
+    let shift = UInt64(truncatingIfNeeded: 4 * (byteCount - Self.byteCountMin))
+    let entry = UInt8(truncatingIfNeeded: byLength >> shift & 15)
+    return entry == 0 ? nil : Word(index: entry - 1)
   }
 }
 
@@ -48,85 +88,78 @@ struct WordMatch: BitwiseCopyable, Sendable {
   /// Bytes of the token so far; saturates, as no word is that long.
   private var byteCount: UInt8 = 0
 
-  static let name = WordMatch(
-    candidates: Word.contentLength.bit | Word.transferEncoding.bit | Word.connection.bit
-      | Word.expect.bit | Word.host.bit)
-  static let member = WordMatch(
-    candidates: Word.close.bit | Word.keepAlive.bit | Word.chunked.bit | Word.continue100.bit)
   /// A token that is none of the words, whatever follows.
   static let none = WordMatch(candidates: 0)
+
+  @inline(__always)
+  init(_ vocabulary: Vocabulary) { candidates = vocabulary.bits }
 
   private init(candidates: UInt16) { self.candidates = candidates }
 
   /// Takes the next bytes of the token, all of them token characters.
+  @inline(never)
   mutating func take(_ piece: ByteCursor) {
-    var rest = candidates
-    while let word = Word(first: rest) {
-      rest &= ~word.bit
-      if !piece.continues(word.text, after: Int(byteCount)) { candidates &= ~word.bit }
+    for index in 0..<Word.count where !piece.continues(Word(index: index), after: byteCount) {
+      candidates &= ~Word(index: index).bit
     }
     byteCount = UInt8(clamping: Int(byteCount) + piece.byteCount)
   }
 
   /// The word that the token is when it ends with `piece`.
   @inline(__always)
-  func word(endingWith piece: ByteCursor) -> Word? {
-    let offset = Int(byteCount)
-    guard let word = Word(first: candidates & Self.equallyLong(offset + piece.byteCount)),
-      piece.continues(word.text, after: offset)
+  func word(endingWith piece: ByteCursor, of vocabulary: Vocabulary) -> Word? {
+    guard let word = vocabulary.word(byteCount: Int(byteCount) + piece.byteCount),
+      candidates & word.bit != 0, piece.mayContinue(word, after: byteCount),
+      piece.continues(word, after: byteCount)
     else { return nil }
     return word
   }
-
-  /// The words that are `byteCount` bytes long. No two names are, and no two members, so that at
-  /// most one is left to compare.
-  @inline(__always)
-  private static func equallyLong(_ byteCount: Int) -> UInt16 {
-    // Most names are as long as no word, and this is asked of every name.
-    guard byteCount < 32, lengths >> UInt32(truncatingIfNeeded: byteCount) & 1 == 1 else {
-      return 0
-    }
-    return switch byteCount {
-    case 4: Word.host.bit
-    case 5: Word.close.bit
-    case 6: Word.expect.bit
-    case 7: Word.chunked.bit
-    case 10: Word.connection.bit | Word.keepAlive.bit
-    case 12: Word.continue100.bit
-    case 14: Word.contentLength.bit
-    case 17: Word.transferEncoding.bit
-    default: 0
-    }
-  }
-
-  private static let lengths: UInt32 =
-    1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 17
 }
 
 extension ByteCursor {
-  /// Whether `text` goes on with these bytes after its first `offset` bytes, ignoring case.
+  /// What `continues` finds out first; most tokens end here.
   @inline(__always)
-  fileprivate func continues(_ text: StaticString, after offset: Int) -> Bool {
-    let byteCount = byteCount
-    guard offset + byteCount <= text.utf8CodeUnitCount else { return false }
-    let expected = unsafe UnsafeRawPointer(text.utf8Start + offset)
+  fileprivate func mayContinue(_ word: Word, after offset: UInt8) -> Bool {
+    guard let first else { return true }
+    return unsafe first | 0x20 == word.text.load(fromByteOffset: Int(offset), as: UInt8.self)
+  }
+
+  /// Whether `word` goes on with these bytes after its first `offset` bytes, ignoring case.
+  ///
+  /// A set bit 5 makes a capital letter small and leaves small letters, digits and the hyphen as
+  /// they are; of all token characters only `^` and `_` turn into something else, and no word has
+  /// what they turn into.
+  @inline(never)
+  fileprivate func continues(_ word: Word, after offset: UInt8) -> Bool {
+    guard Int(offset) + byteCount <= Word.stride else { return false }
+    let text = unsafe word.text + Int(offset)
     if byteCount >= 8 {
-      // Two overlapping words cover up to sixteen bytes; the one longer word takes a third.
-      var index = 0
-      while true {
-        let mine = unsafe at.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-        let theirs = unsafe expected.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-        guard mine | 0x2020_2020_2020_2020 == theirs else { return false }
-        if index == byteCount - 8 { return true }
-        index = min(index + 8, byteCount - 8)
-      }
+      return unsafe isFolded(text, by: UInt64.self, mask: 0x2020_2020_2020_2020)
     }
-    for index in 0..<byteCount {
-      let mine = unsafe at.load(fromByteOffset: index, as: UInt8.self) | 0x20
-      guard unsafe mine == expected.load(fromByteOffset: index, as: UInt8.self) else {
-        return false
-      }
+    if byteCount >= 4 { return unsafe isFolded(text, by: UInt32.self, mask: 0x2020_2020) }
+    return unsafe isFolded(text, by: UInt8.self, mask: 0x20)
+  }
+
+  /// Compares unit by unit; the last two may overlap, so that only a byte count below one unit
+  /// needs a smaller one.
+  @inline(__always)
+  private func isFolded<Unit: FixedWidthInteger & BitwiseCopyable>(
+    _ text: UnsafeRawPointer, by type: Unit.Type, mask: Unit
+  ) -> Bool {
+    let last = byteCount - MemoryLayout<Unit>.size
+    var index = 0
+    while index < last {
+      guard unsafe isFolded(text, at: index, mask: mask) else { return false }
+      index += MemoryLayout<Unit>.size
     }
-    return true
+    return unsafe last < 0 || isFolded(text, at: last, mask: mask)
+  }
+
+  @inline(__always)
+  private func isFolded<Unit: FixedWidthInteger & BitwiseCopyable>(
+    _ text: UnsafeRawPointer, at offset: Int, mask: Unit
+  ) -> Bool {
+    let mine = unsafe at.loadUnaligned(fromByteOffset: offset, as: Unit.self)
+    return unsafe mine | mask == text.loadUnaligned(fromByteOffset: offset, as: Unit.self)
   }
 }
