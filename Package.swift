@@ -37,7 +37,7 @@ let package = Package(
     .target(name: "SquallCluster", dependencies: ["SquallLoad"], swiftSettings: strict),
     .target(name: "SquallEngine", dependencies: ["CSquall"], swiftSettings: strict),
     .target(
-      name: "SquallClient", dependencies: ["SquallEngine", "SquallHTTP", "SquallLoad"],
+      name: "SquallClient", dependencies: ["CSquall", "SquallEngine", "SquallHTTP", "SquallLoad"],
       swiftSettings: strict),
     .target(
       name: "SquallNode",
@@ -47,6 +47,7 @@ let package = Package(
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -56,7 +57,7 @@ let package = Package(
     .executableTarget(
       name: "squall",
       dependencies: [
-        "SquallNode",
+        "SquallNode", "SquallLoad",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

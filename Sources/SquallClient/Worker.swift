@@ -40,7 +40,7 @@ internal import SquallLoad
     var worker = Worker(setup: setup, region: region)
     worker.listen(on: ring)
     notify(.ready)
-    var loop = EventLoop(spins: setup.plan.spins)
+    var loop = RingLoop(spins: setup.plan.spins)
     try loop.run(&worker, on: ring)
   }
 
@@ -195,6 +195,13 @@ extension Worker: CompletionHandler {
   mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
     if isAlone { return nil }
     table.log.beat()
+    return min(act(on: ring, nowNs: nowNs), nowNs + Self.pulseNs)
+  }
+
+  /// The longest sleep, so that the agent sees the loop turn.
+  private static let pulseNs: UInt64 = 250_000_000
+
+  private mutating func act(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
     switch stage {
     case .waiting: return build(on: ring, nowNs: nowNs)
     case .running: return run(on: ring, nowNs: nowNs)
@@ -218,7 +225,9 @@ extension Worker: CompletionHandler {
   }
 
   private mutating func run(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
-    guard nowNs >= table.log.startNs else { return min(table.log.startNs, build(on: ring, nowNs: nowNs)) }
+    guard nowNs >= table.log.startNs else {
+      return min(table.log.startNs, build(on: ring, nowNs: nowNs))
+    }
     if nowNs >= table.log.stopNs {
       stop(atNs: table.log.stopNs, on: ring)
       return 0

@@ -37,7 +37,8 @@ package struct Address: Sendable, CustomStringConvertible {
     var found = Array(repeating: squall_address(), count: resolvedCountMax)
     let count = unsafe squall_address_resolve(host, port, &found, UInt32(resolvedCountMax))
     guard count > 0 else {
-      let cause = count == 0 ? "no TCP address" : unsafe String(cString: squall_resolve_explain(count))
+      let cause =
+        count == 0 ? "no TCP address" : unsafe String(cString: squall_resolve_explain(count))
       throw ResolveError(host: host, cause: cause)
     }
     return found.prefix(Int(count)).map { Address(raw: $0) }

@@ -12,7 +12,7 @@ package protocol CompletionHandler: ~Copyable {
 
 /// One thread's loop. A turn is one system call: submit everything queued and wait, take the
 /// completions, handle each, expire, release what is due.
-@safe package struct EventLoop: ~Copyable {
+@safe package struct RingLoop: ~Copyable {
   /// Completions handled on one reading of the clock. At some 100 ns each the reading is at most
   /// 3 µs old.
   private static let sliceCount = 32

@@ -1,0 +1,34 @@
+SWIFT ?= swift
+PREFIX ?= /usr/local
+SQUALL := .build/release/squall
+
+.PHONY: run build test lint bench install setup clean
+
+# What this machine can send: `make run`, or `make run ARGS="run http://host/ -c 256 -d 30s"`.
+run: build
+	$(SQUALL) $(ARGS)
+
+build: setup
+	$(SWIFT) build -c release --product squall
+
+test:
+	scripts/setup test
+	$(SWIFT) build -c release --build-tests
+	$(SWIFT) test -c release --skip-build $(ARGS)
+
+lint:
+	$(SWIFT) format lint --strict -r Package.swift Sources Tests Benchmarks
+
+bench: build
+	$(SWIFT) run -c release --package-path Benchmarks compare $(ARGS)
+
+# One file that needs no Swift on the machine it runs on.
+install: setup
+	$(SWIFT) build -c release --product squall --static-swift-stdlib --scratch-path .build-install
+	install -D .build-install/release/squall $(DESTDIR)$(PREFIX)/bin/squall
+
+setup:
+	@scripts/setup
+
+clean:
+	rm -rf .build .build-install

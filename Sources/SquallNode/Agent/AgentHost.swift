@@ -1,0 +1,229 @@
+internal import Glibc
+package import NIOCore
+internal import SquallClient
+package import SquallCluster
+internal import SquallEngine
+internal import SquallLoad
+
+/// The agent of one host: its machine, its worker processes and its link to the master, all on one
+/// event loop.
+package actor AgentHost {
+  /// The way to the master. What comes back goes to `AgentHost.linkEvent` on the agent's loop.
+  package protocol Link: Sendable {
+    func connect(afterNs: UInt64)
+    func disconnect()
+    func send(_ message: Message)
+    /// The connection is authenticated: what datagrams need.
+    func joined(session: UInt64, keyText: [UInt8])
+  }
+
+  package enum LinkEvent: Sendable {
+    case connected
+    case closed(String)
+    case received(Message)
+  }
+
+  /// What a person at this agent is told.
+  package enum Announcement: Sendable {
+    case notice(AgentMachine.Notice)
+    case workerFailed(cpu: UInt16, String)
+    case unresolvable(String)
+    case persisted(path: String)
+  }
+
+  package struct Options: Sendable {
+    package var isPinned = true
+    /// Where undelivered batches go when the master stays lost.
+    package var leftoversPath: String?
+    package var announce: @Sendable (Announcement) -> Void = { _ in }
+
+    package init() {}
+  }
+
+  package nonisolated let eventLoop: any EventLoop
+  package nonisolated var unownedExecutor: UnownedSerialExecutor {
+    unsafe eventLoop.executor.asUnownedSerialExecutor()
+  }
+
+  private var machine: AgentMachine
+  private let link: any Link
+  private let options: Options
+  private var workers: [WorkerProcess?]
+  private var pulses: [(count: UInt64, stillCount: Int)]
+  private var setup: WorkerSetup?
+  private var wake: Scheduled<Void>?
+  private var exit: AgentMachine.Exit?
+  private var isLeaving = false
+  /// How the agent's part ended, once every worker process is gone.
+  package nonisolated let ended: EventLoopPromise<AgentMachine.Exit>
+
+  package init(
+    settings: AgentMachine.Settings, options: Options, link: any Link, on eventLoop: any EventLoop
+  ) {
+    machine = AgentMachine(settings: settings)
+    self.options = options
+    self.link = link
+    self.eventLoop = eventLoop
+    workers = Array(repeating: nil, count: settings.cpus.count)
+    pulses = Array(repeating: (0, 0), count: settings.cpus.count)
+    ended = eventLoop.makePromise()
+  }
+
+  package func start() {
+    handle(.started)
+    feelPulses()
+  }
+
+  /// SIGTERM or the like: hand over and go. The second time, go.
+  package func leave() {
+    handle(isLeaving ? .leaveNow : .leave)
+    isLeaving = true
+  }
+
+  /// Awaits nothing that is in flight any more.
+  package func cutWorkers() { for worker in workers { worker?.tell(.cut) } }
+
+  package func linkEvent(_ event: LinkEvent) {
+    switch event {
+    case .connected: handle(.connected)
+    case .closed(let why): handle(.closed(why))
+    case .received(let message): handle(.received(message))
+    }
+  }
+
+  private func handle(_ event: AgentMachine.Event) {
+    for effect in machine.handle(event, nowNs: monotonicNs()) { perform(effect) }
+    wake?.cancel()
+    wake = nil
+    guard machine.wakeNs != .max else { return }
+    let delayNs = Int64(clamping: machine.wakeNs - min(machine.wakeNs, monotonicNs()))
+    wake = eventLoop.scheduleTask(in: .nanoseconds(delayNs)) {
+      self.assumeIsolated { $0.handle(.tick) }
+    }
+  }
+
+  private func perform(_ effect: AgentMachine.Effect) {
+    switch effect {
+    case .connect(let afterNs): link.connect(afterNs: afterNs)
+    case .disconnect: link.disconnect()
+    case .send(let message): link.send(message)
+    case .joined(let session, let keyText): link.joined(session: session, keyText: keyText)
+    case .startWorkers(let plan): prepare(plan)
+    case .startWorker(let slot, let afterNs):
+      eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: afterNs))) {
+        self.assumeIsolated { $0.startWorker(slot) }
+      }
+    case .startAt(let localNs): for worker in workers { worker?.tell(.start(atNs: localNs)) }
+    case .setShare(let slot, let share, let untilNs, let validUntilNs):
+      workers[slot]?.tell(.share(share, untilNs: untilNs, validUntilNs: validUntilNs))
+    case .renewShare(let slot, let validUntilNs):
+      workers[slot]?.tell(.renew(validUntilNs: validUntilNs))
+    case .stopWorker(let slot): workers[slot]?.tell(.stop)
+    case .persist(let batches, let ledgers): persist(batches, ledgers)
+    case .log(let notice): options.announce(.notice(notice))
+    case .exit(let exit):
+      self.exit = exit
+      for worker in workers { worker?.dismiss() }
+      endIfAlone()
+    }
+  }
+
+  // MARK: Worker processes
+
+  private func prepare(_ plan: Plan) {
+    do throws(Address.ResolveError) {
+      var peers: [Address] = []
+      for destination in plan.destinations {
+        peers += try Address.resolve(destination.host, port: destination.port)
+      }
+      setup = WorkerSetup(
+        plan: plan, peers: peers,
+        sources: plan.sourceAddresses.compactMap { Address($0, port: 0) }, cpu: nil,
+        connectionCountMax: plan.connections, parent: getpid())
+    } catch {
+      options.announce(.unresolvable("cannot look up \(error.host): \(error.cause)"))
+    }
+    for slot in workers.indices { startWorker(slot) }
+  }
+
+  private func startWorker(_ slot: Int) {
+    guard exit == nil, workers[slot] == nil else { return }
+    guard var setup else { return handle(.workerDied(slot: slot, nil)) }
+    let cpu = machine.settings.cpus[slot]
+    setup.cpu = options.isPinned ? cpu : nil
+    do throws(SystemError) {
+      workers[slot] = try WorkerProcess(
+        slot: slot, agent: machine.settings.agent, setup: setup, on: eventLoop
+      ) { event in
+        self.assumeIsolated { $0.workerEvent(slot, event) }
+      }
+    } catch {
+      options.announce(.workerFailed(cpu: cpu, "\(error)"))
+      handle(.workerDied(slot: slot, nil))
+    }
+  }
+
+  private func workerEvent(_ slot: Int, _ event: WorkerProcess.Event) {
+    guard let worker = workers[slot] else { return }
+    switch event {
+    case .notice(.ready): handle(.workerReady(slot: slot, life: worker.life))
+    case .notice(.page): deliver(worker.collect())
+    case .notice(.adopted(let epoch, let sentBefore)):
+      handle(.workerAdopted(slot: slot, epoch: epoch, sentBefore: sentBefore))
+    case .notice(.exhausted(let epoch)): handle(.workerExhausted(slot: slot, epoch: epoch))
+    case .notice(.finished):
+      let (batches, ledger) = worker.finished()
+      deliver(batches)
+      handle(.workerFinished(slot: slot, ledger))
+    case .notice(.failed):
+      options.announce(.workerFailed(cpu: machine.settings.cpus[slot], worker.failure))
+    case .ended: reap(slot)
+    }
+  }
+
+  private func deliver(_ batches: [Batch]) {
+    for batch in batches { handle(.batchClosed(batch)) }
+  }
+
+  /// The socket closes a moment before the kernel lets the process be reaped.
+  private func reap(_ slot: Int) {
+    guard let worker = workers[slot] else { return }
+    guard let (batches, ledger) = worker.ended() else {
+      eventLoop.scheduleTask(in: .milliseconds(1)) { self.assumeIsolated { $0.reap(slot) } }
+      return
+    }
+    workers[slot] = nil
+    pulses[slot] = (0, 0)
+    deliver(batches)
+    handle(.workerDied(slot: slot, ledger))
+    endIfAlone()
+  }
+
+  private func endIfAlone() {
+    guard let exit, workers.allSatisfy({ $0 == nil }) else { return }
+    wake?.cancel()
+    ended.succeed(exit)
+  }
+
+  /// Looks once a second whether each worker's loop turns; twice still is a stopped worker.
+  private func feelPulses() {
+    for (slot, worker) in workers.enumerated() {
+      guard let worker, !worker.hasFinished else { continue }
+      let count = worker.pulse
+      if count != pulses[slot].count {
+        if pulses[slot].stillCount >= 2 { handle(.workerResumed(slot: slot)) }
+        pulses[slot] = (count, 0)
+      } else {
+        pulses[slot].stillCount += 1
+        if pulses[slot].stillCount == 2 { handle(.workerStalled(slot: slot)) }
+      }
+    }
+    guard exit == nil else { return }
+    eventLoop.scheduleTask(in: .seconds(1)) { self.assumeIsolated { $0.feelPulses() } }
+  }
+
+  private func persist(_ batches: [Batch], _ ledgers: [Ledger]) {
+    guard let path = options.leftoversPath else { return }
+    _ = path
+  }
+}

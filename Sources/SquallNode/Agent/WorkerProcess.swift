@@ -1,0 +1,221 @@
+internal import CSquall
+internal import Glibc
+internal import NIOCore
+internal import NIOPosix
+internal import SquallClient
+internal import SquallCluster
+internal import SquallEngine
+internal import SquallLoad
+
+/// An agent's view of one worker process: starts it, passes commands on, and makes batches of the
+/// pages it counts into. Lives on its agent's event loop.
+final class WorkerProcess {
+  enum Event: Sendable {
+    case notice(Notice)
+    /// The process's end of the socket pair is closed: it has ended, or is about to.
+    case ended
+  }
+
+  /// The word that makes this program a worker process.
+  static let argument = "worker-process"
+
+  let slot: Int
+  let cpu: UInt16?
+  /// This life's random number.
+  let life: UInt64
+  private(set) var hasFinished = false
+  /// Why it gave up, in its own words; empty when it did not.
+  var failure: String { region.message }
+
+  private let agent: UInt64
+  private let region: SharedRegion
+  private let process: Int32
+  private let channel: EventLoopFuture<any Channel>
+  private var startNs: UInt64?
+  private var sums = IncarnationLedger()
+  /// CPU time that batches have accounted for.
+  private var accounted = CPUTime()
+
+  /// Starts the process. `report` is called on `eventLoop`.
+  init(
+    slot: Int, agent: UInt64, setup: WorkerSetup, on eventLoop: any EventLoop,
+    report: @escaping @Sendable (Event) -> Void
+  ) throws(SystemError) {
+    self.slot = slot
+    self.agent = agent
+    cpu = setup.cpu
+    life = UInt64.random(in: 1...UInt64.max)
+    region = try SharedRegion.create(
+      setup: setup.bytes, endpointCount: setup.plan.endpoints.count)
+    var ours: Int32 = 0
+    var theirs: Int32 = 0
+    try SystemError.check("socketpair", unsafe squall_pair(&ours, &theirs))
+    defer { close(theirs) }
+    do throws(SystemError) {
+      process = try Self.spawn(
+        arguments: ["squall", Self.argument, setup.cpu.map { "cpu=\($0)" } ?? "unpinned"],
+        descriptors: [region.descriptor, theirs])
+    } catch {
+      close(ours)
+      throw error
+    }
+    channel = ClientBootstrap(group: eventLoop)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(NoticeReader(report: report))
+        }
+      }
+      .withConnectedSocket(ours)
+  }
+
+  private static func spawn(
+    arguments: [String], descriptors: [Int32]
+  ) throws(SystemError) -> Int32 {
+    var words = unsafe arguments.map { unsafe UnsafePointer<CChar>(strdup($0)) }
+    unsafe words.append(nil)
+    defer { unsafe words.forEach { unsafe free(UnsafeMutablePointer(mutating: $0)) } }
+    return try SystemError.check(
+      "posix_spawn",
+      unsafe squall_process_spawn(
+        "/proc/self/exe", words, descriptors, UInt32(descriptors.count)))
+  }
+
+  var incarnation: Incarnation {
+    Incarnation(agent: agent, worker: UInt16(slot), life: life)
+  }
+
+  /// A number that grows while the worker's loop turns.
+  var pulse: UInt64 { region.pulse.count }
+
+  func tell(_ command: Command) {
+    if case .start(let atNs) = command { startNs = atNs }
+    channel.whenSuccess { channel in
+      channel.writeAndFlush(ByteBuffer(bytes: command.bytes), promise: nil)
+    }
+  }
+
+  /// Makes batches of the pages that are closed.
+  func collect() -> [Batch] { collect(alsoOpen: false) }
+
+  /// The worker said that its last page is closed.
+  func finished() -> (batches: [Batch], ledger: Ledger) {
+    hasFinished = true
+    let batches = collect(alsoOpen: false)
+    return (batches, ledger(.finished))
+  }
+
+  /// The process has ended: reads what is left, also pages it was still counting into. Nil while the
+  /// kernel has not reaped it.
+  func ended() -> (batches: [Batch], ledger: Ledger)? {
+    var exit = squall_exit()
+    guard unsafe squall_process_reap(process, &exit) != 0 else { return nil }
+    channel.whenSuccess { $0.close(promise: nil) }
+    guard !hasFinished else { return ([], ledger(.finished)) }
+    let batches = collect(
+      alsoOpen: true, used: CPUTime(userNs: exit.user_ns, systemNs: exit.system_ns))
+    let code = exit.code
+    return (
+      batches,
+      ledger(code < 0 ? .killed(UInt8(clamping: -code)) : .exited(UInt8(clamping: code)))
+    )
+  }
+
+  /// Ends the process: its work is done or no longer wanted. `ended` follows.
+  func dismiss() { channel.whenSuccess { $0.close(promise: nil) } }
+
+  /// Ends the process that does not end by itself.
+  func kill() { _ = Glibc.kill(process, SIGKILL) }
+
+  private func ledger(_ ending: Ledger.Ending) -> Ledger {
+    Ledger(
+      incarnation: incarnation, sums: sums, inFlight: sums.sent - sums.ok - sums.notOk,
+      ending: ending)
+  }
+
+  private func collect(alsoOpen: Bool, used: CPUTime? = nil) -> [Batch] {
+    var pages: [(sequence: UInt64, page: Page)] = []
+    for index in 0..<SharedRegion.pageCount {
+      let page = region.page(index)
+      let (sequence, state) = page.published
+      switch state {
+      case .closed: pages.append((sequence, page))
+      case .open where alsoOpen:
+        page[.endNs] = startNs.map { monotonicNs() &- $0 } ?? 0
+        pages.append((sequence, page))
+      case .open, .free: break
+      }
+    }
+    guard !pages.isEmpty else { return [] }
+    let nowUsed = used ?? CPUTime(of: process, atLeast: accounted)
+    var batches: [Batch] = []
+    for (_, page) in pages.sorted(by: { $0.sequence < $1.sequence }) {
+      var batch = page.batch(name: BatchName(incarnation: incarnation, sequence: sums.batchCount))
+      if batches.isEmpty {
+        batch.worker.cpuUserNs = nowUsed.userNs &- accounted.userNs
+        batch.worker.cpuSystemNs = nowUsed.systemNs &- accounted.systemNs
+        accounted = nowUsed
+      }
+      page.release()
+      sums.merge(batch)
+      batches.append(batch)
+    }
+    return batches
+  }
+}
+
+/// CPU time of a process, in nanoseconds.
+private struct CPUTime {
+  var userNs: UInt64 = 0
+  var systemNs: UInt64 = 0
+
+  init(userNs: UInt64 = 0, systemNs: UInt64 = 0) {
+    self.userNs = userNs
+    self.systemNs = systemNs
+  }
+
+  /// The sum is exact (clock_getcpuclockid(3)). The kernel only samples which part of it was user
+  /// time, so the split is as good as utime and stime in proc(5).
+  init(of process: Int32, atLeast floor: CPUTime) {
+    let totalNs = squall_process_cpu_ns(process)
+    let ticks = Self.ticks(of: process)
+    let share = ticks.user + ticks.system == 0 ? 0 : ticks.user / (ticks.user + ticks.system)
+    userNs = max(floor.userNs, UInt64(Double(totalNs) * share))
+    systemNs = max(floor.systemNs, totalNs - min(totalNs, userNs))
+  }
+
+  private static func ticks(of process: Int32) -> (user: Double, system: Double) {
+    guard let text = readText("/proc/\(process)/stat"), let end = text.lastIndex(of: ")") else {
+      return (0, 0)
+    }
+    // After the name come the fields from 3 on; utime and stime are 14 and 15.
+    let fields = text[end...].split(separator: " ")
+    guard fields.count > 13 else { return (0, 0) }
+    return (Double(fields[12]) ?? 0, Double(fields[13]) ?? 0)
+  }
+}
+
+/// Cuts a worker's stream into notices.
+private final class NoticeReader: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let report: @Sendable (WorkerProcess.Event) -> Void
+  private var pending = ByteBuffer()
+
+  init(report: @escaping @Sendable (WorkerProcess.Event) -> Void) { self.report = report }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    var bytes = unwrapInboundIn(data)
+    pending.writeBuffer(&bytes)
+    while let next = pending.readBytes(length: Notice.byteCount) {
+      guard let notice = Notice(bytes: next) else { continue }
+      report(.notice(notice))
+    }
+    pending.discardReadBytes()
+  }
+
+  func channelInactive(context: ChannelHandlerContext) { report(.ended) }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    context.close(promise: nil)
+  }
+}

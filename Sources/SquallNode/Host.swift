@@ -1,0 +1,32 @@
+internal import CSquall
+internal import Glibc
+
+/// What this host is, as a report names it.
+package enum Host {
+  package static var name: String {
+    var buffer = [CChar](repeating: 0, count: 256)
+    guard unsafe gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }
+    return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  /// The kernel's release, as in uname(2).
+  package static var kernel: String {
+    let text = readText("/proc/sys/kernel/osrelease") ?? "unknown"
+    return text.split(separator: "\n").first.map(String.init) ?? "unknown"
+  }
+
+  package static var cpuModel: String {
+    let lines = (readText("/proc/cpuinfo") ?? "").split(separator: "\n")
+    let model = lines.first { $0.hasPrefix("model name") || $0.hasPrefix("CPU part") }
+    return model?.split(separator: ":").last.map { String($0.drop { $0 == " " }) } ?? "unknown"
+  }
+
+  /// CPUs this process may run on, ascending.
+  package static var cpus: [UInt16] {
+    var cpus = [UInt16](repeating: 0, count: 1_024)
+    let count = unsafe squall_cpus_allowed(&cpus, UInt32(cpus.count))
+    return count > 0 ? Array(cpus.prefix(Int(count))) : [0]
+  }
+
+  package static var wallNs: UInt64 { squall_wall_ns() }
+}

@@ -1,0 +1,119 @@
+package import NIOCore
+package import SquallCluster
+internal import SquallEngine
+package import SquallLoad
+
+/// The master of one run: its machine, its record and its agents' connections, all on one event
+/// loop.
+package actor MasterHost {
+  /// One agent's connection, as the master sees it.
+  package protocol Peer: Sendable {
+    func send(_ message: Message)
+    /// The connection is authenticated: what datagrams need.
+    func joined(session: UInt64, keyText: [UInt8])
+    func close()
+  }
+
+  /// Where entries are made durable. Calls `committed` on the master's loop with the last token of
+  /// each group that is.
+  package protocol Record: Sendable {
+    func write(_ entry: RecordEntry, token: UInt64, committed: @escaping @Sendable (UInt64) -> Void)
+  }
+
+  package struct Observer: Sendable {
+    /// A batch counts from now on.
+    package var merged: @Sendable (Batch) -> Void = { _ in }
+    package var noticed: @Sendable (MasterMachine.Notice) -> Void = { _ in }
+
+    package init() {}
+  }
+
+  package nonisolated let eventLoop: any EventLoop
+  package nonisolated var unownedExecutor: UnownedSerialExecutor {
+    unsafe eventLoop.executor.asUnownedSerialExecutor()
+  }
+
+  private var machine: MasterMachine
+  /// The sums of all batches that count.
+  package private(set) var ledger: RunLedger
+  private let record: any Record
+  private let observer: Observer
+  private var peers: [UInt64: any Peer] = [:]
+  private var peerCount: UInt64 = 0
+  private var wake: Scheduled<Void>?
+  /// Everything is known that will be known.
+  package nonisolated let ended: EventLoopPromise<Outcome>
+  /// The agents have gone, or had their time to.
+  package nonisolated let dismissed: EventLoopPromise<Void>
+
+  package init(
+    machine: MasterMachine, record: any Record, observer: Observer, on eventLoop: any EventLoop
+  ) {
+    self.machine = machine
+    ledger = RunLedger(endpointCount: machine.settings.plan.endpoints.count)
+    self.record = record
+    self.observer = observer
+    self.eventLoop = eventLoop
+    ended = eventLoop.makePromise()
+    dismissed = eventLoop.makePromise()
+  }
+
+  package func start() { handle(.started) }
+
+  /// Begins the load with the workers that are ready.
+  package func startLoad() { handle(.start) }
+
+  package func stopLoad() { handle(.stop) }
+
+  package var status: Status { machine.status(nowNs: monotonicNs()) }
+
+  /// Takes a connection in. Returns the number to name it by.
+  package func connected(_ peer: any Peer) -> UInt64 {
+    peerCount += 1
+    peers[peerCount] = peer
+    handle(.connected(peer: peerCount))
+    return peerCount
+  }
+
+  package func closed(peer: UInt64) {
+    guard peers.removeValue(forKey: peer) != nil else { return }
+    handle(.closed(peer: peer))
+  }
+
+  package func received(_ message: Message, from peer: UInt64) {
+    guard peers[peer] != nil else { return }
+    handle(.received(peer: peer, message))
+  }
+
+  private func handle(_ event: MasterMachine.Event) {
+    for effect in machine.handle(event, nowNs: monotonicNs()) { perform(effect) }
+    wake?.cancel()
+    wake = nil
+    guard machine.wakeNs != .max else { return }
+    let delayNs = Int64(clamping: machine.wakeNs - min(machine.wakeNs, monotonicNs()))
+    wake = eventLoop.scheduleTask(in: .nanoseconds(delayNs)) {
+      self.assumeIsolated { $0.handle(.tick) }
+    }
+  }
+
+  private func perform(_ effect: MasterMachine.Effect) {
+    switch effect {
+    case .send(let peer, let message): peers[peer]?.send(message)
+    case .close(let peer): peers.removeValue(forKey: peer)?.close()
+    case .joined(let peer, let session, let keyText):
+      peers[peer]?.joined(session: session, keyText: keyText)
+    case .record(let entry, let token):
+      record.write(entry, token: token) { token in
+        self.assumeIsolated { $0.handle(.committed(token: token)) }
+      }
+    case .merged(let batch):
+      ledger.merge(batch)
+      observer.merged(batch)
+    case .log(let notice): observer.noticed(notice)
+    case .ended(let outcome): ended.succeed(outcome)
+    case .dismissed:
+      wake?.cancel()
+      dismissed.succeed()
+    }
+  }
+}

@@ -1,0 +1,106 @@
+internal import Crypto
+internal import Glibc
+internal import NIOConcurrencyHelpers
+internal import NIOCore
+internal import NIOPosix
+package import SquallCluster
+internal import SquallEngine
+package import SquallLoad
+
+/// A run on this host: the master's core and the agent's in one process, on one loop, exchanging
+/// the messages that otherwise cross the network.
+package final class LocalRun: Sendable {
+  package struct Options: Sendable {
+    package var cpus: [UInt16]
+    package var isPinned = true
+    package var observer = MasterHost.Observer()
+    package var announce: @Sendable (AgentHost.Announcement) -> Void = { _ in }
+
+    package init(cpus: [UInt16]) { self.cpus = cpus }
+  }
+
+  /// Everything a report is made of.
+  package struct Finished: Sendable {
+    package var ledger: RunLedger
+    package var outcome: Outcome
+    package var status: Status
+    package var isInterrupted: Bool
+  }
+
+  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  private let master: MasterHost
+  private let agent: AgentHost
+  private let stopCount = NIOLockedValueBox(0)
+
+  package init(plan: Plan, options: Options) {
+    let eventLoop = group.next()
+    var settings = MasterMachine.Settings(
+      run: UInt64.random(in: 1...UInt64.max), build: Build.description, plan: plan,
+      seed: UInt64.random(in: 0...UInt64.max), digests: Digests.standard)
+    settings.expectWorkers = options.cpus.count
+    settings.useInProcess()
+    settings.startLeadNs = Self.startLeadNs(plan: plan, workerCount: options.cpus.count)
+    master = MasterHost(
+      machine: MasterMachine(settings: settings), record: NoRecord(on: eventLoop),
+      observer: options.observer, on: eventLoop)
+    let link = InProcessLink(to: master)
+    var agentOptions = AgentHost.Options()
+    agentOptions.isPinned = options.isPinned
+    agentOptions.announce = options.announce
+    agent = AgentHost(
+      settings: AgentMachine.Settings(
+        agent: UInt64.random(in: 1...UInt64.max), build: Build.description, host: Host.name,
+        cpus: options.cpus, seed: UInt64.random(in: 0...UInt64.max), digests: Digests.standard),
+      options: agentOptions, link: link, on: eventLoop)
+    link.join(agent)
+  }
+
+  /// Connections are opened between the choice of the start instant and the instant, so that the
+  /// measured time does not begin with it: some 30 µs each on loopback.
+  private static func startLeadNs(plan: Plan, workerCount: Int) -> UInt64 {
+    guard plan.rampNs == 0 else { return 10_000_000 }
+    return min(10_000_000 + UInt64(plan.connections) * 50_000 / UInt64(workerCount), 2_000_000_000)
+  }
+
+  /// Runs the plan to its end.
+  package func run() async throws -> Finished {
+    await master.start()
+    await agent.start()
+    let outcome = try await master.ended.futureResult.get()
+    let finished = Finished(
+      ledger: await master.ledger, outcome: outcome, status: await master.status,
+      isInterrupted: stopCount.withLockedValue { $0 } > 0)
+    _ = try await agent.ended.futureResult.get()
+    try await group.shutdownGracefully()
+    return finished
+  }
+
+  /// The first time: send nothing more, await what is in flight, report. The second: report now.
+  package func stop() {
+    let count = stopCount.withLockedValue { count in
+      count += 1
+      return count
+    }
+    Task {
+      await master.stopLoad()
+      if count > 1 { await agent.cutWorkers() }
+    }
+  }
+}
+
+/// Commits at once: nothing outlives the process anyway.
+private struct NoRecord: MasterHost.Record {
+  let eventLoop: any EventLoop
+
+  init(on eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+
+  func write(
+    _ entry: RecordEntry, token: UInt64, committed: @escaping @Sendable (UInt64) -> Void
+  ) {
+    eventLoop.execute { committed(token) }
+  }
+}
+
+extension Digests {
+  static let standard = Digests(hash: { Array(SHA256.hash(data: $0)) })
+}

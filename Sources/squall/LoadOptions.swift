@@ -1,0 +1,126 @@
+import ArgumentParser
+import SquallNode
+
+/// What to send and how much: the flags that `run`, `master` and `find` share.
+struct LoadOptions: ParsableArguments {
+  @Argument(
+    help: ArgumentHelp(
+      "Where to send requests: http://host[:port]/path.",
+      discussion: "Without it, the built-in target is started on this host and driven."))
+  var url: String?
+
+  @Option(
+    name: [.customShort("c"), .long],
+    help: "Connections in all, dealt out over the workers.", transform: Read.count)
+  var connections: UInt64 = 64
+
+  @Option(
+    name: [.customShort("d"), .customShort("z"), .long],
+    help: "Measured time, warm-up not included: 10s, 1m30s, 250ms.", transform: Read.measuredTime)
+  var duration: UInt64?
+
+  @Option(
+    name: [.customShort("n"), .long], help: "Stop after this many requests in all.",
+    transform: Read.count)
+  var requests: UInt64?
+
+  @Option(
+    name: [.customShort("R"), .long],
+    help: ArgumentHelp(
+      "Open loop: requests per second in all, on a schedule that does not wait for responses.",
+      discussion: "A:B goes from A to B over the run.", valueName: "rate|from:to"))
+  var rate: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Open loop in stages: go to RATE within TIME. Repeatable; starts from -R or 0.",
+      valueName: "time:rate"))
+  var stage: [String] = []
+
+  @Option(help: "Spacing of an open loop: uniform or poisson.")
+  var arrival: ArrivalName = .uniform
+
+  @Option(
+    help: "Open loop: requests in flight at most; what is due beyond it is dropped and counted.",
+    transform: Read.count)
+  var maxInFlight: UInt64?
+
+  @Option(name: [.customShort("m"), .customShort("X"), .long], help: "Request method.")
+  var method: String?
+
+  @Option(
+    name: [.customShort("H"), .long],
+    help: ArgumentHelp("Header to send; repeatable.", valueName: "name: value"))
+  var header: [String] = []
+
+  @Option(
+    name: [.customShort("b"), .long],
+    help: ArgumentHelp(
+      "Request body: text, @FILE, or @- for standard input.", valueName: "text|@file|@-"))
+  var body: String?
+
+  @Option(help: "From the send to the complete response.", transform: Read.time)
+  var timeout: UInt64 = 10_000_000_000
+
+  @Option(help: "For opening a connection.", transform: Read.time)
+  var connectTimeout: UInt64 = 5_000_000_000
+
+  @Option(
+    help:
+      "From the scheduled instant to the complete response; late requests are shed and counted.",
+    transform: Read.time)
+  var deadline: UInt64?
+
+  @Option(help: "Real load before the measured time, not counted.", transform: Read.time)
+  var warmup: UInt64 = 0
+
+  @Option(help: "Open the connections spread over this time.", transform: Read.time)
+  var ramp: UInt64 = 0
+
+  @Option(
+    help: "How long to await what is in flight at the end; the rest is reported.",
+    transform: Read.time)
+  var drain: UInt64 = 2_000_000_000
+
+  @Option(
+    help: "Requests in flight on one connection (HTTP/1.1 pipelining).", transform: Read.count)
+  var pipeline: UInt64 = 1
+
+  @Flag(help: "One request per connection.")
+  var noKeepalive = false
+
+  @Option(help: "Replace a connection after this many requests.", transform: Read.count)
+  var requestsPerConnection: UInt64?
+
+  @Option(
+    help: ArgumentHelp(
+      "Local addresses to connect from, in turn; for more than about 28,000 connections to one "
+        + "address.", valueName: "address,..."))
+  var sourceIP: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Connect to HOST2:PORT2 for HOST:PORT; repeatable, each is used in turn.",
+      valueName: "host:port:host2:port2"))
+  var connectTo: [String] = []
+
+  @Option(help: "Length of an interval of the time series.", transform: Read.time)
+  var interval: UInt64 = 1_000_000_000
+
+  @Flag(
+    help: "Spin for the last microseconds before a scheduled instant: exact pacing for a busy CPU.")
+  var spin = false
+
+  @Option(help: "Seed of everything random about the load.", transform: Read.number)
+  var seed: UInt64 = 1
+
+  @Option(
+    help: ArgumentHelp("Word to keep with the result; repeatable.", valueName: "key=value"))
+  var label: [String] = []
+
+  static var connectionsHint: String { "-c" }
+}
+
+enum ArrivalName: String, ExpressibleByArgument, CaseIterable {
+  case uniform, poisson
+}

@@ -1,0 +1,75 @@
+import ArgumentParser
+import SquallLoad
+
+/// How flags' values are read. What another tool means by a letter is recognised by its value and
+/// answered with the flag that means it here.
+enum Read {
+  static func time(_ text: String) throws -> UInt64 {
+    do {
+      return try Quantity.durationNs(text)
+    } catch {
+      throw ValidationError("\(error).")
+    }
+  }
+
+  static func number(_ text: String) throws -> UInt64 {
+    guard let number = UInt64(text) else {
+      throw ValidationError("'\(text)' is not a whole number.")
+    }
+    return number
+  }
+
+  static func count(_ text: String) throws -> UInt64 {
+    do {
+      return try Quantity.count(text)
+    } catch {
+      throw ValidationError("\(error).")
+    }
+  }
+
+  /// -d is a body in oha and hey.
+  static func measuredTime(_ text: String) throws -> UInt64 {
+    do {
+      return try Quantity.durationNs(text)
+    } catch {
+      guard let first = text.first, first.isNumber else {
+        throw ValidationError(
+          "-d '\(text)' is not a time: -d is the duration here, such as -d 10s. "
+            + "For a request body use --body.")
+      }
+      throw ValidationError("\(error).")
+    }
+  }
+
+  /// -t is a timeout in oha and hey, and the run time in Locust.
+  static func workers(_ text: String) throws -> WorkerCount {
+    if text == "auto" { return .auto }
+    if let count = UInt32(text), count > 0 { return .count(Int(count)) }
+    if (try? Quantity.durationNs(text, allowsBareSeconds: false)) != nil, text != "0" {
+      throw ValidationError(
+        "'\(text)' is not a number of workers: for the time a request may take use "
+          + "--timeout \(text), for the time of the run -d \(text).")
+    }
+    throw ValidationError("'\(text)' is not a number of workers: give a number above 0, or auto.")
+  }
+
+  /// `0,2-3`.
+  static func cpuList(_ text: String) throws -> [UInt16] {
+    var cpus: [UInt16] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
+      guard (1...2).contains(ends.count), let first = ends[0], let last = ends.last ?? nil,
+        first <= last, last < 4_096
+      else {
+        throw ValidationError("'\(text)' is not a list of CPUs: write it as 0,2-3.")
+      }
+      cpus += Array(first...last)
+    }
+    return cpus
+  }
+}
+
+enum WorkerCount: Equatable {
+  case auto
+  case count(Int)
+}
