@@ -71,9 +71,10 @@ final class WorkerProcess {
   private static func spawn(
     arguments: [String], descriptors: [Int32]
   ) throws(SystemError) -> Int32 {
-    var words = unsafe arguments.map { unsafe UnsafePointer<CChar>(strdup($0)) }
+    let copies = unsafe arguments.map { unsafe strdup($0) }
+    defer { for unsafecopy in unsafe copies { unsafe free(copy) } }
+    var words = unsafe copies.map { unsafe UnsafePointer<CChar>($0) }
     unsafe words.append(nil)
-    defer { unsafe words.forEach { unsafe free(UnsafeMutablePointer(mutating: $0)) } }
     return try SystemError.check(
       "posix_spawn",
       unsafe squall_process_spawn(
