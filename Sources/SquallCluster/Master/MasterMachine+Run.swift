@@ -38,7 +38,8 @@ extension MasterMachine {
       if let ledger = known.ledger {
         agents[agent].lives[life].ledger = ledger
         agents[agent].lives[life].isLedgerDurable = true
-        agents[agent].lives[life].hasPart = agents[agent].lives[life].hasPart || ledger.sums.sent > 0
+        agents[agent].lives[life].hasPart =
+          agents[agent].lives[life].hasPart || ledger.sums.sent > 0
         agents[agent].lives[life].reserved = ledger.sums.sent
         agents[agent].lives[life].isLost = ledger.ending != .finished
       }

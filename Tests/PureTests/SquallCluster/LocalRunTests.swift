@@ -128,7 +128,9 @@ struct InProcessRun {
 func testPlan(connections: UInt32 = 10) -> Plan {
   Plan(
     url: "http://localhost/", method: "GET", destinations: [.init(host: "localhost", port: 80)],
-    endpoints: [.init(name: "/", request: Array("GET / HTTP/1.1\r\n\r\n".utf8), expectsNoBody: false)],
+    endpoints: [
+      .init(name: "/", request: Array("GET / HTTP/1.1\r\n\r\n".utf8), expectsNoBody: false)
+    ],
     connections: connections)
 }
 
@@ -176,8 +178,10 @@ func testPlan(connections: UInt32 = 10) -> Plan {
     #expect(run.shares[1]?.isIdle == false)
 
     run.advance(toNs: startNs + 10_000_000_000)
-    run.tell(.workerFinished(slot: 0, run.ledger(slot: 0, life: 100, batches: [], ending: .finished)))
-    run.tell(.workerFinished(slot: 1, run.ledger(slot: 1, life: 201, batches: [], ending: .finished)))
+    run.tell(
+      .workerFinished(slot: 0, run.ledger(slot: 0, life: 100, batches: [], ending: .finished)))
+    run.tell(
+      .workerFinished(slot: 1, run.ledger(slot: 1, life: 201, batches: [], ending: .finished)))
     let outcome = try #require(run.outcome)
     #expect(outcome.isComplete)
     #expect(outcome.sums.sent == 9)
