@@ -47,5 +47,14 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
       path: "Clients/AsyncHTTPClient", swiftSettings: swift),
+
+    .target(name: "CAffinity", cSettings: c),
+    .target(name: "Comparison", dependencies: ["CAffinity"], swiftSettings: swift),
+    .executableTarget(
+      name: "compare",
+      dependencies: [
+        "Comparison", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: swift),
+    .testTarget(name: "ComparisonTests", dependencies: ["Comparison"]),
   ]
 )

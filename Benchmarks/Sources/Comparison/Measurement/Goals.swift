@@ -1,0 +1,223 @@
+/// A figure squall must reach, and what was measured.
+package struct Goal: Codable, Sendable {
+  package let name: String
+  package let limit: Double
+  package let unit: String
+  /// Nil when the figure could not be measured.
+  package let value: Double?
+  package let low: Double?
+  package let high: Double?
+  /// Whether the value must not exceed the limit, or must not stay below it.
+  package let isUpperLimit: Bool
+
+  package enum Verdict: String, Codable, Sendable {
+    case met, missed
+    case notMeasured = "not measured"
+  }
+
+  package var verdict: Verdict {
+    guard let value else { return .notMeasured }
+    return (isUpperLimit ? value <= limit : value >= limit) ? .met : .missed
+  }
+
+  /// The interval holds the limit, so another run may say otherwise.
+  package var isClose: Bool {
+    guard let low, let high else { return false }
+    return low <= limit && limit <= high
+  }
+
+  init(
+    _ name: String, _ value: Double?, atMost limit: Double, unit: String = "×", low: Double? = nil,
+    high: Double? = nil
+  ) {
+    self.name = name
+    self.limit = limit
+    self.unit = unit
+    self.value = value
+    self.low = low
+    self.high = high
+    isUpperLimit = true
+  }
+
+  init(_ name: String, _ value: Double?, atLeast limit: Double, unit: String = "×") {
+    self.name = name
+    self.limit = limit
+    self.unit = unit
+    self.value = value
+    low = nil
+    high = nil
+    isUpperLimit = false
+  }
+}
+
+extension Results {
+  /// Every goal the runs have a figure for, and those of the questions asked that have none.
+  package func goals() -> [Goal] {
+    costGoals() + syscallGoals() + pipelineGoals() + memoryGoals() + startupGoals()
+      + countGoals() + littleGoals() + rateGoals() + pacingGoals() + freezeGoals()
+  }
+
+  private func costGoals() -> [Goal] {
+    let limits: [(peer: String, byConnections: [Int: Double])] = [
+      ("floor", [64: 1.08, 1_024: 1.08, 4_096: 1.08]),
+      ("wrk", [64: 0.75, 1_024: 0.65, 4_096: 0.55]),
+      ("gcannon", [64: 1.0, 1_024: 1.0, 4_096: 1.0]),
+    ]
+    return cells(.closed).flatMap { cell in
+      limits.compactMap { peer, byConnections in
+        guard let limit = byConnections[cell.connections] else { return nil }
+        let ratio = ratio(cell, "squall", to: peer, .cpuUs)
+        return Goal(
+          "CPU per request, \(cell.label), to \(peer)", ratio?.value, atMost: limit,
+          low: ratio?.low, high: ratio?.high)
+      }
+    }
+  }
+
+  private func syscallGoals() -> [Goal] {
+    let limits = [64: 0.06, 1_024: 0.03]
+    return cells(.syscalls).compactMap { cell in
+      limits[cell.connections].map {
+        Goal(
+          "system calls per request, \(cell.label)",
+          middle(cell, "squall", .syscallsPerRequest), atMost: $0, unit: "")
+      }
+    }
+  }
+
+  private func pipelineGoals() -> [Goal] {
+    let cells = cells(.pipeline)
+    guard let plain = cells.first(where: { $0.pipeline == 1 }),
+      let deep = cells.first(where: { $0.pipeline == 16 })
+    else { return [] }
+    let gain = pairedRatio(
+      of: values(deep, "squall", .rateHz), to: values(plain, "squall", .rateHz), seed: seed)
+    return [Goal("rate at depth 16, to its own unpipelined", gain?.value, atLeast: 3)]
+  }
+
+  private func memoryGoals() -> [Goal] {
+    let cells = cells(.memory)
+    guard let few = cells.first, let many = cells.last, few != many else { return [] }
+    let low = middle(few, "squall", .residentMiB)
+    let high = middle(many, "squall", .residentMiB)
+    let each = low.flatMap { low in
+      high.map { ($0 - low) * 1_048_576 / Double(many.connections - few.connections) }
+    }
+    let fixed = low.flatMap { low in
+      each.map { low - $0 * Double(few.connections) / 1_048_576 }
+    }
+    return [
+      Goal("memory of one more connection", each, atMost: 1_024, unit: "bytes"),
+      Goal("memory without connections, all processes", fixed, atMost: 32, unit: "MiB"),
+    ]
+  }
+
+  private func startupGoals() -> [Goal] {
+    cells(.startup).flatMap { cell in
+      [
+        Goal(
+          "first request after the command", middle(cell, "squall", .firstArrivalMs), atMost: 150,
+          unit: "ms"),
+        Goal(
+          "measured time off the duration asked",
+          median(
+            runs(cell, "squall").compactMap { run in
+              run.claim?.seconds.map { abs($0 - Double(cell.seconds)) * 1e3 }
+            }), atMost: 20, unit: "ms"),
+      ]
+    }
+  }
+
+  /// The worst of all runs in which both sides count, whatever was asked of them.
+  private func countGoals() -> [Goal] {
+    let differences = runs.filter { $0.client.hasPrefix("squall") && $0.failure == nil }
+      .compactMap { Metric.uncounted.value($0) }
+    guard !differences.isEmpty else { return [] }
+    let worst = differences.map(abs).max()
+    return [
+      Goal(
+        "squall's sent against the target's count, worst of \(differences.count) runs", worst,
+        atMost: 0, unit: "requests")
+    ]
+  }
+
+  private func littleGoals() -> [Goal] {
+    let closed = cells(.closed).filter { [64, 1_024].contains($0.connections) }
+    let loops = closed.map { cell in
+      Goal(
+        "mean against Little's law, \(cell.label)",
+        middle(cell, "squall", .littleRatio).map { abs($0 - 1) * 100 }, atMost: 3, unit: "%")
+    }
+    let stalls = cells(.stall).map { cell in
+      Goal(
+        "mean against Little's law with stalls",
+        middle(cell, "squall", .littleRatio).map { abs($0 - 1) * 100 }, atMost: 2, unit: "%")
+    }
+    return loops + stalls
+  }
+
+  private func rateGoals() -> [Goal] {
+    let means = cells(.rate).filter { $0.rateHz == 1_000 }.map { cell in
+      let difference = middle(cell, "squall", .meanUs).flatMap { squall in
+        middle(cell, "floor", .meanUs).map { squall - $0 }
+      }
+      return Goal(
+        "mean response time at 1,000/s above the floor's", difference, atMost: 15, unit: "µs")
+    }
+    let headroom = cells(.headroom).flatMap { cell in
+      [
+        Goal(
+          "share of the rate reached at \(cell.label)", middle(cell, "squall", .achieved),
+          atLeast: 0.999),
+        Goal(
+          "dropped at \(cell.label)",
+          runs(cell, "squall").compactMap { $0.claim?.dropped }.max().map { Double($0) },
+          atMost: 0, unit: "requests"),
+      ]
+    }
+    return means + headroom
+  }
+
+  private func pacingGoals() -> [Goal] {
+    cells(.pacing).flatMap { cell -> [Goal] in
+      let p50 = middle(cell, "squall", .pacingP50)
+      let p99 = middle(cell, "squall", .pacingP99)
+      let tail = ratio(cell, "squall", to: "floor", .pacingP999)
+      let against = Goal(
+        "arrival error p99.9, \(cell.label), to floor", tail?.value, atMost: 1, low: tail?.low,
+        high: tail?.high)
+      if cell.spins {
+        return [
+          Goal("arrival error p50, \(cell.label)", p50, atMost: 1, unit: "µs"),
+          Goal("arrival error p99, \(cell.label)", p99, atMost: 10, unit: "µs"), against,
+        ]
+      }
+      let h2load = ratio(cell, "squall", to: "h2load", .pacingP99)
+      return [
+        Goal("arrival error p99, \(cell.label)", p99, atMost: 60, unit: "µs"), against,
+        Goal(
+          "arrival error p99, \(cell.label), to h2load", h2load?.value, atMost: 1,
+          low: h2load?.low, high: h2load?.high),
+      ]
+    }
+  }
+
+  /// Half of the requests of a run of D seconds wait for a freeze of D/2: uniformly up to D/2.
+  private func freezeGoals() -> [Goal] {
+    cells(.freeze).flatMap { cell -> [Goal] in
+      let frozenMs = Double(cell.seconds) * 500
+      func off(_ metric: Metric, _ truthMs: Double) -> Double? {
+        middle(cell, "squall", metric).map { abs($0 / truthMs - 1) * 100 }
+      }
+      let planned = Double((cell.rateHz ?? 0) * cell.seconds)
+      let accounted = runs(cell, "squall").compactMap(\.claim).map { claim in
+        abs(Double(claim.ok + claim.failed + claim.inFlight + (claim.dropped ?? 0)) - planned)
+      }.max()
+      return [
+        Goal("freeze: requests unaccounted for", accounted, atMost: 0, unit: "requests"),
+        Goal("freeze: p75 off the truth", off(.p75Ms, frozenMs / 2), atMost: 2, unit: "%"),
+        Goal("freeze: p99 off the truth", off(.p99Ms, frozenMs * 0.98), atMost: 2, unit: "%"),
+      ]
+    }
+  }
+}

@@ -1,0 +1,118 @@
+/// One run of one client, with everything that was seen of it: the raw record all tables are
+/// made from.
+package struct Run: Codable, Sendable {
+  package let cell: Cell
+  package let client: String
+  package let repetition: Int
+  package var arguments: [String] = []
+  /// Why there is no figure, or why the figure is not to be trusted.
+  package var failure: String?
+  package var claim: Claim?
+  package var exit: Child.Exit?
+  /// From the command to the end of the process.
+  package var wallSeconds: Double?
+  /// Requests the target received from this client, over the whole run.
+  package var counted: UInt64?
+  package var window: Window?
+  /// Established connections seen by ss(8) in mid-run.
+  package var connectionsSeen: Int?
+  package var residentByteCount: UInt64?
+  package var pacing: Pacing?
+  package var syscalls: [String: Int]?
+  package var firstArrivalSeconds: Double?
+
+  package init(cell: Cell, client: String, repetition: Int) {
+    self.cell = cell
+    self.client = client
+    self.repetition = repetition
+  }
+}
+
+/// The steady part of a run: connecting, starting and stopping are outside it.
+package struct Window: Codable, Equatable, Sendable {
+  package let seconds: Double
+  /// By the target's count.
+  package let requests: UInt64
+  package let clientCPUNs: UInt64
+  package let targetCPUNs: UInt64
+  /// CPUs' worth of work by neither side.
+  package let foreignShare: Double
+  package let stealShare: Double
+
+  package var rateHz: Double { Double(requests) / seconds }
+  package var cpuUsPerRequest: Double? {
+    requests > 0 ? Double(clientCPUNs) / 1e3 / Double(requests) : nil
+  }
+  package var clientBusy: Double { Double(clientCPUNs) / 1e9 / seconds }
+  package var targetBusy: Double { Double(targetCPUNs) / 1e9 / seconds }
+
+  package struct Sample: Sendable {
+    package let ns: UInt64
+    package let requests: UInt64
+    package let accepted: UInt64?
+    package let clientCPUNs: UInt64
+    package let targetCPUNs: UInt64
+    package let times: CPUTimes
+
+    package init(
+      ns: UInt64, requests: UInt64, accepted: UInt64?, clientCPUNs: UInt64, targetCPUNs: UInt64,
+      times: CPUTimes
+    ) {
+      self.ns = ns
+      self.requests = requests
+      self.accepted = accepted
+      self.clientCPUNs = clientCPUNs
+      self.targetCPUNs = targetCPUNs
+      self.times = times
+    }
+  }
+
+  /// Cuts the steady part out of the samples of a run: from a tenth of the active time after the
+  /// first request (and not before all connections are accepted, where the target tells) until a
+  /// twentieth before the last. Nil when that leaves fewer than three samples.
+  package init?(_ samples: [Sample], connections: Int) {
+    guard let first = samples.first,
+      let beginIndex = samples.firstIndex(where: { $0.requests > first.requests }),
+      let endIndex = samples.indices.dropFirst().last(where: {
+        samples[$0].requests > samples[$0 - 1].requests
+      }), endIndex > beginIndex
+    else { return nil }
+    let begin = samples[beginIndex]
+    let end = samples[endIndex]
+    let active = end.ns - begin.ns
+    let all = first.accepted.map { $0 + UInt64(connections) }
+    let steady = samples[beginIndex...endIndex].filter { sample in
+      let isConnected = all.map { (sample.accepted ?? 0) >= $0 } ?? true
+      return isConnected && sample.ns >= begin.ns + active / 10
+        && sample.ns <= end.ns - active / 20
+    }
+    guard steady.count >= 3, let from = steady.first, let to = steady.last else { return nil }
+    seconds = Double(to.ns - from.ns) / 1e9
+    requests = to.requests - from.requests
+    clientCPUNs = to.clientCPUNs - from.clientCPUNs
+    targetCPUNs = to.targetCPUNs - from.targetCPUNs
+    let ours = Double(clientCPUNs + targetCPUNs) / 1e9
+    foreignShare = max(0, (to.times.busy - from.times.busy - ours) / seconds)
+    stealShare = max(0, (to.times.steal - from.times.steal) / seconds)
+  }
+}
+
+/// The table that `strace -c` ends with.
+package func parseStrace(_ text: String) -> [String: Int] {
+  text.split(separator: "\n").reduce(into: [:]) { counts, line in
+    let fields = line.split(whereSeparator: \.isWhitespace)
+    // Five fields, six when some calls failed: share, seconds, us per call, calls, errors, name.
+    guard fields.count >= 5, Double(fields[0]) != nil, let calls = Int(fields[3]),
+      let name = fields.last, name != "total"
+    else { return }
+    counts[String(name)] = calls
+  }
+}
+
+/// System calls a request causes; what a process needs to start, connect and end is left out.
+package let requestSyscalls: Set<String> = [
+  "io_uring_enter", "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "poll", "ppoll",
+  "select", "pselect6", "read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg",
+  "sendmsg", "recvmmsg", "sendmmsg", "futex", "nanosleep", "clock_nanosleep", "sched_yield",
+  "timerfd_settime", "epoll_create1", "gettimeofday", "clock_gettime",
+]

@@ -1,0 +1,187 @@
+/// The tables, made from the runs alone.
+package struct Tables {
+  private let results: Results
+  /// The order of the rows.
+  private let clients: [String]
+  private let reference: String
+
+  package init(_ results: Results, clients: [String]) {
+    self.results = results
+    self.clients = clients
+    // Without squall the floor is what all else is held against.
+    let hasSquall = results.runs.contains { $0.client == "squall" && $0.failure == nil }
+    reference = hasSquall ? "squall" : "floor"
+  }
+
+  package func all() -> [Grid] {
+    Question.allCases.flatMap { question -> [Grid] in
+      results.cells(question).isEmpty ? [] : grids(question)
+    } + [goals()]
+  }
+
+  private func grids(_ question: Question) -> [Grid] {
+    switch question {
+    case .closed, .nginx, .ordinary, .body, .pipeline, .scaling:
+      [
+        matrix(question, .cpuUs), ratios(question, .cpuUs), matrix(question, .rateHz),
+        matrix(question, .perCPUSecond), busy(question),
+      ]
+    case .rate, .headroom:
+      [
+        matrix(question, .cpuUs), ratios(question, .cpuUs), matrix(question, .meanUs),
+        matrix(question, .achieved, decimals: 4),
+      ]
+    case .pacing:
+      [
+        matrix(question, .pacingP50), matrix(question, .pacingP99),
+        matrix(question, .pacingP999), matrix(question, .burstPercent),
+      ]
+    case .stall, .delay: [truth(question)]
+    case .freeze: [freeze()]
+    case .count: [matrix(question, .uncounted)]
+    case .memory: [matrix(question, .residentMiB)]
+    case .syscalls: [matrix(question, .syscallsPerRequest)]
+    case .startup: [matrix(question, .firstArrivalMs), matrix(question, .overrunMs)]
+    }
+  }
+
+  /// Rows that have at least one run of the question.
+  private func rows(_ question: Question) -> [String] {
+    let present = Set(results.runs.filter { $0.cell.question == question }.map(\.client))
+    return clients.filter { present.contains($0) }
+  }
+
+  private func matrix(
+    _ question: Question, _ metric: Results.Metric, decimals: Int? = nil
+  ) -> Grid {
+    fill(
+      question, title: "\(question.title): \(metric.title)",
+      remark: "Median of the rounds, in brackets the lowest and the highest."
+    ) { cell, client in
+      let values = results.values(cell, client, metric).values.sorted()
+      guard let middle = median(values), let low = values.first, let high = values.last else {
+        return nil
+      }
+      let text = decimals.map { fixed(middle, $0) } ?? shown(middle)
+      return values.count == 1 || low == high ? text : "\(text) [\(shown(low))…\(shown(high))]"
+    }
+  }
+
+  private func ratios(_ question: Question, _ metric: Results.Metric) -> Grid {
+    fill(
+      question, title: "\(question.title): \(metric.title), to \(reference)",
+      remark: "Median of the rounds' ratios, in brackets its bootstrap 95 % interval. "
+        + "“\(Catalog.again)” is the same program once more: its distance from 1 is noise."
+    ) { cell, client in
+      if client == reference { return "1" }
+      return results.ratio(cell, client, to: reference, metric).map {
+        $0.pairCount == 1
+          ? fixed($0.value, 2)
+          : "\(fixed($0.value, 2)) [\(fixed($0.low, 2))…\(fixed($0.high, 2))]"
+      }
+    }
+  }
+
+  private func busy(_ question: Question) -> Grid {
+    fill(
+      question, title: "\(question.title): who was at the limit",
+      remark: "Client CPU / target CPU, % of one each; the side at 95 or more was."
+    ) { cell, client in
+      guard let mine = results.middle(cell, client, .clientBusy),
+        let its = results.middle(cell, client, .targetBusy)
+      else { return nil }
+      let ours = mine >= 95
+      let theirs = its >= 95 * Double(cell.question == .scaling ? cell.threads : 1)
+      let who = ours && theirs ? "both" : ours ? "client" : theirs ? "target" : "neither"
+      return "\(Int(mine))/\(Int(its)) \(who)"
+    }
+  }
+
+  /// One row a client, one column a cell; a cell without a figure points to the reason.
+  private func fill(
+    _ question: Question, title: String, remark: String, value: (Cell, String) -> String?
+  ) -> Grid {
+    let cells = results.cells(question)
+    var grid = Grid(title: title, remark: remark, columns: ["client"] + cells.map(\.label))
+    for client in rows(question) {
+      let texts = cells.map { cell -> String in
+        if results.runs(cell, client).isEmpty { return "" }
+        let marks = results.remarks(cell, client).map { mark("\(client): \($0)", in: &grid) }
+        let suffix = marks.isEmpty ? "" : " (\(marks.joined(separator: ",")))"
+        return (value(cell, client) ?? "–") + suffix
+      }
+      grid.rows.append([client] + texts)
+    }
+    return grid
+  }
+
+  private func mark(_ note: String, in grid: inout Grid) -> String {
+    if let index = grid.notes.firstIndex(of: note) { return "\(index + 1)" }
+    grid.notes.append(note)
+    return "\(grid.notes.count)"
+  }
+
+  private func truth(_ question: Question) -> Grid {
+    var grid = Grid(
+      title: question.title,
+      remark: "The mean must be connections / rate (Little's law); the rate is the target's.",
+      columns: ["client", "mean claimed, µs", "mean by Little, µs", "claimed / true", "p50, ms",
+        "p99, ms"])
+    for cell in results.cells(question) {
+      for client in rows(question) {
+        let marks = results.remarks(cell, client).map { mark("\(client): \($0)", in: &grid) }
+        let suffix = marks.isEmpty ? "" : " (\(marks.joined(separator: ",")))"
+        func text(_ metric: Results.Metric) -> String {
+          results.middle(cell, client, metric).map(shown) ?? "–"
+        }
+        let ratio = results.middle(cell, client, .littleRatio).map { fixed($0, 3) } ?? "–"
+        grid.rows.append([
+          client + suffix, text(.meanUs), text(.littleUs), ratio, text(.p50Ms), text(.p99Ms),
+        ])
+      }
+    }
+    return grid
+  }
+
+  private func freeze() -> Grid {
+    var grid = Grid(
+      title: Question.freeze.title,
+      remark: "Truth: half of the requests wait for the target, uniformly up to half of the run.",
+      columns: ["client", "answered", "planned", "p75, ms", "true p75", "p99, ms", "true p99"])
+    for cell in results.cells(.freeze) {
+      let frozenMs = Double(cell.seconds) * 500
+      for client in rows(.freeze) {
+        let marks = results.remarks(cell, client).map { mark("\(client): \($0)", in: &grid) }
+        let suffix = marks.isEmpty ? "" : " (\(marks.joined(separator: ",")))"
+        let answered = median(
+          results.runs(cell, client).compactMap { $0.claim.map { Double($0.ok) } })
+        grid.rows.append([
+          client + suffix, answered.map(shown) ?? "–",
+          grouped((cell.rateHz ?? 0) * cell.seconds),
+          results.middle(cell, client, .p75Ms).map(shown) ?? "–", shown(frozenMs / 2),
+          results.middle(cell, client, .p99Ms).map(shown) ?? "–", shown(frozenMs * 0.98),
+        ])
+      }
+    }
+    return grid
+  }
+
+  package func goals() -> Grid {
+    var grid = Grid(
+      title: "Goals",
+      remark: "“~”: the interval holds the limit, another run may say otherwise.",
+      columns: ["goal", "limit", "measured", "95 % interval", "verdict"])
+    for goal in results.goals() {
+      let sign = goal.isUpperLimit ? "≤" : "≥"
+      let interval = goal.low.flatMap { low in
+        goal.high.map { "\(fixed(low, 3))…\(fixed($0, 3))" }
+      }
+      grid.rows.append([
+        goal.name, "\(sign) \(shown(goal.limit)) \(goal.unit)".trimmed,
+        goal.value.map { goal.unit == "×" ? fixed($0, 3) : shown($0) } ?? "–", interval ?? "",
+        goal.verdict.rawValue + (goal.isClose ? " ~" : ""),
+      ])
+    }
+    return grid
+  }
+}

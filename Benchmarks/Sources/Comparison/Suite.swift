@@ -1,0 +1,206 @@
+import Foundation
+import Glibc
+import Synchronization
+
+/// Set by SIGINT and SIGTERM: what runs is ended, and what was measured is reported.
+private let stopRequested = Atomic<Bool>(false)
+
+package func isStopRequested() -> Bool {
+  stopRequested.load(ordering: .relaxed)
+}
+
+package func stopOnSignals() {
+  for number in [SIGINT, SIGTERM] {
+    signal(number) { _ in stopRequested.store(true, ordering: .relaxed) }
+  }
+}
+
+/// Runs a plan: targets started as cells need them, clients in random order within each round.
+package final class Suite {
+  package struct Setting {
+    package var placement: Placement
+    package var programs: TargetPrograms
+    package var catalog: Catalog
+    package var scratch: String
+    package var seed: UInt64
+    package var builtIn: TargetKind
+    /// How long each round waits at most for a quiet machine.
+    package var gateSecondsMax: Double
+    package var hasHeadroom: Bool
+
+    package init(
+      placement: Placement, programs: TargetPrograms, catalog: Catalog, scratch: String,
+      seed: UInt64, builtIn: TargetKind, gateSecondsMax: Double, hasHeadroom: Bool
+    ) {
+      self.placement = placement
+      self.programs = programs
+      self.catalog = catalog
+      self.scratch = scratch
+      self.seed = seed
+      self.builtIn = builtIn
+      self.gateSecondsMax = gateSecondsMax
+      self.hasHeadroom = hasHeadroom
+    }
+  }
+
+  private let setting: Setting
+  private let runner: Runner
+  private let archive: Archive
+  private let say: (String) -> Void
+  private var random: SplitMix64
+  private var target: RunningTarget?
+  private var targetCPUs: [Int] = []
+  package private(set) var runs: [Run] = []
+  /// Client and cell that hung: not tried again.
+  private var givenUp = Set<String>()
+
+  package init(_ setting: Setting, runner: Runner, archive: Archive, say: @escaping (String) -> Void)
+  {
+    self.setting = setting
+    self.runner = runner
+    self.archive = archive
+    self.say = say
+    random = SplitMix64(seed: setting.seed)
+  }
+
+  deinit {
+    target?.stop()
+  }
+
+  package func run(_ plan: Plan) {
+    let total = plan.runCount { [setting] in setting.catalog[$0]?.path != nil }
+    let started = monotonicNs()
+    let estimate = plan.estimatedSeconds { [setting] in setting.catalog[$0]?.path != nil }
+    for experiment in plan.experiments {
+      run(experiment, total: total, estimate: estimate, startedNs: started)
+      if runner.isStopped() { break }
+      if setting.hasHeadroom, let extra = headroom(after: experiment) {
+        run(extra, total: total, estimate: estimate, startedNs: started)
+      }
+    }
+    target?.stop()
+    target = nil
+  }
+
+  /// The rate of this one is known only when squall's maximum is.
+  private func headroom(after experiment: Experiment) -> Experiment? {
+    guard let cell = experiment.cells.first(where: { $0.question == .closed && $0.connections == 64 }),
+      experiment.clients.contains("squall")
+    else { return nil }
+    let results = Results(runs: runs, seed: setting.seed)
+    return results.middle(cell, "squall", .rateHz).map {
+      Plan.headroom(maximumHz: $0, target: setting.builtIn)
+    }
+  }
+
+  private func run(
+    _ experiment: Experiment, total: Int, estimate: Double, startedNs: UInt64
+  ) {
+    absent(experiment)
+    let clients = experiment.clients.filter { setting.catalog[$0]?.path != nil }
+    guard !clients.isEmpty else { return }
+    for repetition in 0..<experiment.repetitions {
+      for cell in experiment.cells.shuffled(using: &random) {
+        if setting.gateSecondsMax > 0 {
+          _ = QuiesceGate.quickLook(
+            secondsMax: setting.gateSecondsMax, isStopped: runner.isStopped, say: say)
+        }
+        for client in clients.shuffled(using: &random) {
+          guard !runner.isStopped() else { return }
+          let elapsed = Double(monotonicNs() - startedNs) / 1e9
+          let left = max(0, Int(estimate - elapsed))
+          say(
+            "[\(runs.count + 1)/\(max(total, runs.count + 1))] about \(left / 60):"
+              + (left % 60 < 10 ? "0" : "") + "\(left % 60) left  "
+              + "\(cell.question.rawValue), \(cell.label): \(client)")
+          record(measure(cell, client: client, repetition: repetition))
+        }
+      }
+    }
+  }
+
+  /// A client that is not here keeps its row, with what to install.
+  private func absent(_ experiment: Experiment) {
+    for client in experiment.clients where setting.catalog[client]?.path == nil {
+      guard client != Catalog.again, let entry = setting.catalog[client] else { continue }
+      for cell in experiment.cells {
+        var run = Run(cell: cell, client: client, repetition: 0)
+        run.failure = "not here; \(entry.client.origin.howToGet)"
+        record(run)
+      }
+    }
+  }
+
+  private func record(_ run: Run) {
+    runs.append(run)
+    archive.add(run)
+  }
+
+  private func measure(_ cell: Cell, client: String, repetition: Int) -> Run {
+    let key = "\(client) \(cell.question.rawValue) \(cell.label)"
+    var run = Run(cell: cell, client: client, repetition: repetition)
+    if givenUp.contains(key) {
+      run.failure = "not tried again after it hung"
+      return run
+    }
+    let cpus = cell.threads == 1 ? setting.placement.client : Array(allCPUs.prefix(cell.threads))
+    let targetCPUs = cell.question == .scaling ? allCPUs : targetCPUs(of: cell)
+    do {
+      let target = try running(cell, cpus: targetCPUs)
+      run = runner.run(
+        cell, client: client, repetition: repetition, target: target, cpus: cpus)
+    } catch {
+      run.failure = "\(error)"
+    }
+    if let failure = run.failure {
+      if failure.hasPrefix("hung") { givenUp.insert(key) }
+      // A target that does not answer is replaced before the next run.
+      if target?.count() == nil { stopTarget() }
+    }
+    return run
+  }
+
+  private var allCPUs: [Int] {
+    Array(Set(setting.placement.target + setting.placement.client)).sorted()
+  }
+
+  /// Stamps and stalls need one process that sees all.
+  private func targetCPUs(of cell: Cell) -> [Int] {
+    cell.targetOptions == TargetOptions()
+      ? setting.placement.target : Array(setting.placement.target.prefix(1))
+  }
+
+  private func running(_ cell: Cell, cpus: [Int]) throws -> RunningTarget {
+    if let target, target.kind == cell.target, target.options == cell.targetOptions,
+      targetCPUs == cpus, !cell.needsFreshTarget, target.count() != nil
+    {
+      return target
+    }
+    stopTarget()
+    let started = try RunningTarget.start(
+      cell.target, options: cell.targetOptions, cpus: cpus, programs: setting.programs,
+      folder: setting.scratch)
+    target = started
+    targetCPUs = cpus
+    return started
+  }
+
+  private func stopTarget() {
+    if let path = target?.arrivalsPath { unlink(path) }
+    target?.stop()
+    target = nil
+  }
+}
+
+extension QuiesceGate {
+  /// A fifth of a second between rounds; the long wait only when that was busy.
+  package static func quickLook(
+    secondsMax: Double, isStopped: () -> Bool, say: (String) -> Void
+  ) -> Report? {
+    let before = CPUTimes.read()
+    pause(ns: 200_000_000)
+    let share = (CPUTimes.read().busy - before.busy) / 0.2
+    guard share > 2 * foreignShareMax, !isStopped() else { return nil }
+    return wait(secondsMax: secondsMax, isStopped: isStopped, say: say)
+  }
+}

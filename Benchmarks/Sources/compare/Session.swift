@@ -1,0 +1,280 @@
+import ArgumentParser
+import Comparison
+import Foundation
+
+/// One invocation: finds programs, runs the plan, writes what came of it.
+struct Session {
+  private let options: Compare
+  private let package: String
+  private let scratch: String
+  private let squall: String?
+
+  init(_ options: Compare) {
+    self.options = options
+    // This file lies in Benchmarks/Sources/compare.
+    package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent().path
+    scratch = NSTemporaryDirectory() + "squall-compare-\(ProcessInfo.processInfo.processIdentifier)"
+    let path = options.squall ?? package + "/../.build/release/squall"
+    squall =
+      FileManager.default.isExecutableFile(atPath: path)
+      ? URL(fileURLWithPath: path).standardizedFileURL.path : nil
+  }
+
+  // MARK: what there is
+
+  private var locustFolder: String { package + "/.venv" }
+
+  private var ownFolder: String {
+    URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().path
+  }
+
+  private var folders: [String] {
+    let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+    return [ownFolder, locustFolder + "/bin"] + path.split(separator: ":").map(String.init)
+      + ["/usr/sbin"]
+  }
+
+  private func catalog() -> Catalog {
+    let clients = Catalog.clients(locustFile: package + "/Clients/Locust/locustfile.py")
+    return Catalog.find(clients, squall: squall, folders: folders, scratch: scratch)
+  }
+
+  private func programs() -> TargetPrograms {
+    let find = { (name: String) in Catalog.find(program: name, folders: folders) }
+    return TargetPrograms(
+      squall: squall, responder: find("responder"), nginx: find("nginx"), node: find("node"),
+      ordinaryScript: package + "/Targets/ordinary.js")
+  }
+
+  private func placement() -> Placement {
+    let available = Affinity.current().cpus
+    let chosen = Placement.choose(cpus: available, siblings: Placement.siblings)
+    return Placement(
+      target: options.targetCpus.map(Placement.cpuList) ?? chosen.target,
+      client: options.clientCpus.map(Placement.cpuList) ?? chosen.client,
+      remarks: chosen.remarks)
+  }
+
+  private func makeScratch() throws {
+    try FileManager.default.createDirectory(atPath: scratch, withIntermediateDirectories: true)
+  }
+
+  private func removeScratch() {
+    try? FileManager.default.removeItem(atPath: scratch)
+  }
+
+  /// `swift run compare` builds this program alone; the clients beside it are built here.
+  private func buildClients() throws {
+    let products = ["floor", "epoll", "responder", "nio-client", "async-http-client"]
+    let missing = products.filter { name in
+      !FileManager.default.isExecutableFile(atPath: "\(ownFolder)/\(name)")
+    }
+    guard !missing.isEmpty,
+      let swift = Catalog.find(program: "swift", folders: folders)
+    else { return }
+    let needed = options.smoke ? missing.filter { ["floor", "responder"].contains($0) } : missing
+    let configuration = ownFolder.hasSuffix("/debug") ? "debug" : "release"
+    for product in needed {
+      say("building \(product)")
+      let child = try Child(
+        [
+          swift, "build", "-c", configuration, "--package-path", package, "--product", product,
+        ], environment: ProcessInfo.processInfo.environment, cpus: nil,
+        outputPrefix: "\(scratch)/build")
+      let exit = child.wait(untilNs: monotonicNs() + 1_800_000_000_000)
+      if exit?.code != 0 {
+        say("\(product) could not be built: \((readText(child.standardError) ?? "").suffix(300))")
+      }
+    }
+  }
+
+  /// PyPI's Locust in an environment of its own, kept for the next time.
+  private func makeLocust() {
+    guard options.locust, !options.quick, isAsked("Locust Fast") || isAsked("Locust Http"),
+      !FileManager.default.isExecutableFile(atPath: locustFolder + "/bin/locust"),
+      let python = Catalog.find(program: "python3", folders: folders)
+    else { return }
+    say("installing Locust from PyPI into \(locustFolder)")
+    let steps = [
+      [python, "-m", "venv", locustFolder],
+      [locustFolder + "/bin/pip", "install", "--quiet", "--disable-pip-version-check", "locust"],
+    ]
+    for step in steps {
+      let child = try? Child(
+        step, environment: ProcessInfo.processInfo.environment, cpus: nil,
+        outputPrefix: "\(scratch)/venv")
+      let exit = child?.wait(untilNs: monotonicNs() + 300_000_000_000)
+      guard exit?.code == 0 else {
+        child?.end()
+        let why = child.flatMap { readText($0.standardError) } ?? ""
+        say("Locust is left out: \(step[0]) failed: \(why.suffix(200))")
+        return
+      }
+    }
+  }
+
+  private func isAsked(_ client: String) -> Bool {
+    options.clients?.split(separator: ",").contains { $0 == client } ?? true
+  }
+
+  // MARK: doing it
+
+  func list() {
+    try? makeScratch()
+    defer { removeScratch() }
+    for entry in catalog().entries {
+      let state = entry.path ?? "not here; \(entry.client.origin.howToGet)"
+      print("\(entry.name): \(state)")
+      if !entry.version.isEmpty { print("    \(entry.version)") }
+      if !entry.client.remark.isEmpty { print("    \(entry.client.remark)") }
+    }
+    let programs = programs()
+    for kind in TargetKind.allCases {
+      print("target \(kind.rawValue): \(programs.reasonAbsent(kind) ?? "here")")
+    }
+    for question in Question.allCases {
+      print("question \(question.rawValue): \(question.title)")
+    }
+  }
+
+  func render(folder: String) throws {
+    let (header, runs) = try Archive.read(folder: folder)
+    let report = Report(header: header, runs: runs, isInterrupted: false)
+    write(report, to: Archive(folder: folder))
+  }
+
+  mutating func compare() throws {
+    try makeScratch()
+    defer { removeScratch() }
+    stopOnSignals()
+    try buildClients()
+    makeLocust()
+    let catalog = catalog()
+    let programs = programs()
+    let placement = placement()
+    let builtIn = builtInTarget(programs)
+    let seed = options.seed ?? UInt64(Date().timeIntervalSince1970)
+    let plan = plan(builtIn: builtIn, placement: placement)
+    let isHere = { (name: String) in catalog[name]?.path != nil }
+    let minutes = plan.estimatedSeconds(isHere: isHere) / 60
+    say(
+      "\(plan.runCount(isHere: isHere)) runs, about \(fixed(minutes, 1)) minutes; seed \(seed); "
+        + "target \(builtIn.rawValue) on CPU \(placement.target), client on CPU \(placement.client)")
+    for entry in catalog.entries where entry.path == nil && entry.name != Catalog.again {
+      say("\(entry.name) is not here; \(entry.client.origin.howToGet)")
+    }
+    for kind in TargetKind.allCases {
+      if let reason = programs.reasonAbsent(kind) { say("target \(kind.rawValue): \(reason)") }
+    }
+    let gateSeconds = options.quick ? 15.0 : 60
+    let gate = QuiesceGate.wait(secondsMax: gateSeconds, isStopped: isStopRequested, say: say)
+    let header = Header(
+      startedAt: ISO8601DateFormatter().string(from: Date()), arguments: CommandLine.arguments,
+      seed: seed, commit: commit(), machine: .read(), placement: placement,
+      clients: catalog.entries.map {
+        Header.ClientNote(
+          name: $0.name, path: $0.path, version: $0.version, remark: $0.client.remark)
+      }, gate: gate, builtInTarget: builtIn)
+    let archive = Archive(folder: options.output ?? package + "/results")
+    archive.begin(header)
+    let runner = Runner(
+      catalog: catalog, scratch: scratch, strace: Catalog.find(program: "strace", folders: folders),
+      ss: Catalog.find(program: "ss", folders: folders), isStopped: isStopRequested)
+    let suite = Suite(
+      Suite.Setting(
+        placement: placement, programs: programs, catalog: catalog, scratch: scratch, seed: seed,
+        builtIn: builtIn, gateSecondsMax: options.quick ? 2 : 10,
+        hasHeadroom: options.only == nil || options.only?.contains("headroom") == true),
+      runner: runner, archive: archive, say: say)
+    suite.run(plan)
+    let report = Report(header: header, runs: suite.runs, isInterrupted: isStopRequested())
+    write(report, to: archive)
+    if let failure = archive.failure { say("not everything is on disk: \(failure)") }
+    if isStopRequested() { throw ExitCode(130) }
+  }
+
+  private func builtInTarget(_ programs: TargetPrograms) -> TargetKind {
+    switch options.target {
+    case .squall: .squall
+    case .responder: .responder
+    case nil: programs.reasonAbsent(.squall) == nil ? .squall : .responder
+    }
+  }
+
+  private func plan(builtIn: TargetKind, placement: Placement) -> Plan {
+    let cpuCount = placement.target.count + placement.client.count
+    let whole =
+      options.quick
+      ? Plan.quick(builtIn: builtIn, cpuCount: cpuCount)
+      : Plan.full(builtIn: builtIn, cpuCount: cpuCount)
+    let names = { (text: String) in Set(text.split(separator: ",").map(String.init)) }
+    let kept = whole.only(
+      questions: options.only.map { Set(names($0).compactMap(Question.init(rawValue:))) },
+      clients: options.clients.map(names))
+    return options.repetitions.map(kept.repeated) ?? kept
+  }
+
+  private func write(_ report: Report, to archive: Archive) {
+    for plot in report.plots() { archive.save(plot.svg, as: plot.file) }
+    archive.save(report.markdown, as: "results.md")
+    print(report.terminal)
+    print("\(archive.folder)/results.md")
+  }
+
+  private func commit() -> String {
+    guard let git = Catalog.find(program: "git", folders: folders),
+      let child = try? Child(
+        [git, "-C", package, "describe", "--always", "--dirty", "--abbrev=12"],
+        environment: ProcessInfo.processInfo.environment, cpus: nil,
+        outputPrefix: "\(scratch)/git"),
+      child.wait(untilNs: monotonicNs() + 5_000_000_000) != nil
+    else { return "unknown" }
+    return (readText(child.standardOutput) ?? "unknown").trimmed
+  }
+
+  /// Progress goes to standard error: one line that changes on a terminal, lines elsewhere.
+  private func say(_ text: String) {
+    let isTerminal = isatty(STDERR_FILENO) == 1
+    let isProgress = text.hasPrefix("[")
+    let line = (isTerminal ? "\r\u{1B}[2K" : "") + text + (isTerminal && isProgress ? "" : "\n")
+    FileHandle.standardError.write(Data(line.utf8))
+  }
+
+  // MARK: smoke
+
+  /// Squall and the floor, a second each: what they say they sent is what the target received.
+  func smoke() throws {
+    try makeScratch()
+    defer { removeScratch() }
+    stopOnSignals()
+    try buildClients()
+    let catalog = catalog()
+    let placement = placement()
+    let runner = Runner(
+      catalog: catalog, scratch: scratch, strace: nil,
+      ss: Catalog.find(program: "ss", folders: folders), isStopped: isStopRequested)
+    var failed = 0
+    for kind in [TargetKind.responder, .squall] {
+      let target = try RunningTarget.start(
+        kind, options: TargetOptions(), cpus: placement.target, programs: programs(),
+        folder: scratch)
+      defer { target.stop() }
+      for client in ["squall", "floor"] {
+        let run = runner.run(
+          Cell(.closed, target: kind), client: client, repetition: 0, target: target,
+          cpus: placement.client)
+        let difference = Results.Metric.uncounted.value(run)
+        let isGood = run.failure == nil && difference == 0 && (run.claim?.ok ?? 0) > 0
+        if !isGood { failed += 1 }
+        let sent = run.claim.map { ($0.sent ?? $0.ok) + $0.probes }
+        print(
+          "\(isGood ? "ok  " : "FAIL") \(client) against \(kind.rawValue): claimed "
+            + "\(sent.map(String.init) ?? "nothing"), received "
+            + "\(run.counted.map(String.init) ?? "unknown")"
+            + (run.failure.map { "; \($0)" } ?? ""))
+      }
+    }
+    if failed > 0 { throw ExitCode.failure }
+  }
+}
