@@ -116,6 +116,26 @@
     return unsafe ByteCursor(at: start, end: at)
   }
 
+  /// Skips what may stand in a request target, VCHAR, and returns the bytes skipped.
+  @inline(__always)
+  mutating func skipVisible() -> ByteCursor {
+    let start = unsafe at
+    while has(16) {
+      let block = unsafe at.loadUnaligned(as: SIMD16<UInt8>.self)
+      let below = block &- SIMD16(repeating: 0x21)
+      let above = block &+ SIMD16(repeating: 1)
+      if skipToMark(in: below | above | block) { return unsafe ByteCursor(at: start, end: at) }
+    }
+    while let byte = first, 0x21...0x7E ~= byte { unsafe at += 1 }
+    return unsafe ByteCursor(at: start, end: at)
+  }
+
+  /// `buffer` has room for all of them from `offset` on.
+  func copy(to buffer: UnsafeMutableRawBufferPointer, at offset: Int) {
+    unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset...])
+      .copyMemory(from: UnsafeRawBufferPointer(start: at, count: byteCount))
+  }
+
   /// Skips to the first of the next 16 bytes whose lane has bit 7 set, or all 16 when none has.
   ///
   /// Swift 6.3 compiles a SIMD comparison to a loop over its lanes and has no name for `pmovmskb`,

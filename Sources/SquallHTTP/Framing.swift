@@ -92,6 +92,12 @@ struct Framing: BitwiseCopyable, Sendable {
   /// Whether the end of the connection is what ends the body.
   var endsAtClose: Bool { state == .untilClose }
 
+  /// Whether the connection may go on after the message (RFC 9112 9.3).
+  @inline(__always)
+  func keepsAlive(isHTTP10: Bool) -> Bool {
+    !facts.contains(.close) && (!isHTTP10 || facts.contains(.keepAlive))
+  }
+
   /// What is wrong with the codings as a whole, asked when the fields have been read.
   @inline(__always)
   func codingFault(isHTTP10: Bool) -> Malformation? {

@@ -133,10 +133,8 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
   @inline(__always)
   private mutating func complete() {
     phase = .complete
-    let facts = framing.facts
     keepAlive =
-      !framing.endsAtClose && !facts.contains(.close)
-      && (!traits.contains(.isHTTP10) || facts.contains(.keepAlive))
+      !framing.endsAtClose && framing.keepsAlive(isHTTP10: traits.contains(.isHTTP10))
   }
 
   @inline(__always)
