@@ -29,6 +29,22 @@ package struct CompactHistogram: Equatable, Sendable {
     maxNs = dense.maxNs
   }
 
+  package mutating func record(_ durationNs: UInt64, count: UInt64 = 1) {
+    guard count > 0 else { return }
+    if durationNs < HistogramLayout.lowestNs {
+      underCount += count
+    } else if durationNs >= HistogramLayout.endNs {
+      overCount += count
+    } else {
+      let index = UInt16(HistogramLayout.bucket(durationNs))
+      merge(CollectionOfOne(Bucket(index: index, count: count)))
+    }
+    sumNs += UInt128(durationNs) * UInt128(count)
+    sumOfSquares += UInt128(durationNs) * UInt128(durationNs) * UInt128(count)
+    minNs = min(minNs, durationNs)
+    maxNs = max(maxNs, durationNs)
+  }
+
   package var count: UInt64 { buckets.reduce(underCount + overCount) { $0 + $1.count } }
   package var isEmpty: Bool { buckets.isEmpty && underCount == 0 && overCount == 0 }
 
@@ -55,6 +71,10 @@ package struct CompactHistogram: Equatable, Sendable {
   private mutating func merge(_ others: some Collection<Bucket>) {
     if buckets.isEmpty {
       buckets = others.filter { $0.count > 0 }
+      return
+    }
+    if let last = buckets.last, let first = others.first, last.index < first.index {
+      buckets += others.filter { $0.count > 0 }
       return
     }
     var merged: [Bucket] = []

@@ -63,7 +63,8 @@ struct RunLedgerTests {
     let whole = ledger.phases.whole
     #expect(ledger.inFlight == 12)
     #expect(whole.sent == whole.ok + whole.notOk + 12)
-    #expect(whole.notOk == UInt64(batches.count) * 3)  // Two timeouts and a 503; no connect failure.
+    // Two timeouts and a 503 each; a failed connection is not a request.
+    #expect(whole.notOk == UInt64(batches.count) * 3)
     #expect(whole.counters.errorCount(.connect) == UInt64(batches.count))
     let workers = ledger.workers.map(\.phases)
     #expect(workers.reduce(0) { $0 + $1.inFlight } == 12)
