@@ -15,7 +15,7 @@
 
     package var explanation: StaticString {
       switch self {
-      case .notANumber: "a query item's value is not digits (and a unit, if it is a duration)"
+      case .notANumber: "a query item's value is not digits (and a unit, if it is a duration or a size)"
       case .tooLarge: "a query item's value is too large"
       case .missingUnit: "a duration in the query has no unit: write ns, us, ms, s or m after it"
       }
@@ -51,6 +51,28 @@
     let (number, end) = try digits(value)
     guard end == value.upperBound else { throw .notANumber }
     return number
+  }
+
+  /// A number of bytes, with `k`, `m` or `g` behind it of KiB, MiB or GiB. Nil when `name` is no
+  /// item of the query. The first of several counts.
+  package func byteCount(_ name: StaticString) throws(Fault) -> UInt64? {
+    guard let value = value(of: name) else { return nil }
+    let (number, end) = try digits(value)
+    let unit = end..<value.upperBound
+    let shift: UInt64
+    if unit.isEmpty {
+      shift = 0
+    } else if matches(unit, "k") {
+      shift = 10
+    } else if matches(unit, "m") {
+      shift = 20
+    } else if matches(unit, "g") {
+      shift = 30
+    } else {
+      throw .notANumber
+    }
+    guard number <= UInt64.max >> shift else { throw .tooLarge }
+    return number << shift
   }
 
   /// Nanoseconds, from digits and one of `ns`, `us`, `ms`, `s`, `m`; a bare 0 needs no unit. Nil
