@@ -239,7 +239,7 @@ struct Framing: BitwiseCopyable, Sendable {
         state = .lineEnd
         return nil
       } else {
-        return .invalidContentLength
+        return byte == UInt8(ascii: "\n") ? .bareLineFeed : .invalidContentLength
       }
       cursor.skip()
     }

@@ -15,7 +15,8 @@
 
     package var explanation: StaticString {
       switch self {
-      case .notANumber: "a query item's value is not digits (and a unit, if it is a duration or a size)"
+      case .notANumber:
+        "a query item's value is not digits (and a unit, if it is a duration or a size)"
       case .tooLarge: "a query item's value is too large"
       case .missingUnit: "a duration in the query has no unit: write ns, us, ms, s or m after it"
       }

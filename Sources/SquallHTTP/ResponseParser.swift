@@ -242,7 +242,7 @@ extension UInt32 {
     @inline(__always) get {
       let digits = self ^ 0x3030_3020
       // A digit is at most 9, so 6 more does not reach into its high half.
-      guard (digits | digits &+ 0x0606_0600) & 0xF0F0_F0FF == 0 else { return nil }
+      guard (digits | (digits &+ 0x0606_0600)) & 0xF0F0_F0FF == 0 else { return nil }
       let code = (digits >> 8 & 15) * 100 + (digits >> 16 & 15) * 10 + digits >> 24
       return 100...599 ~= code ? UInt16(code) : nil
     }
