@@ -55,6 +55,8 @@ let package = Package(
       dependencies: [
         "Comparison", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: swift),
-    .testTarget(name: "ComparisonTests", dependencies: ["Comparison"]),
+    .testTarget(
+      name: "ComparisonTests", dependencies: ["Comparison"], exclude: ["Fixtures"],
+      swiftSettings: [.treatAllWarnings(as: .error)]),
   ]
 )

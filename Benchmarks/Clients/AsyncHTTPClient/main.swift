@@ -33,7 +33,8 @@ client_options_read(&options, CommandLine.argc, CommandLine.unsafeArgv)
 let responseByteCount = client_learn(&options)
 let connectionCount = Int(options.connection_count)
 let path = String(cString: options.path)
-let url = "http://\(String(cString: options.host)):\(UInt16(bigEndian: options.address.sin_port))\(path)"
+let url =
+  "http://\(String(cString: options.host)):\(UInt16(bigEndian: options.address.sin_port))\(path)"
 
 var result = client_result()
 client_result_begin(&result, "async-http-client")

@@ -51,11 +51,15 @@ package final class Suite {
   private var target: RunningTarget?
   private var targetCPUs: [Int] = []
   package private(set) var runs: [Run] = []
+  /// Targets that did not start, with the reason: not tried again.
+  private var unstartable: [TargetKind: String] = [:]
   /// Client and cell that hung: not tried again.
   private var givenUp = Set<String>()
+  private var done = 0
 
-  package init(_ setting: Setting, runner: Runner, archive: Archive, say: @escaping (String) -> Void)
-  {
+  package init(
+    _ setting: Setting, runner: Runner, archive: Archive, say: @escaping (String) -> Void
+  ) {
     self.setting = setting
     self.runner = runner
     self.archive = archive
@@ -84,11 +88,12 @@ package final class Suite {
 
   /// The rate of this one is known only when squall's maximum is.
   private func headroom(after experiment: Experiment) -> Experiment? {
-    guard let cell = experiment.cells.first(where: { $0.question == .closed && $0.connections == 64 }),
-      experiment.clients.contains("squall")
-    else { return nil }
+    let column = experiment.columns.first {
+      $0.cell.question == .closed && $0.cell.connections == 64 && $0.clients.contains("squall")
+    }
+    guard let column else { return nil }
     let results = Results(runs: runs, seed: setting.seed)
-    return results.middle(cell, "squall", .rateHz).map {
+    return results.middle(column.cell, "squall", .rateHz).map {
       Plan.headroom(maximumHz: $0, target: setting.builtIn)
     }
   }
@@ -97,23 +102,22 @@ package final class Suite {
     _ experiment: Experiment, total: Int, estimate: Double, startedNs: UInt64
   ) {
     absent(experiment)
-    let clients = experiment.clients.filter { setting.catalog[$0]?.path != nil }
-    guard !clients.isEmpty else { return }
     for repetition in 0..<experiment.repetitions {
-      for cell in experiment.cells.shuffled(using: &random) {
-        if setting.gateSecondsMax > 0 {
+      for column in experiment.columns.shuffled(using: &random) {
+        let clients = column.clients.filter { setting.catalog[$0]?.path != nil }
+        if setting.gateSecondsMax > 0, !clients.isEmpty {
           _ = QuiesceGate.quickLook(
             secondsMax: setting.gateSecondsMax, isStopped: runner.isStopped, say: say)
         }
         for client in clients.shuffled(using: &random) {
           guard !runner.isStopped() else { return }
-          let elapsed = Double(monotonicNs() - startedNs) / 1e9
-          let left = max(0, Int(estimate - elapsed))
+          done += 1
+          let left = max(0, Int(estimate - Double(monotonicNs() - startedNs) / 1e9))
           say(
-            "[\(runs.count + 1)/\(max(total, runs.count + 1))] about \(left / 60):"
-              + (left % 60 < 10 ? "0" : "") + "\(left % 60) left  "
-              + "\(cell.question.rawValue), \(cell.label): \(client)")
-          record(measure(cell, client: client, repetition: repetition))
+            "[\(done)/\(max(total, done))] about \(left / 60):\(left % 60 < 10 ? "0" : "")"
+              + "\(left % 60) left  \(column.cell.question.rawValue), \(column.cell.label): "
+              + client)
+          record(measure(column.cell, client: client, repetition: repetition))
         }
       }
     }
@@ -121,10 +125,10 @@ package final class Suite {
 
   /// A client that is not here keeps its row, with what to install.
   private func absent(_ experiment: Experiment) {
-    for client in experiment.clients where setting.catalog[client]?.path == nil {
-      guard client != Catalog.again, let entry = setting.catalog[client] else { continue }
-      for cell in experiment.cells {
-        var run = Run(cell: cell, client: client, repetition: 0)
+    for column in experiment.columns {
+      for client in column.clients where setting.catalog[client]?.path == nil {
+        guard client != Catalog.again, let entry = setting.catalog[client] else { continue }
+        var run = Run(cell: column.cell, client: client, repetition: 0)
         run.failure = "not here; \(entry.client.origin.howToGet)"
         record(run)
       }
@@ -177,12 +181,20 @@ package final class Suite {
       return target
     }
     stopTarget()
-    let started = try RunningTarget.start(
-      cell.target, options: cell.targetOptions, cpus: cpus, programs: setting.programs,
-      folder: setting.scratch)
-    target = started
-    targetCPUs = cpus
-    return started
+    if let reason = unstartable[cell.target] {
+      throw RunningTarget.StartError(description: reason)
+    }
+    do {
+      let started = try RunningTarget.start(
+        cell.target, options: cell.targetOptions, cpus: cpus, programs: setting.programs,
+        folder: setting.scratch)
+      target = started
+      targetCPUs = cpus
+      return started
+    } catch {
+      unstartable[cell.target] = "\(error)"
+      throw error
+    }
   }
 
   private func stopTarget() {

@@ -12,7 +12,8 @@ struct Session {
   init(_ options: Compare) {
     self.options = options
     // This file lies in Benchmarks/Sources/compare.
-    package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    package =
+      URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .deletingLastPathComponent().deletingLastPathComponent().path
     scratch = NSTemporaryDirectory() + "squall-compare-\(ProcessInfo.processInfo.processIdentifier)"
     let path = options.squall ?? package + "/../.build/release/squall"
@@ -26,7 +27,8 @@ struct Session {
   private var locustFolder: String { package + "/.venv" }
 
   private var ownFolder: String {
-    URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().path
+    URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+      .path
   }
 
   private var folders: [String] {
@@ -82,7 +84,7 @@ struct Session {
           swift, "build", "-c", configuration, "--package-path", package, "--product", product,
         ], environment: ProcessInfo.processInfo.environment, cpus: nil,
         outputPrefix: "\(scratch)/build")
-      let exit = child.wait(untilNs: monotonicNs() + 1_800_000_000_000)
+      let exit = wait(child, seconds: 1_800)
       if exit?.code != 0 {
         say("\(product) could not be built: \((readText(child.standardError) ?? "").suffix(300))")
       }
@@ -104,14 +106,23 @@ struct Session {
       let child = try? Child(
         step, environment: ProcessInfo.processInfo.environment, cpus: nil,
         outputPrefix: "\(scratch)/venv")
-      let exit = child?.wait(untilNs: monotonicNs() + 300_000_000_000)
+      let exit = child.flatMap { wait($0, seconds: 300) }
       guard exit?.code == 0 else {
-        child?.end()
         let why = child.flatMap { readText($0.standardError) } ?? ""
         say("Locust is left out: \(step[0]) failed: \(why.suffix(200))")
         return
       }
     }
+  }
+
+  /// Nil, with the process ended, when the time is over or Ctrl-C came first.
+  private func wait(_ child: Child, seconds: UInt64) -> Child.Exit? {
+    let deadline = monotonicNs() + seconds * 1_000_000_000
+    while monotonicNs() < deadline, !isStopRequested() {
+      if let exit = child.wait(untilNs: monotonicNs() + 100_000_000) { return exit }
+    }
+    child.end()
+    return nil
   }
 
   private func isAsked(_ client: String) -> Bool {
@@ -153,14 +164,15 @@ struct Session {
     let catalog = catalog()
     let programs = programs()
     let placement = placement()
-    let builtIn = builtInTarget(programs)
+    let builtIn = builtInTarget(programs, placement)
     let seed = options.seed ?? UInt64(Date().timeIntervalSince1970)
     let plan = plan(builtIn: builtIn, placement: placement)
     let isHere = { (name: String) in catalog[name]?.path != nil }
     let minutes = plan.estimatedSeconds(isHere: isHere) / 60
     say(
       "\(plan.runCount(isHere: isHere)) runs, about \(fixed(minutes, 1)) minutes; seed \(seed); "
-        + "target \(builtIn.rawValue) on CPU \(placement.target), client on CPU \(placement.client)")
+        + "target \(builtIn.rawValue) on CPU \(placement.target), client on CPU \(placement.client)"
+    )
     for entry in catalog.entries where entry.path == nil && entry.name != Catalog.again {
       say("\(entry.name) is not here; \(entry.client.origin.howToGet)")
     }
@@ -170,11 +182,12 @@ struct Session {
     let gateSeconds = options.quick ? 15.0 : 60
     let gate = QuiesceGate.wait(secondsMax: gateSeconds, isStopped: isStopRequested, say: say)
     let header = Header(
-      startedAt: ISO8601DateFormatter().string(from: Date()), arguments: CommandLine.arguments,
+      startedAt: ISO8601DateFormatter().string(from: Date()),
+      arguments: ["compare"] + CommandLine.arguments.dropFirst(),
       seed: seed, commit: commit(), machine: .read(), placement: placement,
       clients: catalog.entries.map {
         Header.ClientNote(
-          name: $0.name, path: $0.path, version: $0.version, remark: $0.client.remark)
+          name: $0.name, isHere: $0.path != nil, version: $0.version, remark: $0.client.remark)
       }, gate: gate, builtInTarget: builtIn)
     let archive = Archive(folder: options.output ?? package + "/results")
     archive.begin(header)
@@ -194,11 +207,22 @@ struct Session {
     if isStopRequested() { throw ExitCode(130) }
   }
 
-  private func builtInTarget(_ programs: TargetPrograms) -> TargetKind {
+  /// `squall serve` where it starts, or what --target says.
+  private func builtInTarget(_ programs: TargetPrograms, _ placement: Placement) -> TargetKind {
     switch options.target {
-    case .squall: .squall
-    case .responder: .responder
-    case nil: programs.reasonAbsent(.squall) == nil ? .squall : .responder
+    case .squall: return .squall
+    case .responder: return .responder
+    case nil: break
+    }
+    do {
+      let target = try RunningTarget.start(
+        .squall, options: TargetOptions(), cpus: placement.target, programs: programs,
+        folder: scratch)
+      target.stop()
+      return .squall
+    } catch {
+      say("the responder stands in for squall's own target: \(error)")
+      return .responder
     }
   }
 
@@ -206,7 +230,7 @@ struct Session {
     let cpuCount = placement.target.count + placement.client.count
     let whole =
       options.quick
-      ? Plan.quick(builtIn: builtIn, cpuCount: cpuCount)
+      ? Plan.quick(builtIn: builtIn)
       : Plan.full(builtIn: builtIn, cpuCount: cpuCount)
     let names = { (text: String) in Set(text.split(separator: ",").map(String.init)) }
     let kept = whole.only(

@@ -4,7 +4,8 @@ package struct Bombardier: Client {
   package let name = "bombardier"
   package let program = "bombardier"
   package let origin = Origin.source("https://github.com/codesenberg/bombardier")
-  package let remark = "errors are in its latencies (codesenberg/bombardier#73); Debian's package "
+  package let remark =
+    "errors are in its latencies (codesenberg/bombardier#73); Debian's package "
     + "of this name is a game"
 
   package init() {}

@@ -27,8 +27,9 @@ package struct H2load: Client {
 
   package func claim(_ output: Output, load: Load) throws(Unable) -> Claim {
     let scan = Scan(output.standardOutput)
-    guard let counts = scan.groups(
-      #"requests: (\d+) total, (\d+) started, (\d+) done, (\d+) succeeded, (\d+) failed"#),
+    guard
+      let counts = scan.groups(
+        #"requests: (\d+) total, (\d+) started, (\d+) done, (\d+) succeeded, (\d+) failed"#),
       let started = UInt64(counts[1]), let ok = UInt64(counts[3]), let failed = UInt64(counts[4])
     else { throw Unable("printed no result: \(output.standardError.prefix(200))") }
     var claim = Claim(ok: ok)

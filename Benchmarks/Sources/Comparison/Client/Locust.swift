@@ -20,7 +20,9 @@ package struct Locust: Client {
     guard load.threads == 1 else { throw Unable("runs on one CPU a process") }
     guard load.pipeline == 1 else { throw Unable("does not pipeline") }
     guard load.requestCount == nil else { throw Unable("does not stop after a count") }
-    guard load.connections <= 256 else { throw Unable("left out above 256 users: minutes to start") }
+    guard load.connections <= 256 else {
+      throw Unable("left out above 256 users: minutes to start")
+    }
     var environment = ["LOAD_PATH": load.path, "PYTHONUNBUFFERED": "1"]
     if let rate = load.rateHz {
       environment["LOAD_RATE"] = "\(Double(rate) / Double(load.connections))"

@@ -66,7 +66,8 @@ extension Results {
     return cells(.closed).flatMap { cell in
       limits.compactMap { peer, byConnections in
         guard let limit = byConnections[cell.connections] else { return nil }
-        let ratio = ratio(cell, "squall", to: peer, .cpuUs)
+        // The whole process by wait4(2), start and stop included: what a user pays.
+        let ratio = ratio(cell, "squall", to: peer, .wholeCPUUs)
         return Goal(
           "CPU per request, \(cell.label), to \(peer)", ratio?.value, atMost: limit,
           low: ratio?.low, high: ratio?.high)

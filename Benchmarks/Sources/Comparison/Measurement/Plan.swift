@@ -1,12 +1,21 @@
-/// What is measured, with whom, how often.
+/// Rounds of the same loads by the same clients: what is compared runs in one experiment, so that
+/// every round has all of it.
 package struct Experiment: Sendable {
-  package let cells: [Cell]
-  package let clients: [String]
+  package struct Column: Sendable {
+    package let cell: Cell
+    package let clients: [String]
+  }
+
+  package let columns: [Column]
   package let repetitions: Int
 
+  package init(columns: [Column], repetitions: Int) {
+    self.columns = columns
+    self.repetitions = repetitions
+  }
+
   package init(cells: [Cell], clients: [String], repetitions: Int) {
-    self.cells = cells
-    self.clients = clients
+    columns = cells.map { Column(cell: $0, clients: clients) }
     self.repetitions = repetitions
   }
 }
@@ -14,29 +23,32 @@ package struct Experiment: Sendable {
 package struct Plan: Sendable {
   package var experiments: [Experiment]
 
-  /// Seconds that starting, connecting, stopping and settling add to a run, by client.
-  private static func overheadSeconds(_ client: String) -> Double {
-    client.hasPrefix("Locust") ? 2.5 : client.hasPrefix("k6") ? 1.0 : 0.35
+  /// Seconds that starting, connecting, stopping and settling add to a run, as measured.
+  private static func overheadSeconds(_ cell: Cell, _ client: String) -> Double {
+    let start = client.hasPrefix("Locust") ? 2.5 : client == "k6" ? 1.0 : 0.2
+    return start + Double(cell.connections) * 40e-6 + (cell.needsFreshTarget ? 0.15 : 0)
   }
 
   /// How long this will take when every client named is here.
   package func estimatedSeconds(isHere: (String) -> Bool) -> Double {
-    experiments.reduce(0) { sum, experiment in
-      let clients = experiment.clients.filter(isHere)
-      return experiment.cells.reduce(sum) { sum, cell in
-        let target = cell.needsFreshTarget ? 0.15 : 0
+    var sum = 0.0
+    for experiment in experiments {
+      for column in experiment.columns {
+        let cell = column.cell
         let seconds = cell.requestCount == nil ? Double(cell.seconds) : 0.3
-        return clients.reduce(sum) { sum, client in
-          sum + (seconds + target + Self.overheadSeconds(client)) * Double(experiment.repetitions)
-        }
+        let each = column.clients.filter(isHere)
+          .reduce(0.0) { $0 + seconds + Self.overheadSeconds(cell, $1) }
+        sum += (each + 0.25) * Double(experiment.repetitions)
       }
     }
+    return sum
   }
 
   package func runCount(isHere: (String) -> Bool) -> Int {
     experiments.reduce(0) { sum, experiment in
-      sum + experiment.cells.count * experiment.clients.count(where: isHere)
-        * experiment.repetitions
+      experiment.columns.reduce(sum) { sum, column in
+        sum + column.clients.count(where: isHere) * experiment.repetitions
+      }
     }
   }
 
@@ -44,68 +56,81 @@ package struct Plan: Sendable {
   package func only(questions: Set<Question>?, clients: Set<String>?) -> Plan {
     Plan(
       experiments: experiments.compactMap { experiment in
-        let cells = experiment.cells.filter { questions?.contains($0.question) ?? true }
-        let names = experiment.clients.filter { clients?.contains($0) ?? true }
-        guard !cells.isEmpty, !names.isEmpty else { return nil }
-        return Experiment(cells: cells, clients: names, repetitions: experiment.repetitions)
+        let columns = experiment.columns.compactMap { column -> Experiment.Column? in
+          let names = column.clients.filter { clients?.contains($0) ?? true }
+          let isAsked = questions?.contains(column.cell.question) ?? true
+          return isAsked && !names.isEmpty
+            ? Experiment.Column(cell: column.cell, clients: names) : nil
+        }
+        guard !columns.isEmpty else { return nil }
+        return Experiment(columns: columns, repetitions: experiment.repetitions)
       })
   }
 
   package func repeated(_ repetitions: Int) -> Plan {
     Plan(
       experiments: experiments.map {
-        Experiment(cells: $0.cells, clients: $0.clients, repetitions: repetitions)
+        Experiment(columns: $0.columns, repetitions: repetitions)
       })
   }
 
-  /// Two to three minutes: what the goals need, against the peers the goals name.
-  package static func quick(builtIn: TargetKind, cpuCount: Int) -> Plan {
-    let closed = [64, 1_024, 4_096].map { Cell(.closed, target: builtIn, connections: $0) }
-    let rates = [Self.rate(1_000, builtIn), Self.rate(10_000, builtIn)]
+  /// Under three minutes: what the goals need, against the peers the goals name.
+  package static func quick(builtIn: TargetKind) -> Plan {
+    let named = ["squall", "floor", "gcannon", "wrk"]
+    let closed = [64, 1_024, 4_096].map { connections in
+      Experiment.Column(
+        cell: Self.closed(builtIn, connections: connections),
+        clients: connections == 64 ? named + [Catalog.again] : named)
+    }
+    let pacing = pacings.map { cell in
+      Experiment.Column(
+        cell: cell, clients: cell.spins ? ["squall", "floor"] : ["squall", "floor", "h2load"])
+    }
     return Plan(experiments: [
+      Experiment(columns: closed, repetitions: 3),
+      Experiment(cells: pipelines(builtIn), clients: ["squall", "floor"], repetitions: 1),
+      Experiment(cells: [rate(1_000, builtIn)], clients: ["squall", "floor"], repetitions: 3),
+      Experiment(columns: pacing, repetitions: 1),
       Experiment(
-        cells: closed, clients: ["squall", Catalog.again, "floor", "gcannon", "wrk"],
-        repetitions: 5),
+        cells: [stall(seconds: 2)], clients: ["squall", "wrk", "h2load"], repetitions: 1),
       Experiment(
-        cells: Self.pipelines(builtIn), clients: ["squall", "floor", "gcannon"], repetitions: 1),
-      Experiment(cells: rates, clients: ["squall", "floor"], repetitions: 3),
-      Experiment(cells: Self.pacings, clients: ["squall", "floor", "h2load"], repetitions: 1),
-      Experiment(
-        cells: [Self.stall(seconds: 2)], clients: ["squall", "wrk", "h2load"], repetitions: 1),
-      Experiment(
-        cells: Self.counts(builtIn), clients: ["squall", "floor", "h2load", "ab", "hey"],
+        cells: counts(builtIn), clients: ["squall", "floor", "h2load", "ab", "hey"],
         repetitions: 1),
-      Experiment(cells: Self.memories, clients: ["squall", "floor", "wrk"], repetitions: 1),
-      Experiment(
-        cells: Self.syscalls(builtIn), clients: ["squall", "wrk", "gcannon"], repetitions: 1),
-      Experiment(cells: [Self.startup], clients: ["squall", "wrk"], repetitions: 3),
+      Experiment(cells: memories, clients: ["squall", "wrk"], repetitions: 1),
+      Experiment(cells: syscalls(builtIn), clients: ["squall", "wrk"], repetitions: 1),
+      Experiment(cells: [startup], clients: ["squall", "wrk"], repetitions: 2),
     ])
   }
 
   /// Up to 25 minutes: every question, every client that is here.
   package static func full(builtIn: TargetKind, cpuCount: Int) -> Plan {
-    let fast = ["squall", Catalog.again, "floor", "epoll", "gcannon", "wrk", "h2load"]
-    let slow = ["SwiftNIO", "AsyncHTTPClient", "ab", "hey", "oha", "k6", "bombardier", "nighthawk"]
+    let loops = ["squall", "floor", "epoll", "gcannon", "wrk", "h2load"]
+    let others = [
+      "SwiftNIO", "AsyncHTTPClient", "ab", "hey", "oha", "k6", "bombardier", "nighthawk",
+    ]
     let locust = ["Locust Fast", "Locust Http"]
     let pacers = [
       "squall", "floor", "epoll", "h2load", "hey", "zrk", "wrk2", "oha", "vegeta", "bombardier",
       "nighthawk",
     ]
-    let few = ["squall", "floor", "gcannon", "wrk", "h2load", "ab", "hey", "SwiftNIO"]
-    func closed(_ counts: [Int]) -> [Cell] {
-      counts.map { Cell(.closed, target: builtIn, connections: $0) }
+    let closed = [1, 16, 64, 256, 1_024, 4_096].map { connections in
+      var clients = loops
+      if [1, 64, 1_024, 4_096].contains(connections) { clients.append(Catalog.again) }
+      if [64, 1_024].contains(connections) { clients += others }
+      if connections == 64 { clients += locust }
+      return Experiment.Column(
+        cell: Self.closed(builtIn, connections: connections), clients: clients)
     }
     var body = Cell(.body, target: builtIn)
     body.bodyByteCount = 16_384
     var freeze = Cell(.freeze)
     freeze.rateHz = 1_000
     freeze.seconds = 10
+    let nginx = [64, 1_024].map { Cell(.nginx, target: .nginx, connections: $0) }
     return Plan(experiments: [
-      Experiment(cells: closed([1, 16, 64, 256, 1_024, 4_096]), clients: fast, repetitions: 5),
-      Experiment(cells: closed([1, 64, 1_024]), clients: slow, repetitions: 5),
-      Experiment(cells: closed([64]), clients: locust, repetitions: 5),
+      Experiment(columns: closed, repetitions: 5),
       Experiment(
-        cells: [64, 1_024].map { Cell(.nginx, target: .nginx, connections: $0) }, clients: few,
+        cells: nginx, clients: ["squall", "floor", "gcannon", "wrk", "h2load", "ab", "hey"],
         repetitions: 5),
       Experiment(
         cells: [Cell(.ordinary, target: .ordinary)],
@@ -114,14 +139,14 @@ package struct Plan: Sendable {
         cells: [body], clients: ["squall", "floor", "epoll", "gcannon", "wrk", "h2load", "hey"],
         repetitions: 5),
       Experiment(
-        cells: Self.pipelines(builtIn), clients: ["squall", "floor", "gcannon", "wrk", "h2load"],
+        cells: pipelines(builtIn), clients: ["squall", "floor", "gcannon", "wrk", "h2load"],
         repetitions: 5),
       Experiment(
-        cells: [Self.rate(1_000, builtIn), Self.rate(10_000, builtIn)], clients: pacers + ["k6"],
+        cells: [rate(1_000, builtIn), rate(10_000, builtIn)], clients: pacers + ["k6"],
         repetitions: 5),
-      Experiment(cells: Self.pacings, clients: pacers, repetitions: 3),
+      Experiment(cells: pacings, clients: pacers, repetitions: 3),
       Experiment(
-        cells: [Self.stall(seconds: 2)],
+        cells: [stall(seconds: 2)],
         clients: ["squall", "floor", "gcannon", "wrk", "h2load", "hey", "oha"], repetitions: 3),
       Experiment(
         cells: [Cell(.delay)], clients: ["squall", "floor", "gcannon", "wrk", "h2load", "hey"],
@@ -131,25 +156,32 @@ package struct Plan: Sendable {
         clients: ["squall", "h2load", "hey", "Locust Fast", "zrk", "wrk2", "oha", "vegeta"],
         repetitions: 1),
       Experiment(
-        cells: Self.counts(builtIn),
+        cells: counts(builtIn),
         clients: ["squall", "floor", "epoll", "h2load", "ab", "hey", "oha", "k6", "bombardier"],
         repetitions: 3),
       Experiment(
-        cells: Self.memories,
+        cells: memories,
         clients: ["squall", "floor", "gcannon", "wrk", "h2load", "ab", "SwiftNIO"],
         repetitions: 1),
       Experiment(
-        cells: Self.syscalls(builtIn),
+        cells: syscalls(builtIn),
         clients: ["squall", "floor", "epoll", "gcannon", "wrk", "h2load", "ab", "hey", "SwiftNIO"],
         repetitions: 1),
       Experiment(
-        cells: [Self.startup],
+        cells: [startup],
         clients: ["squall", "floor", "gcannon", "wrk", "h2load", "hey", "oha", "k6"],
-        repetitions: 5),
+        repetitions: 3),
       Experiment(
-        cells: Self.scalings(builtIn, cpuCount: cpuCount),
+        cells: scalings(builtIn, cpuCount: cpuCount),
         clients: ["squall", "gcannon", "wrk", "h2load", "hey"], repetitions: 3),
     ])
+  }
+
+  /// Two seconds, so that connecting weighs little in the whole process's CPU.
+  private static func closed(_ target: TargetKind, connections: Int) -> Cell {
+    var cell = Cell(.closed, target: target, connections: connections)
+    cell.seconds = 2
+    return cell
   }
 
   /// Made when squall's closed-loop maximum is known.

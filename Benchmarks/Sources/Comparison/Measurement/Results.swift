@@ -73,13 +73,13 @@ package struct Results: Sendable {
 }
 
 extension Results.Metric {
-  package static let cpuUs = Self("CPU µs per request") { $0.window?.cpuUsPerRequest }
+  package static let cpuUs = Self("CPU µs per request, steady part") { $0.window?.cpuUsPerRequest }
   package static let rateHz = Self("Requests per second") { $0.window?.rateHz }
   package static let perCPUSecond = Self("Requests per second of client CPU") { run in
     run.window?.cpuUsPerRequest.map { 1e6 / $0 }
   }
   /// The whole process's CPU, as wait4(2) tells it, for every request of the whole run.
-  package static let wholeCPUUs = Self("CPU µs per request, start and stop included") { run in
+  package static let wholeCPUUs = Self("CPU µs per request, whole process") { run in
     guard let exit = run.exit, let counted = run.counted, counted > 0 else { return nil }
     return Double(exit.userNs + exit.systemNs) / 1e3 / Double(counted)
   }

@@ -56,10 +56,18 @@ package struct Runner {
       command.arguments =
         [strace, "-f", "-c", "-qq", "-o", summary] + command.arguments
     }
-    run.arguments = command.arguments
+    run.arguments = command.arguments.map { portable($0) }
     watch(&run, command: command, load: load, client: entry.client, target: target)
     if cell.question == .syscalls { run.syscalls = readText(summary).map(parseStrace) }
     return run
+  }
+
+  /// A command line another can read: programs by their names, our folder by one of its own.
+  private func portable(_ argument: String) -> String {
+    let isProgram = argument.hasPrefix("/") && access(argument, X_OK) == 0
+    return isProgram
+      ? String(argument.split(separator: "/").last ?? "")
+      : argument.replacing(scratch, with: "$SCRATCH")
   }
 
   private func watch(

@@ -39,19 +39,27 @@ package struct Child: Sendable {
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-    let flags = O_WRONLY | O_CREAT | O_TRUNC
-    posix_spawn_file_actions_addopen(&actions, 1, standardOutput, flags, 0o644)
-    posix_spawn_file_actions_addopen(&actions, 2, standardError, flags, 0o644)
+    let openFlags = O_WRONLY | O_CREAT | O_TRUNC
+    posix_spawn_file_actions_addopen(&actions, 1, standardOutput, openFlags, 0o644)
+    posix_spawn_file_actions_addopen(&actions, 2, standardError, openFlags, 0o644)
 
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
     posix_spawnattr_setpgroup(&attributes, 0)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+    // Our thread's blocked signals and ignored ones are not the child's business.
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    var all = sigset_t()
+    sigfillset(&all)
+    posix_spawnattr_setsigdefault(&attributes, &all)
+    let spawnFlags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+    posix_spawnattr_setflags(&attributes, Int16(spawnFlags))
 
     let argv = arguments.map { strdup($0) } + [nil]
     let envp = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-    defer { (argv + envp).forEach { free($0) } }
+    defer { for text in argv + envp { free(text) } }
 
     // A child takes over the affinity of the thread that starts it.
     let before = Affinity.current()
@@ -108,7 +116,9 @@ package struct Affinity: Sendable {
   private var words = [UInt64](repeating: 0, count: Int(AFFINITY_WORD_COUNT))
 
   package init(cpus: [Int]) {
-    for cpu in cpus where words.indices.contains(cpu / 64) { words[cpu / 64] |= 1 << UInt64(cpu % 64) }
+    for cpu in cpus where words.indices.contains(cpu / 64) {
+      words[cpu / 64] |= 1 << UInt64(cpu % 64)
+    }
   }
 
   package static func current() -> Affinity {

@@ -119,6 +119,13 @@ package struct QuiesceGate: Sendable {
     /// CPUs' worth of other work when the gate let us through.
     package let foreignShare: Double
     package let busiest: [String]
+
+    package init(waitedSeconds: Double, foreignShare: Double, busiest: [String]) {
+      self.waitedSeconds = waitedSeconds
+      self.foreignShare = foreignShare
+      self.busiest = busiest
+    }
+
     package var isQuiet: Bool { foreignShare <= QuiesceGate.foreignShareMax }
   }
 

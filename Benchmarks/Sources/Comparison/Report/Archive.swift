@@ -17,13 +17,13 @@ package struct Header: Codable, Sendable {
 
   package struct ClientNote: Codable, Sendable {
     package let name: String
-    package let path: String?
+    package let isHere: Bool
     package let version: String
     package let remark: String
 
-    package init(name: String, path: String?, version: String, remark: String) {
+    package init(name: String, isHere: Bool, version: String, remark: String) {
       self.name = name
-      self.path = path
+      self.isHere = isHere
       self.version = version
       self.remark = remark
     }

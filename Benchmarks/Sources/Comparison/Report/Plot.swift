@@ -73,18 +73,22 @@ package enum Plot {
       let colour = colours[index % colours.count]
       let path = series.points.map { "\(fixed(x($0.x), 1)),\(fixed(y($0.y), 1))" }
         .joined(separator: " ")
-      body += "<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"2\"/>\n"
+      body +=
+        "<polyline points=\"\(path)\" fill=\"none\" stroke=\"\(colour)\" stroke-width=\"2\"/>\n"
       for point in series.points {
-        body += "<circle cx=\"\(fixed(x(point.x), 1))\" cy=\"\(fixed(y(point.y), 1))\" r=\"3\" "
+        body +=
+          "<circle cx=\"\(fixed(x(point.x), 1))\" cy=\"\(fixed(y(point.y), 1))\" r=\"3\" "
           + "fill=\"\(colour)\"/>\n"
       }
       let at = max(wanted, lowest + 14)
       lowest = at
       let end = series.points.last?.x ?? xHigh
       let nameX = left + plotWidth + 12
-      body += "<path d=\"M\(fixed(x(end) + 4, 1)) \(fixed(wanted, 1)) L\(fixed(nameX - 3, 1)) "
+      body +=
+        "<path d=\"M\(fixed(x(end) + 4, 1)) \(fixed(wanted, 1)) L\(fixed(nameX - 3, 1)) "
         + "\(fixed(at, 1))\" stroke=\"\(colour)\" stroke-dasharray=\"2 3\" fill=\"none\"/>\n"
-      body += "<text x=\"\(fixed(nameX, 1))\" y=\"\(fixed(at + 4, 1))\" "
+      body +=
+        "<text x=\"\(fixed(nameX, 1))\" y=\"\(fixed(at + 4, 1))\" "
         + "style=\"fill:\(colour)\">\(escaped(series.name)) \(shown(series.points.last?.y ?? 0))"
         + "</text>\n"
     }
@@ -112,10 +116,12 @@ package enum Plot {
       let y = top + Double(index) * rowHeight
       let colour = bar.name.hasPrefix("squall") ? colours[0] : colours[6]
       body += text(left - 8, y + 15, bar.name, anchor: "end")
-      body += "<rect x=\"\(left)\" y=\"\(fixed(y + 3, 1))\" width=\"\(fixed(length(bar.value), 1))\" "
+      body +=
+        "<rect x=\"\(left)\" y=\"\(fixed(y + 3, 1))\" width=\"\(fixed(length(bar.value), 1))\" "
         + "height=\"16\" fill=\"\(colour)\" rx=\"2\"/>\n"
       if let low = bar.low, let high = bar.high {
-        body += "<path d=\"M\(fixed(left + length(low), 1)) \(fixed(y + 11, 1)) "
+        body +=
+          "<path d=\"M\(fixed(left + length(low), 1)) \(fixed(y + 11, 1)) "
           + "H\(fixed(left + length(high), 1))\" stroke=\"\(colours[1])\" stroke-width=\"3\"/>\n"
       }
       let end = left + max(length(bar.value), length(bar.high ?? 0)) + 6

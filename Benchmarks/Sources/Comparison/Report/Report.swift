@@ -30,7 +30,8 @@ package struct Report {
       ($0.window?.foreignShare ?? 0) > QuiesceGate.foreignShareMax
     }
     if contended > 0 {
-      lines.append("Contended: others used the machine in \(contended) of \(results.runs.count) runs.")
+      lines.append(
+        "Contended: others used the machine in \(contended) of \(results.runs.count) runs.")
     }
     return lines + header.placement.remarks.map { "Placement: \($0)." }
   }
@@ -47,10 +48,10 @@ package struct Report {
         + "Built-in target: \(header.builtInTarget.rawValue).",
     ]
     var clients = Grid(
-      title: "Clients", columns: ["client", "version", "where", "what to know"])
+      title: "Clients", columns: ["client", "version", "what to know"])
     for note in header.clients {
       clients.rows.append([
-        note.name, note.version, note.path ?? "not here", note.remark,
+        note.name, note.isHere ? note.version : "not here", note.remark,
       ])
     }
     let settings = machine.settings.sorted { $0.key < $1.key }

@@ -21,10 +21,16 @@ package struct Tables {
 
   private func grids(_ question: Question) -> [Grid] {
     switch question {
-    case .closed, .nginx, .ordinary, .body, .pipeline, .scaling:
+    case .closed:
+      [
+        matrix(question, .wholeCPUUs), ratios(question, .wholeCPUUs), matrix(question, .cpuUs),
+        ratios(question, .cpuUs), matrix(question, .rateHz), matrix(question, .perCPUSecond),
+        busy(question),
+      ]
+    case .nginx, .ordinary, .body, .pipeline, .scaling:
       [
         matrix(question, .cpuUs), ratios(question, .cpuUs), matrix(question, .rateHz),
-        matrix(question, .perCPUSecond), busy(question),
+        busy(question),
       ]
     case .rate, .headroom:
       [
@@ -125,8 +131,10 @@ package struct Tables {
     var grid = Grid(
       title: question.title,
       remark: "The mean must be connections / rate (Little's law); the rate is the target's.",
-      columns: ["client", "mean claimed, µs", "mean by Little, µs", "claimed / true", "p50, ms",
-        "p99, ms"])
+      columns: [
+        "client", "mean claimed, µs", "mean by Little, µs", "claimed / true", "p50, ms",
+        "p99, ms",
+      ])
     for cell in results.cells(question) {
       for client in rows(question) {
         let marks = results.remarks(cell, client).map { mark("\(client): \($0)", in: &grid) }

@@ -76,6 +76,10 @@ package final class RunningTarget {
 
   package struct StartError: Error, CustomStringConvertible {
     package let description: String
+
+    package init(description: String) {
+      self.description = description
+    }
   }
 
   private init(
