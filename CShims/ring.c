@@ -298,7 +298,8 @@ static int32_t open_socket(squall_ring *ring, uint32_t slot, const struct squall
 	if (fd < 0)
 		return -errno;
 
-	int32_t result = 0;
+	/* A close of the slot that is still queued must not hit the new socket. */
+	int32_t result = enter(ring, 0, 0, NULL, 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (source != NULL) {
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));

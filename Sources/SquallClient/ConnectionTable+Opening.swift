@@ -46,9 +46,7 @@ extension ConnectionTable {
       // Rows and generations take the addresses in turn, so each peer and source gets its part.
       let turn = unsafe row &+ Int(connections[row].generation)
       try ring.connect(
-        slot: UInt32(row), to: peers[turn % peers.count],
-        from: sources.isEmpty ? nil : sources[turn % sources.count],
-        token: token(.connect, row))
+        slot: UInt32(row), to: peers, turn, from: sources, turn, token: token(.connect, row))
     } catch {
       openingFailed(row, errno: error.errno, on: ring, nowNs: nowNs)
     }

@@ -6,6 +6,7 @@ internal import SquallLoad
 extension ConnectionTable {
   /// Releases what the open loop has due, oldest first, to the connections that waited longest.
   mutating func release(on ring: borrowing Ring, nowNs: UInt64) {
+    guard isOpenLoop else { return }
     let sinceStartNs = nowNs &- log.startNs
     if plan.deadlineNs != .max && sinceStartNs > plan.deadlineNs {
       let count = pacer.drop(dueBeforeNs: sinceStartNs - plan.deadlineNs)
@@ -24,6 +25,13 @@ extension ConnectionTable {
       fill(Int(row), on: ring, nowNs: nowNs, countMax: 1)
       queue(Int(row))
     }
+  }
+
+  /// Gives up what fell due before an instant and was not sent, for want of a free connection.
+  mutating func abandon(dueBeforeNs instantNs: UInt64) {
+    guard isOpenLoop, log.startNs != .max, instantNs > log.startNs else { return }
+    let count = pacer.drop(dueBeforeNs: instantNs - log.startNs)
+    if count > 0 { log.dropped(scheduledNs: instantNs - 1, count: count) }
   }
 
   /// Offers work to every connection: after a start, a new share or a renewed lease.

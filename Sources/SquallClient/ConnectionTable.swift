@@ -18,8 +18,8 @@ internal import SquallLoad
   static let silentByteCountMax = 16_384
 
   let plan: Plan
-  let peers: [Address]
-  let sources: [Address]
+  let peers: AddressList
+  let sources: AddressList
   let rowCount: Int
   let pipeline: UInt32
   let connections: UnsafeMutablePointer<Connection>
@@ -53,8 +53,8 @@ internal import SquallLoad
     setup: WorkerSetup, region: borrowing SharedRegion, nowNs: UInt64
   ) {
     plan = setup.plan
-    peers = setup.peers
-    sources = setup.sources
+    peers = AddressList(setup.peers)
+    sources = AddressList(setup.sources)
     rowCount = Int(setup.connectionCountMax)
     pipeline = plan.pipeline
     unsafe connections = .allocate(capacity: rowCount)

@@ -131,9 +131,12 @@ internal import SquallLoad
       shareUntilNs = untilNs
       adopt(share, on: ring, nowNs: nowNs)
     case .renew(let validUntilNs): self.validUntilNs = validUntilNs
-    case .stop: stop(atNs: nowNs, on: ring)
+    case .stop:
+      // The agent's word of the load's natural end comes about when it does.
+      stop(atNs: min(nowNs, table.log.stopNs), isEarly: nowNs < table.log.stopNs, on: ring)
     case .cut:
-      stop(atNs: nowNs, on: ring)
+      stop(atNs: nowNs, isEarly: true, on: ring)
+      table.isSending = false
       cutNs = nowNs
     }
   }
@@ -158,10 +161,12 @@ internal import SquallLoad
           of: UInt64(plan.inFlightLimit), position: share.position, count: share.workerCount))
   }
 
-  private mutating func stop(atNs: UInt64, on ring: borrowing Ring) {
+  /// Ends the measured time. What was due before it may still go out late, unless the load is cut
+  /// short: then nothing more is sent.
+  private mutating func stop(atNs: UInt64, isEarly: Bool, on ring: borrowing Ring) {
     guard stage == .waiting || stage == .running else { return }
+    if isEarly { table.isSending = false }
     stage = .draining
-    table.isSending = false
     let (sum, overflow) = atNs.addingReportingOverflow(plan.drainNs)
     cutNs = overflow ? .max : sum
     let endNs = min(atNs, exhaustedNs ?? .max)
@@ -172,6 +177,7 @@ internal import SquallLoad
 
   private mutating func finish(on ring: borrowing Ring, nowNs: UInt64) {
     stage = .finished
+    table.abandon(dueBeforeNs: table.log.stopNs)
     table.finish(on: ring, nowNs: nowNs)
     tell(.finished, on: ring)
   }
@@ -206,7 +212,9 @@ extension Worker: CompletionHandler {
     case .waiting: return build(on: ring, nowNs: nowNs)
     case .running: return run(on: ring, nowNs: nowNs)
     case .draining:
-      if table.inFlightCount == 0 || nowNs >= cutNs {
+      if table.isSending { table.release(on: ring, nowNs: nowNs) }
+      let isOwing = table.isOpenLoop && table.isSending && !table.pacer.isExhausted
+      if (table.inFlightCount == 0 && !isOwing) || nowNs >= cutNs {
         finish(on: ring, nowNs: nowNs)
         return .max
       }
@@ -229,7 +237,7 @@ extension Worker: CompletionHandler {
       return min(table.log.startNs, build(on: ring, nowNs: nowNs))
     }
     if nowNs >= table.log.stopNs {
-      stop(atNs: table.log.stopNs, on: ring)
+      stop(atNs: table.log.stopNs, isEarly: false, on: ring)
       return 0
     }
     let sinceStartNs = nowNs - table.log.startNs

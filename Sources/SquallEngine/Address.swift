@@ -64,3 +64,25 @@ extension Address {
     self.raw = raw
   }
 }
+
+/// Addresses that stay in one place in memory, because the kernel reads them only when it is entered.
+@safe package struct AddressList: ~Copyable {
+  private let addresses: UnsafeMutablePointer<squall_address>
+  package let count: Int
+
+  package init(_ list: [Address]) {
+    count = list.count
+    unsafe addresses = .allocate(capacity: max(1, list.count))
+    for (index, address) in list.enumerated() {
+      unsafe (addresses + index).initialize(to: address.raw)
+    }
+  }
+
+  deinit { unsafe addresses.deallocate() }
+
+  /// The address at `turn`, counted round and round.
+  func pointer(_ turn: Int) -> UnsafePointer<squall_address> {
+    precondition(count > 0, "an address of an empty list")
+    return unsafe UnsafePointer(addresses + turn % count)
+  }
+}

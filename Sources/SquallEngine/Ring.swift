@@ -90,19 +90,17 @@ extension squall_completion {
   @inline(__always)
   package func recycle(_ buffer: UInt16) { unsafe squall_ring_recycle(raw, buffer) }
 
-  /// Throws when the socket could not even be made; otherwise one completion tells the outcome.
+  /// Throws when the socket could not even be made; otherwise one completion tells the outcome. The
+  /// addresses are those of the lists at `peer` and `source`, which must outlive the next `enter`.
   package func connect(
-    slot: UInt32, to peer: Address, from source: Address?, token: Token
+    slot: UInt32, to peers: borrowing AddressList, _ peer: Int,
+    from sources: borrowing AddressList, _ source: Int, token: Token
   ) throws(SystemError) {
-    var peer = peer.raw
-    let result: Int32
-    if let source {
-      var source = source.raw
-      result = unsafe squall_ring_connect(raw, slot, &peer, &source, token.bits)
-    } else {
-      result = unsafe squall_ring_connect(raw, slot, &peer, nil, token.bits)
-    }
-    try SystemError.check("socket", result)
+    try SystemError.check(
+      "socket",
+      unsafe squall_ring_connect(
+        raw, slot, peers.pointer(peer), sources.count == 0 ? nil : sources.pointer(source),
+        token.bits))
   }
 
   /// False when the submission queue is full and the kernel takes nothing more this turn.

@@ -72,7 +72,7 @@ final class WorkerProcess {
     arguments: [String], descriptors: [Int32]
   ) throws(SystemError) -> Int32 {
     let copies = unsafe arguments.map { unsafe strdup($0) }
-    defer { for unsafecopy in unsafe copies { unsafe free(copy) } }
+    defer { for index in arguments.indices { unsafe free(copies[index]) } }
     var words = unsafe copies.map { unsafe UnsafePointer<CChar>($0) }
     unsafe words.append(nil)
     return try SystemError.check(
