@@ -51,9 +51,10 @@ extension AgentMachine {
         if link == .joined { sayGoodbye(nowNs: nowNs) } else { exit(.delivered) }
         return
       }
-      if leaveSinceNs == 0 { leaveSinceNs = nowNs }
-      guard nowNs < leaveSinceNs + settings.leaveWaitNs else { return giveUp() }
-      wake(atNs: leaveSinceNs + settings.leaveWaitNs)
+      let untilNs =
+        isRunOver ? runOverSinceNs + settings.endWaitNs : leaveSinceNs + settings.leaveWaitNs
+      guard nowNs < untilNs else { return giveUp() }
+      wake(atNs: untilNs)
     }
     if let lostSinceNs, run != 0 {
       // With everything delivered and its part done, there is nothing to come back for.

@@ -22,7 +22,7 @@ extension AgentMachine {
     var lastReportNs: UInt64 = 0
     /// Something changed that no report has said yet.
     var isReportDue = false
-    /// The first report that says the newest change; 0 when the master has confirmed it.
+    /// The first report that says the newest change, or just that we live; 0 when it was answered.
     var unconfirmedReport: UInt32 = 0
     var resendAtNs: UInt64 = .max
     var resendAttempt = 0
@@ -178,6 +178,17 @@ extension AgentMachine {
     }
   }
 
+  /// An agent that itself was stopped has heard nothing, and that is not the master's silence.
+  mutating func notice(sleptUntilNs nowNs: UInt64) {
+    defer { lastNs = nowNs }
+    let intervalNs = session.heartbeatIntervalNs
+    guard link == .joined, let lastNs, nowNs > lastNs, nowNs - lastNs > intervalNs * 3 / 2 else {
+      return
+    }
+    let silenceNs = intervalNs * UInt64(session.liveness)
+    session.heardNs = max(session.heardNs, nowNs.subtractingSaturated(silenceNs - intervalNs))
+  }
+
   func resendDelayNs(attempt: Int) -> UInt64 {
     min(settings.resendLastNs, settings.resendFirstNs << UInt64(min(attempt, 10)))
   }
@@ -187,7 +198,7 @@ extension AgentMachine {
     session.resendAttempt += 1
   }
 
-  /// The heartbeat: due each interval, at once after a change, and again until a change is confirmed.
+  /// The heartbeat: due each interval, at once after a change, and again until it is answered.
   mutating func reportIfDue(nowNs: UInt64) {
     guard link == .joined else { return }
     let heartbeatNs = session.lastReportNs + session.heartbeatIntervalNs
@@ -195,13 +206,13 @@ extension AgentMachine {
       || nowNs >= session.resendAtNs
     {
       session.reportNumber += 1
-      if session.isReportDue {
+      if session.isReportDue || session.unconfirmedReport == 0 {
         session.unconfirmedReport = session.reportNumber
         session.resendAttempt = 0
         session.isReportDue = false
       }
       session.lastReportNs = nowNs
-      if session.unconfirmedReport != 0 { armResend(nowNs: nowNs) }
+      armResend(nowNs: nowNs)
       send(.report(report(nowNs: nowNs)))
     }
     wake(atNs: session.lastReportNs + session.heartbeatIntervalNs)

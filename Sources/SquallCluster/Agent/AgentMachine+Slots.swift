@@ -20,8 +20,13 @@ extension AgentMachine {
     /// The newest epoch whose share it was given, and when.
     var givenEpoch: UInt32 = 0
     var givenNs: UInt64 = 0
+    /// Of the share it was given: where its schedule ends, in run time.
+    var untilNs: UInt64 = .max
     /// The newest epoch it said it took up.
     var adoptedEpoch: UInt32 = 0
+    /// The newest one it took up before its schedule's end had passed, which is what the master may
+    /// build on: after it, older shares may have been used beyond that end.
+    var confirmedEpoch: UInt32 = 0
     var sentBefore: UInt64 = 0
     var share = Share.idle(epoch: 0)
     var isExhausted = false
@@ -46,7 +51,7 @@ extension AgentMachine {
       }
       guard life != 0 else { return nil }
       return Report.Worker(
-        slot: UInt16(slot), life: life, state: state, epoch: adoptedEpoch, sentBefore: sentBefore,
+        slot: UInt16(slot), life: life, state: state, epoch: confirmedEpoch, sentBefore: sentBefore,
         isExhausted: isExhausted)
     }
   }
@@ -64,12 +69,18 @@ extension AgentMachine {
     if isStopping || isLeaving { effects.append(.stopWorker(slot: slot)) }
   }
 
-  mutating func workerAdopted(_ slot: Int, epoch: UInt32, sentBefore: UInt64) {
+  mutating func workerAdopted(_ slot: Int, epoch: UInt32, sentBefore: UInt64, nowNs: UInt64) {
     guard slots[slot].isLive, epoch > slots[slot].adoptedEpoch else { return }
     slots[slot].adoptedEpoch = epoch
     slots[slot].sentBefore = sentBefore
     slots[slot].isExhausted = false
-    session.isReportDue = true
+    let isInTime =
+      slots[slot].untilNs == .max
+      || startLocalNs.map { nowNs < $0.addingSaturated(slots[slot].untilNs) } ?? true
+    if isInTime || epoch != slots[slot].givenEpoch {
+      slots[slot].confirmedEpoch = epoch
+      session.isReportDue = true
+    }
     workerResumed(slot)
   }
 
@@ -142,6 +153,7 @@ extension AgentMachine {
     case .stop: stopWorkers()
     case .end:
       stopWorkers()
+      if !isRunOver { runOverSinceNs = nowNs }
       isRunOver = true
     }
   }
@@ -173,6 +185,7 @@ extension AgentMachine {
     slots[slot].givenEpoch = assignment.share.epoch
     slots[slot].givenNs = nowNs
     slots[slot].share = assignment.share
+    slots[slot].untilNs = assignment.untilNs
     if slots[slot].isUnresponsive { return idleShare(slot) }
     slots[slot].validUntilNs = max(slots[slot].validUntilNs, validUntilNs)
     effects.append(
@@ -198,6 +211,7 @@ extension AgentMachine {
 
   private mutating func idleShare(_ slot: Int) {
     slots[slot].share = .idle(epoch: slots[slot].givenEpoch)
+    slots[slot].untilNs = .max
     effects.append(
       .setShare(
         slot: slot, slots[slot].share, untilNs: .max, validUntilNs: slots[slot].validUntilNs))

@@ -25,7 +25,7 @@ package struct AgentMachine: Sendable {
     package var digests: Digests
     /// Backoff between attempts to connect.
     package var connectFirstNs: UInt64 = 200_000_000
-    package var connectLastNs: UInt64 = 5_000_000_000
+    package var connectLastNs: UInt64 = 2_000_000_000
     /// From connected to welcome; then the connection is given up.
     package var handshakeNs: UInt64 = 5_000_000_000
     /// First wait for an answer before something is sent again; it doubles up to `resendLastNs`.
@@ -43,6 +43,8 @@ package struct AgentMachine: Sendable {
     package var giveUpNs: UInt64 = 600_000_000_000
     /// The same after `.leave`.
     package var leaveWaitNs: UInt64 = 30_000_000_000
+    /// And after the master has said that the run is over.
+    package var endWaitNs: UInt64 = 5_000_000_000
     package var faults = Faults()
 
     package init(
@@ -165,9 +167,11 @@ package struct AgentMachine: Sendable {
   var isRunOver = false
   var isFull = false
   var hasExited = false
+  var lastNs: UInt64?
   /// Since when there has been no word from the master; nil while there is.
   var lostSinceNs: UInt64?
   var leaveSinceNs: UInt64 = 0
+  var runOverSinceNs: UInt64 = 0
   var effects: [Effect] = []
 
   package init(settings: Settings) {
@@ -179,6 +183,7 @@ package struct AgentMachine: Sendable {
 
   package mutating func handle(_ event: Event, nowNs: UInt64) -> [Effect] {
     guard !hasExited else { return [] }
+    notice(sleptUntilNs: nowNs)
     switch event {
     case .started: dial(afterNs: 0)
     case .connected: connected(nowNs: nowNs)
@@ -186,7 +191,7 @@ package struct AgentMachine: Sendable {
     case .received(let message): received(message, nowNs: nowNs)
     case .workerReady(let slot, let life): workerReady(slot, life: life)
     case .workerAdopted(let slot, let epoch, let sentBefore):
-      workerAdopted(slot, epoch: epoch, sentBefore: sentBefore)
+      workerAdopted(slot, epoch: epoch, sentBefore: sentBefore, nowNs: nowNs)
     case .workerExhausted(let slot, let epoch): workerExhausted(slot, epoch: epoch)
     case .workerStalled(let slot): workerStalled(slot)
     case .workerResumed(let slot): workerResumed(slot)

@@ -4,7 +4,8 @@ import SquallLoad
 ///
 /// Parts go out oldest first, at most `partsInFlightMax` unanswered; one that is not answered goes out
 /// again after a delay that doubles. A part that has arrived rests, until its batch is durable or the
-/// connection ends: a master that restarted has forgotten what it had not committed.
+/// connection ends: a master that restarted has forgotten what it had not committed. The first part of
+/// a resting batch goes out now and then, because the acknowledgement may be what was lost.
 struct Outbox: Sendable {
   private struct Life: Hashable {
     var worker: UInt16
@@ -32,8 +33,10 @@ struct Outbox: Sendable {
     var attempts = 0
   }
 
-  /// A batch whose parts have all arrived is sent again if it is not durable by then, in case the
-  /// master had to drop it.
+  /// How often the first part of a batch that has arrived asks after it.
+  private static let probeNs: UInt64 = 1_000_000_000
+  /// A part that has arrived is sent again if its batch is not durable by then, in case the master had
+  /// to drop it.
   private static let commitPatienceNs: UInt64 = 10_000_000_000
 
   private let partsInFlightMax: Int
@@ -101,7 +104,7 @@ struct Outbox: Sendable {
       let below = durableBelow[kept[index].life] ?? 0
       guard kept[index].sequence - below < DeliveryWindow.width else { continue }
       for part in kept[index].parts.indices where inFlight < partsInFlightMax {
-        let dueNs = dueNs(kept[index].parts[part], delayNs: delayNs)
+        let dueNs = dueNs(kept[index].parts[part], isFirst: part == 0, delayNs: delayNs)
         if kept[index].parts[part].hasArrived, nowNs < dueNs {
           wakeNs = min(wakeNs, dueNs)
           continue
@@ -110,18 +113,19 @@ struct Outbox: Sendable {
         if nowNs >= dueNs {
           kept[index].parts[part].sentNs = nowNs
           kept[index].parts[part].attempts += 1
-          kept[index].parts[part].hasArrived = false
+          if part > 0 { kept[index].parts[part].hasArrived = false }
           messages.append(.batchPart(message(index, part)))
         }
-        wakeNs = min(wakeNs, self.dueNs(kept[index].parts[part], delayNs: delayNs))
+        wakeNs = min(
+          wakeNs, self.dueNs(kept[index].parts[part], isFirst: part == 0, delayNs: delayNs))
       }
     }
     return (messages, wakeNs)
   }
 
-  private func dueNs(_ part: Part, delayNs: UInt64) -> UInt64 {
+  private func dueNs(_ part: Part, isFirst: Bool, delayNs: UInt64) -> UInt64 {
     part.hasArrived
-      ? part.sentNs + Self.commitPatienceNs
+      ? part.sentNs + (isFirst ? Self.probeNs : Self.commitPatienceNs)
       : dueNs(sentNs: part.sentNs, attempts: part.attempts, delayNs: delayNs)
   }
 
@@ -172,7 +176,7 @@ struct Outbox: Sendable {
     }
   }
 
-  /// Everything undelivered, decoded again.
+  /// Everything undelivered that counts anything, decoded again.
   func leftovers() -> (batches: [Batch], ledgers: [Ledger]) {
     let batches = kept.compactMap { kept in
       try? Batch(
@@ -182,6 +186,6 @@ struct Outbox: Sendable {
             agent: kept.agent, worker: kept.life.worker, life: kept.life.life),
           sequence: kept.sequence))
     }
-    return (batches, ledgers.map(\.ledger))
+    return (batches, ledgers.map(\.ledger).filter { $0.sums != IncarnationLedger() })
   }
 }

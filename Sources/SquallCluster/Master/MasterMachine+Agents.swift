@@ -16,7 +16,9 @@ extension MasterMachine {
   }
 
   mutating func reported(_ report: Report, by agent: Int, nowNs: UInt64) {
-    guard report.number > agents[agent].report?.number ?? 0 else { return }  // Overtaken.
+    guard agents[agent].presence != .left, report.number > agents[agent].report?.number ?? 0 else {
+      return  // Overtaken by a later report, or by the goodbye.
+    }
     let old = agents[agent].report
     if old?.isFull != report.isFull || old?.isLeaving != report.isLeaving
       || old?.isPlanReady != report.isPlanReady

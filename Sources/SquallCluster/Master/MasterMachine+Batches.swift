@@ -68,7 +68,7 @@ extension MasterMachine {
     acknowledge(agent, life, nowNs: nowNs)
     if arrival == .duplicate, !settings.faults.countsDuplicates { return }
     guard let bytes = assemble(part, agent, life) else { return }
-    guard stage != .ended, uncommittedBatchCount < settings.uncommittedMax else { return }
+    guard outcome == nil, uncommittedBatchCount < settings.uncommittedMax else { return }
     let name = BatchName(incarnation: incarnation(agent, life), sequence: part.sequence)
     do throws(Malformed) {
       let batch = try Batch(encoded: bytes, name: name)
@@ -143,7 +143,12 @@ extension MasterMachine {
         agent, worker: ledger.incarnation.worker, life: ledger.incarnation.life)
     else { return refuse(.value, from: agent) }
     acknowledge(agent, life, nowNs: nowNs)
-    guard agents[agent].lives[life].ledger == nil, stage != .ended else { return }
+    guard agents[agent].lives[life].ledger == nil else { return }
+    guard outcome == nil else {
+      // The account is closed. One that says nothing may go; what it would add is the agent's to keep.
+      agents[agent].lives[life].isLedgerDurable = ledger.sums == IncarnationLedger()
+      return
+    }
     if ledger.sums.sent > 0 { agents[agent].lives[life].hasPart = true }
     agents[agent].lives[life].ledger = ledger
     agents[agent].lives[life].reserved = ledger.sums.sent

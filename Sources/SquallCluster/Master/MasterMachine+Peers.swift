@@ -15,7 +15,7 @@ extension MasterMachine {
   mutating func received(_ message: Message, from peer: UInt64, nowNs: UInt64) {
     guard let state = peers[peer]?.state else { return }
     switch (state, message) {
-    case (_, .hello(let hello)): greeted(hello, by: peer)
+    case (_, .hello(let hello)): greeted(hello, by: peer, nowNs: nowNs)
     case (.challenged, .proof(let proof)): proved(proof, by: peer, nowNs: nowNs)
     case (.joined(let agent), .planRequest(let request)):
       answer(request, of: peer)
@@ -41,7 +41,7 @@ extension MasterMachine {
     if let index = strangers.firstIndex(of: peer) { strangers.remove(at: index) }
   }
 
-  private mutating func greeted(_ hello: Hello, by peer: UInt64) {
+  private mutating func greeted(_ hello: Hello, by peer: UInt64, nowNs: UInt64) {
     guard let known = peers[peer] else { return }
     if let first = known.hello, first != hello { return }  // One connection, one name.
     peers[peer]?.hello = hello
@@ -49,7 +49,9 @@ extension MasterMachine {
       return refuse(peer, hello, .version)
     }
     if let welcome = known.welcome { return send(.welcome(welcome), to: peer) }
-    guard let authenticate = settings.digests.authenticate else { return admit(hello, peer: peer) }
+    guard let authenticate = settings.digests.authenticate else {
+      return admit(hello, peer: peer, nowNs: nowNs)
+    }
     if known.nonce.isEmpty {
       peers[peer]?.nonce = Array(
         authenticate(Array("squall nonce".utf8) + jitter.bytes(Hello.nonceByteCount))
@@ -69,7 +71,7 @@ extension MasterMachine {
     guard Authentication.areEqual(proof.proof, authenticate(text)) else {
       return refuse(peer, hello, .token)
     }
-    admit(hello, peer: peer)
+    admit(hello, peer: peer, nowNs: nowNs)
   }
 
   private mutating func refuse(_ peer: UInt64, _ hello: Hello, _ reason: Refusal.Reason) {
@@ -79,7 +81,7 @@ extension MasterMachine {
   }
 
   /// The peer is who it says it is; whether it may take part is the rest of the question.
-  private mutating func admit(_ hello: Hello, peer: UInt64) {
+  private mutating func admit(_ hello: Hello, peer: UInt64, nowNs: UInt64) {
     let index = agentIndex[hello.agent]
     if hello.run != 0, hello.run != settings.run { return refuse(peer, hello, .otherRun) }
     if !hello.planHash.isEmpty, hello.planHash != planHash {
@@ -89,10 +91,11 @@ extension MasterMachine {
       if stage == .collecting || stage == .ended { return refuse(peer, hello, .runOver) }
       if agents.count >= settings.agentsMax { return refuse(peer, hello, .full) }
     }
-    let agent = index ?? add(AgentName(hello))
+    let agent = index ?? add(AgentName(hello), nowNs: nowNs)
     if agents[agent].name != AgentName(hello) { rename(agent, AgentName(hello)) }
     if let old = agents[agent].peer { supersede(old) }
     agents[agent].peer = peer
+    if agents[agent].presence == .left { agents[agent].presence = .missing }
     agents[agent].report = nil
     agents[agent].orderNumber = 0
     agents[agent].unconfirmedOrder = 0
@@ -116,9 +119,9 @@ extension MasterMachine {
     effects.append(.close(peer: old))
   }
 
-  private mutating func add(_ name: AgentName) -> Int {
+  private mutating func add(_ name: AgentName, nowNs: UInt64) -> Int {
     agentIndex[name.agent] = agents.count
-    agents.append(Agent(name: name, heardNs: 0))
+    agents.append(Agent(name: name, heardNs: nowNs))
     record(.agent(name), .note)
     return agents.count - 1
   }

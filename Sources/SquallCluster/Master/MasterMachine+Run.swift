@@ -10,6 +10,7 @@ extension MasterMachine {
     lastProgressNs = nowNs
     stoppedNs = nowNs
     isDirty = true
+    if let outcome { ended(outcome, nowNs: nowNs) }
     for agent in agents.indices {
       agents[agent].heardNs = nowNs
       // What the master before us granted last may have been granted just now.
@@ -34,12 +35,10 @@ extension MasterMachine {
       }
       agents[agent].lives[life].sums = known.sums
       agents[agent].lives[life].lastEndNs = known.lastEndNs
-      agents[agent].lives[life].hasPart = known.merged.end > 0
+      agents[agent].lives[life].hasPart = known.hasPart
       if let ledger = known.ledger {
         agents[agent].lives[life].ledger = ledger
         agents[agent].lives[life].isLedgerDurable = true
-        agents[agent].lives[life].hasPart =
-          agents[agent].lives[life].hasPart || ledger.sums.sent > 0
         agents[agent].lives[life].reserved = ledger.sums.sent
         agents[agent].lives[life].isLost = ledger.ending != .finished
       }

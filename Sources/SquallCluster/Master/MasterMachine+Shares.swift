@@ -159,12 +159,10 @@ extension MasterMachine {
   private func isStale(_ deal: Deal, _ wanted: [(agent: Int, life: Int)]) -> Bool {
     guard !wanted.isEmpty else { return false }
     let taking = wanted.prefix(Int(min(UInt32(wanted.count), settings.plan.connections)))
-    let holding = deal.holdings.indices.filter {
-      !deal.holdings[$0].share.isIdle && dealing.holds[$0] != .released
-    }
-    guard taking.count == holding.count else { return true }
-    for (place, index) in zip(taking, holding)
-    where incarnation(place.agent, place.life) != deal.holdings[index].incarnation {
+    let holdings = deal.holdings.filter { !$0.share.isIdle }
+    guard taking.count == holdings.count else { return true }
+    for (place, holding) in zip(taking, holdings)
+    where incarnation(place.agent, place.life) != holding.incarnation {
       return true
     }
     return isCounted && requestsLeft > 0
@@ -383,7 +381,6 @@ extension MasterMachine {
     enforce(deal)
     for holding in deal.holdings {
       guard let place = life(of: holding.incarnation) else { continue }
-      if !holding.share.isIdle { agents[place.agent].lives[place.life].hasPart = true }
       if agents[place.agent].lives[place.life].ledger == nil {
         agents[place.agent].lives[place.life].reserved = holding.reserved
       }

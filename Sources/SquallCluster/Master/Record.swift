@@ -77,6 +77,8 @@ package struct Recovery: Sendable {
     package var sums = IncarnationLedger()
     package var ledger: Ledger?
     package var lastEndNs: UInt64 = 0
+    /// It has held a share or sent a batch.
+    package var hasPart = false
   }
 
   package private(set) var agents: [AgentName] = []
@@ -99,11 +101,15 @@ package struct Recovery: Sendable {
       }
     case .deal(let deal):
       self.deal = deal
-      for holding in deal.holdings { _ = index(of: holding.incarnation) }
+      for holding in deal.holdings {
+        let index = index(of: holding.incarnation)
+        if !holding.share.isIdle { lives[index].hasPart = true }
+      }
     case .start(let startNs): self.startNs = startNs
     case .batch(let batch):
       let index = index(of: batch.name.incarnation)
       guard lives[index].merged.receive(batch.name.sequence) == .fresh else { return }
+      lives[index].hasPart = true
       lives[index].sums.merge(batch)
       lives[index].lastEndNs = max(lives[index].lastEndNs, batch.endNs)
     case .ledger(let ledger): lives[index(of: ledger.incarnation)].ledger = ledger

@@ -1,0 +1,342 @@
+import SquallCluster
+import SquallLoad
+
+/// One host with its agent process and the workers of that.
+struct SimulatedAgent {
+  let id: UInt64
+  var clock: Clock
+  var machine: AgentMachine
+  var workers: [SimulatedWorker?]
+  var isAlive = true
+  var isPaused = false
+  /// Agent and workers stand still together.
+  var isHostPaused = false
+  var inbox: [AgentMachine.Event] = []
+  var generation = 0
+  var armedNs: UInt64?
+  /// The connection it dials or has.
+  var connection: Int?
+  var attempt = 0
+  var exit: AgentMachine.Exit?
+  /// When it last got an order, for the lease's bound.
+  var lastOrderNs: UInt64 = 0
+  var hasLeft = false
+}
+
+extension Simulation {
+  func addAgent(workers: Int) {
+    let id = dice.next() | 1
+    var settings = AgentMachine.Settings(
+      agent: id, build: "sim", host: "host\(agents.count)",
+      cpus: (0..<UInt16(workers)).map { $0 }, seed: dice.next(), digests: digests)
+    settings.faults = faults
+    settings.restartFirstNs = 50 * millisecond
+    settings.restartLastNs = second
+    if swarm.partsPerBatch > 1, dice.chance(0.2) { settings.keptByteCountMax = 30_000 }
+    agents.append(
+      SimulatedAgent(
+        id: id, clock: Clock(dice: &dice), machine: AgentMachine(settings: settings),
+        workers: Array(repeating: nil, count: workers)))
+    network.addHost()
+    let agent = agents.count - 1
+    queue.add(.pulse(agent: agent), atNs: nowNs + second)
+    tell(agent, .started)
+  }
+
+  func localNs(_ agent: Int) -> UInt64 { agents[agent].clock.localNs(nowNs) }
+
+  func tell(_ agent: Int, _ event: AgentMachine.Event) {
+    guard agents[agent].isAlive, agents[agent].exit == nil else { return }
+    guard !agents[agent].isPaused else { return agents[agent].inbox.append(event) }
+    if case .received(.order(let order)) = event, order.phase == .run || order.phase == .prepare {
+      agents[agent].lastOrderNs = nowNs
+    }
+    let effects = agents[agent].machine.handle(event, nowNs: localNs(agent))
+    for effect in effects { carryOut(effect, of: agent) }
+    guard agents[agent].exit == nil else { return }
+    let wakeNs = agents[agent].machine.wakeNs
+    let atNs = wakeNs == .max ? .max : max(nowNs + 1, agents[agent].clock.trueNs(wakeNs))
+    guard atNs != agents[agent].armedNs else { return }
+    agents[agent].generation += 1
+    agents[agent].armedNs = atNs
+    guard atNs != .max else { return }
+    queue.add(.agentTick(agent: agent, generation: agents[agent].generation), atNs: atNs)
+  }
+
+  private func carryOut(_ effect: AgentMachine.Effect, of agent: Int) {
+    switch effect {
+    case .connect(let afterNs):
+      agents[agent].attempt += 1
+      agents[agent].connection = nil
+      queue.add(
+        .dial(agent: agent, attempt: agents[agent].attempt), atNs: nowNs + 1 + afterNs)
+    case .disconnect:
+      if let connection = agents[agent].connection { closeAtAgent(connection) }
+      agents[agent].connection = nil
+    case .send(let message): send(message, fromAgent: agent)
+    case .startWorkers:
+      for slot in agents[agent].workers.indices { spawn(agent, slot, afterNs: 0) }
+    case .startWorker(let slot, let afterNs): spawn(agent, slot, afterNs: afterNs)
+    case .startAt(let localNs):
+      for slot in agents[agent].workers.indices { command(agent, slot, .start(atNs: localNs)) }
+    case .setShare(let slot, let share, let untilNs, let validUntilNs):
+      command(agent, slot, .share(share, untilNs: untilNs, validUntilNs: validUntilNs))
+    case .renewShare(let slot, let validUntilNs):
+      command(agent, slot, .renew(validUntilNs: validUntilNs))
+    case .stopWorker(let slot): command(agent, slot, .stop)
+    case .exit(let exit):
+      trace("agent \(agent) exits: \(exit)")
+      agents[agent].exit = exit
+      for slot in agents[agent].workers.indices { endWorker(agent, slot) }
+    case .persist(let batches, let ledgers): audit.persisted(batches, ledgers)
+    case .log(let notice): trace("agent \(agent): \(notice)")
+    case .joined: break
+    }
+  }
+
+  private func spawn(_ agent: Int, _ slot: Int, afterNs: UInt64) {
+    let delayNs = dice.between(5 * millisecond, 200 * millisecond)
+    queue.add(.spawned(agent: agent, slot: slot), atNs: nowNs + afterNs + delayNs)
+  }
+
+  private func command(_ agent: Int, _ slot: Int, _ command: Command) {
+    guard let worker = agents[agent].workers[slot] else { return }
+    queue.add(
+      .commanded(agent: agent, slot: slot, life: worker.incarnation.life, command),
+      atNs: nowNs + dice.between(20, 60) * microsecond)
+  }
+
+  // MARK: Faults
+
+  func killAgent(_ agent: Int) {
+    guard agents[agent].isAlive, agents[agent].exit == nil else { return }
+    agents[agent].isAlive = false
+    for slot in agents[agent].workers.indices { endWorker(agent, slot) }
+    if let connection = agents[agent].connection { closeAtAgent(connection) }
+    agents[agent].connection = nil
+    // Somebody starts it again, as a new agent.
+    queue.add(.agentJoins, atNs: nowNs + dice.between(200 * millisecond, 4 * second))
+  }
+
+  func pauseAgent(_ agent: Int, forNs: UInt64, withHost: Bool) {
+    guard agents[agent].isAlive, agents[agent].exit == nil, !agents[agent].isPaused else { return }
+    agents[agent].isPaused = true
+    if withHost {
+      agents[agent].isHostPaused = true
+      for slot in agents[agent].workers.indices { pauseWorker(agent, slot) }
+    }
+    queue.add(.agentResumes(agent: agent, withHost: withHost), atNs: nowNs + forNs)
+  }
+
+  func resumeAgent(_ agent: Int, withHost: Bool) {
+    guard agents[agent].isAlive, agents[agent].isPaused else { return }
+    agents[agent].isPaused = false
+    if withHost {
+      agents[agent].isHostPaused = false
+      for slot in agents[agent].workers.indices {
+        if let life = agents[agent].workers[slot]?.incarnation.life {
+          resumeWorker(agent, slot, life: life)
+        }
+      }
+    }
+    let waiting = agents[agent].inbox
+    agents[agent].inbox = []
+    if dice.chance(0.5) { tell(agent, .tick) }
+    for event in waiting { tell(agent, event) }
+    tell(agent, .tick)
+  }
+
+  // MARK: Workers
+
+  func spawned(_ agent: Int, _ slot: Int) {
+    guard agents[agent].isAlive, agents[agent].exit == nil else { return }
+    if !network.isHealed, dice.chance(0.02) { return tell(agent, .workerDied(slot: slot, nil)) }
+    lifeCount += 1
+    let incarnation = Incarnation(agent: agents[agent].id, worker: UInt16(slot), life: lifeCount)
+    agents[agent].workers[slot] = SimulatedWorker(
+      incarnation: incarnation, plan: swarm.plan, rateHz: swarm.rateHz)
+    audit.born(incarnation)
+    queue.add(
+      .workerStep(agent: agent, slot: slot, life: lifeCount), atNs: nowNs + 250 * millisecond)
+    tell(agent, .workerReady(slot: slot, life: lifeCount))
+  }
+
+  private func isCurrent(_ agent: Int, _ slot: Int, _ life: UInt64) -> Bool {
+    agents[agent].isAlive && agents[agent].workers[slot]?.incarnation.life == life
+      && agents[agent].workers[slot]?.isAlive == true
+  }
+
+  /// Lets the worker do what it would have done by now.
+  func advance(_ agent: Int, _ slot: Int) {
+    guard agents[agent].workers[slot] != nil else { return }
+    let incarnation = agents[agent].workers[slot]!.incarnation
+    var sent = 0
+    var indexes: [UInt64] = []
+    let localNs = localNs(agent)
+    agents[agent].workers[slot]!.advance(nowNs: localNs) { index in
+      sent += 1
+      if let index { indexes.append(index) }
+    }
+    guard sent > 0 else { return }
+    audit.sent(sent, indexes, by: incarnation, agent: agent, simulation: self)
+  }
+
+  func commanded(_ agent: Int, _ slot: Int, life: UInt64, _ command: Command) {
+    guard isCurrent(agent, slot, life) else { return }
+    guard !agents[agent].workers[slot]!.isPaused else {
+      agents[agent].workers[slot]!.waiting.append(command)
+      return
+    }
+    advance(agent, slot)
+    let localNs = localNs(agent)
+    switch command {
+    case .start(let atNs): agents[agent].workers[slot]!.start(atNs: atNs, nowNs: localNs)
+    case .share(let share, let untilNs, let validUntilNs):
+      let sentBefore = agents[agent].workers[slot]!.take(
+        share, untilNs: untilNs, validUntilNs: validUntilNs)
+      if let sentBefore {
+        report(
+          agent, .workerAdopted(slot: slot, epoch: share.epoch, sentBefore: sentBefore))
+      }
+    case .renew(let validUntilNs):
+      agents[agent].workers[slot]!.renew(validUntilNs: validUntilNs)
+    case .stop: stopWorker(agent, slot)
+    }
+    audit.sharesChanged = true
+    if let lapseNs = agents[agent].workers[slot]?.lapseNs, lapseNs != .max {
+      let atNs = max(nowNs + 1, agents[agent].clock.trueNs(lapseNs))
+      queue.add(.workerStep(agent: agent, slot: slot, life: 0), atNs: atNs)
+    }
+  }
+
+  /// A worker's word takes a moment to its agent.
+  private func report(_ agent: Int, _ event: AgentMachine.Event) {
+    queue.add(.agentTold(agent: agent, event), atNs: nowNs + 70 * microsecond)
+  }
+
+  private func stopWorker(_ agent: Int, _ slot: Int) {
+    guard agents[agent].workers[slot]?.state == .running else { return }
+    agents[agent].workers[slot]!.state = .stopping
+    let life = agents[agent].workers[slot]!.incarnation.life
+    queue.add(
+      .workerDrained(agent: agent, slot: slot, life: life),
+      atNs: nowNs + dice.between(0, 100) * millisecond)
+  }
+
+  func drained(_ agent: Int, _ slot: Int, life: UInt64) {
+    guard isCurrent(agent, slot, life), agents[agent].workers[slot]?.state == .stopping else {
+      return
+    }
+    guard agents[agent].workers[slot]?.isPaused == false else {
+      return queue.add(
+        .workerDrained(agent: agent, slot: slot, life: life), atNs: nowNs + 100 * millisecond)
+    }
+    closePage(agent, slot)
+    agents[agent].workers[slot]!.state = .finished
+    report(
+      agent, .workerFinished(slot: slot, agents[agent].workers[slot]!.ledger(.finished)))
+  }
+
+  private func closePage(_ agent: Int, _ slot: Int) {
+    let localNs = localNs(agent)
+    guard
+      let batch = agents[agent].workers[slot]?.closePage(
+        nowNs: localNs, parts: swarm.partsPerBatch)
+    else { return }
+    audit.closed(batch)
+    report(agent, .batchClosed(batch))
+  }
+
+  func step(_ agent: Int, _ slot: Int, life: UInt64) {
+    // Life 0: some share lapses about now, whoever is there.
+    guard life == 0 || isCurrent(agent, slot, life) else { return }
+    audit.sharesChanged = true
+    guard agents[agent].isAlive, let worker = agents[agent].workers[slot], worker.isAlive else {
+      return
+    }
+    advance(agent, slot)
+    guard life != 0 else { return }
+    queue.add(.workerStep(agent: agent, slot: slot, life: life), atNs: nowNs + 250 * millisecond)
+    guard !worker.isPaused else { return }
+    if agents[agent].workers[slot]!.becameExhausted() {
+      report(agent, .workerExhausted(slot: slot, epoch: worker.share.epoch))
+    }
+    let localNs = localNs(agent)
+    if let endNs = worker.endNs, localNs >= endNs { return stopWorker(agent, slot) }
+    // A closed page waits for the agent; while one waits, the worker goes on in the open one.
+    if !agents[agent].isPaused, let startNs = worker.startNs, localNs > startNs,
+      (localNs - startNs) % swarm.plan.intervalNs < 250 * millisecond
+    {
+      closePage(agent, slot)
+    }
+  }
+
+  func killWorker(_ agent: Int, _ slot: Int) {
+    guard agents[agent].isAlive, agents[agent].exit == nil,
+      let worker = agents[agent].workers[slot], worker.isAlive
+    else { return }
+    advance(agent, slot)
+    agents[agent].workers[slot]!.state = .dead
+    audit.sharesChanged = true
+    queue.add(
+      .reaped(agent: agent, slot: slot, life: worker.incarnation.life),
+      atNs: nowNs + dice.between(1, 30) * millisecond)
+  }
+
+  /// The agent finds the process gone and its pages where they were. Behind everything the worker said.
+  func reaped(_ agent: Int, _ slot: Int, life: UInt64) {
+    guard agents[agent].isAlive, let worker = agents[agent].workers[slot],
+      worker.incarnation.life == life
+    else { return }
+    closePage(agent, slot)
+    report(agent, .workerDied(slot: slot, agents[agent].workers[slot]!.ledger(.killed(9))))
+  }
+
+  /// The process ends with its agent, and nobody reads its pages.
+  private func endWorker(_ agent: Int, _ slot: Int) {
+    guard agents[agent].workers[slot]?.isAlive == true else { return }
+    advance(agent, slot)
+    agents[agent].workers[slot]!.state = .dead
+    audit.sharesChanged = true
+  }
+
+  func pauseWorker(_ agent: Int, _ slot: Int) {
+    guard agents[agent].workers[slot]?.isAlive == true else { return }
+    advance(agent, slot)
+    agents[agent].workers[slot]!.isPaused = true
+    audit.sharesChanged = true
+  }
+
+  func resumeWorker(_ agent: Int, _ slot: Int, life: UInt64) {
+    guard isCurrent(agent, slot, life), agents[agent].workers[slot]!.isPaused,
+      !agents[agent].isHostPaused
+    else { return }
+    advance(agent, slot)
+    agents[agent].workers[slot]!.isPaused = false
+    audit.sharesChanged = true
+    let waiting = agents[agent].workers[slot]!.waiting
+    agents[agent].workers[slot]!.waiting = []
+    // It may go on with what it has before it looks at its commands, which takes a moment.
+    for command in waiting {
+      queue.add(
+        .commanded(agent: agent, slot: slot, life: life, command),
+        atNs: nowNs + 50 * microsecond)
+    }
+  }
+
+  func feelPulses(_ agent: Int) {
+    guard agents[agent].isAlive, agents[agent].exit == nil else { return }
+    queue.add(.pulse(agent: agent), atNs: nowNs + second)
+    guard !agents[agent].isPaused else { return }
+    for slot in agents[agent].workers.indices {
+      guard let worker = agents[agent].workers[slot], worker.isAlive else { continue }
+      if worker.isPaused {
+        agents[agent].workers[slot]!.stillCount += 1
+        if worker.stillCount == 1 { tell(agent, .workerStalled(slot: slot)) }
+      } else if worker.stillCount > 0 {
+        agents[agent].workers[slot]!.stillCount = 0
+        if worker.stillCount >= 2 { tell(agent, .workerResumed(slot: slot)) }
+      }
+    }
+  }
+}

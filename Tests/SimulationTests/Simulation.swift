@@ -1,0 +1,203 @@
+import SquallCluster
+import SquallLoad
+
+/// Master, agents, workers, the network between them and the target they load, in one thread, on one
+/// virtual clock. The machines are the real ones; everything around them comes from the seed.
+final class Simulation {
+  enum Event {
+    case toMaster(connection: Int, Message, isDamaged: Bool)
+    case toAgent(connection: Int, Message, isDamaged: Bool)
+    case dial(agent: Int, attempt: Int)
+    case dialFailed(agent: Int, attempt: Int, String)
+    case accepted(connection: Int)
+    case established(connection: Int)
+    /// One end learns that the other has closed.
+    case endedAtMaster(connection: Int)
+    case endedAtAgent(connection: Int)
+    case masterTick(generation: Int)
+    case agentTick(agent: Int, generation: Int)
+    case committed(life: Int, token: UInt64)
+    case spawned(agent: Int, slot: Int)
+    case commanded(agent: Int, slot: Int, life: UInt64, Command)
+    case workerStep(agent: Int, slot: Int, life: UInt64)
+    case workerDrained(agent: Int, slot: Int, life: UInt64)
+    case agentTold(agent: Int, AgentMachine.Event)
+    case pulse(agent: Int)
+    case reaped(agent: Int, slot: Int, life: UInt64)
+    case fault(Swarm.Fault)
+    case masterRestarts
+    case masterResumes
+    case agentResumes(agent: Int, withHost: Bool)
+    case workerResumes(agent: Int, slot: Int, life: UInt64)
+    case agentJoins
+    case diskRecovers
+    case heals
+    case lastResort
+  }
+
+  enum Command {
+    case start(atNs: UInt64)
+    case share(Share, untilNs: UInt64, validUntilNs: UInt64)
+    case renew(validUntilNs: UInt64)
+    case stop
+  }
+
+  /// The first thing that was not as it must be.
+  struct Violation: Error, CustomStringConvertible {
+    var description: String
+  }
+
+  let seed: UInt64
+  let swarm: Swarm
+  let faults: Faults
+  let isVerbose: Bool
+  var dice: Dice
+  var queue = EventQueue<Event>()
+  var nowNs: UInt64 = 0
+  var agents: [SimulatedAgent] = []
+  var master: SimulatedMaster
+  var network: Network
+  var audit: Audit
+  var lifeCount: UInt64 = 0
+  var eventCount = 0
+  /// FNV-1a over every event's time and kind.
+  var eventHash: UInt64 = 0xcbf2_9ce4_8422_2325
+  var lastTrace: [String] = []
+
+  static let token: @Sendable ([UInt8]) -> [UInt8] = { bytes in
+    // Not a MAC, but as good as one where nobody forges.
+    let sum = bytes.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    var dice = Dice(seed: sum)
+    return (0..<32).map { _ in UInt8(truncatingIfNeeded: dice.next() >> 17) }
+  }
+
+  init(seed: UInt64, faults: Faults = Faults(), isVerbose: Bool = false) {
+    self.seed = seed
+    self.faults = faults
+    self.isVerbose = isVerbose
+    swarm = Swarm(seed: seed)
+    dice = Dice(seed: seed)
+    network = Network(swarm: swarm)
+    audit = Audit(plan: swarm.plan, leaseNs: swarm.leaseNs)
+    master = SimulatedMaster(clock: Clock(dice: &dice))
+  }
+
+  /// Runs to the end, or to the first violation.
+  func run() throws(Violation) -> Outcome {
+    master.life = 1
+    startMaster()
+    for workers in swarm.workersPerAgent { addAgent(workers: workers) }
+    for (atNs, fault) in swarm.faults { queue.add(.fault(fault), atNs: atNs) }
+    queue.add(.heals, atNs: swarm.healNs)
+    queue.add(.lastResort, atNs: swarm.healNs + 20 * second)
+    // Time for the run, for whoever is waited for, and to spare.
+    let limitNs = swarm.healNs + swarm.plan.warmupNs + swarm.plan.durationNs + 150 * second
+    while !queue.isEmpty {
+      let (atNs, event) = queue.removeFirst()
+      nowNs = atNs
+      guard nowNs <= limitNs else { throw stuck() }
+      note(event)
+      handle(event)
+      try audit.check(self)
+      if master.isDismissed, agents.allSatisfy({ $0.exit != nil || !$0.isAlive }) { break }
+    }
+    guard let outcome = master.outcome else { throw stuck() }
+    try audit.checkEnd(self, outcome)
+    return outcome
+  }
+
+  private func stuck() -> Violation {
+    let stage = master.machine.map { $0.stage.rawValue } ?? "dead"
+    let exits = agents.map { $0.exit.map { "\($0)" } ?? ($0.isAlive ? "alive" : "killed") }
+    return Violation(description: "no end by \(nowNs / second) s: master \(stage), agents \(exits)")
+  }
+
+  private func note(_ event: Event) {
+    eventCount += 1
+    for value in [nowNs, event.kind] { eventHash = (eventHash ^ value) &* 0x100_0000_01b3 }
+    if isVerbose { print("\(nowNs / microsecond) us  \(event)") }
+  }
+
+  func trace(_ text: @autoclosure () -> String) {
+    if isVerbose { print("\(nowNs / microsecond) us    \(text())") }
+  }
+
+  func handle(_ event: Event) {
+    switch event {
+    case .toMaster(let connection, let message, let isDamaged):
+      deliver(message, toMasterOver: connection, isDamaged: isDamaged)
+    case .toAgent(let connection, let message, let isDamaged):
+      deliver(message, toAgentOver: connection, isDamaged: isDamaged)
+    case .dial(let agent, let attempt): dial(agent, attempt: attempt)
+    case .dialFailed(let agent, let attempt, let why):
+      if agents[agent].attempt == attempt { tell(agent, .closed(why)) }
+    case .accepted(let connection): accepted(connection)
+    case .established(let connection): established(connection)
+    case .endedAtMaster(let connection): endedAtMaster(connection)
+    case .endedAtAgent(let connection): endedAtAgent(connection)
+    case .masterTick(let generation):
+      guard generation == master.generation else { return }
+      master.armedNs = nil
+      tellMaster(.tick)
+    case .agentTick(let agent, let generation):
+      guard generation == agents[agent].generation else { return }
+      agents[agent].armedNs = nil
+      tell(agent, .tick)
+    case .committed(let life, let token): committed(life: life, token: token)
+    case .spawned(let agent, let slot): spawned(agent, slot)
+    case .commanded(let agent, let slot, let life, let command):
+      commanded(agent, slot, life: life, command)
+    case .workerStep(let agent, let slot, let life): step(agent, slot, life: life)
+    case .workerDrained(let agent, let slot, let life): drained(agent, slot, life: life)
+    case .agentTold(let agent, let event): tell(agent, event)
+    case .pulse(let agent): feelPulses(agent)
+    case .reaped(let agent, let slot, let life): reaped(agent, slot, life: life)
+    case .fault(let fault): inflict(fault)
+    case .masterRestarts: if master.machine == nil { startMaster() }
+    case .masterResumes: resumeMaster()
+    case .agentResumes(let agent, let withHost): resumeAgent(agent, withHost: withHost)
+    case .workerResumes(let agent, let slot, let life): resumeWorker(agent, slot, life: life)
+    case .agentJoins: addAgent(workers: Int(dice.between(1, 3)))
+    case .diskRecovers: recoverDisk()
+    case .heals: heal()
+    case .lastResort: lastResort()
+    }
+  }
+}
+
+extension Simulation.Event {
+  /// For the event hash.
+  var kind: UInt64 {
+    switch self {
+    case .toMaster(let connection, let message, _):
+      1 << 32 | UInt64(connection) << 8 | UInt64(message.kind.rawValue)
+    case .toAgent(let connection, let message, _):
+      2 << 32 | UInt64(connection) << 8 | UInt64(message.kind.rawValue)
+    case .dial(let agent, _): 3 << 32 | UInt64(agent)
+    case .dialFailed(let agent, _, _): 4 << 32 | UInt64(agent)
+    case .accepted(let connection): 5 << 32 | UInt64(connection)
+    case .established(let connection): 6 << 32 | UInt64(connection)
+    case .endedAtMaster(let connection): 7 << 32 | UInt64(connection)
+    case .endedAtAgent(let connection): 8 << 32 | UInt64(connection)
+    case .masterTick: 9 << 32
+    case .agentTick(let agent, _): 10 << 32 | UInt64(agent)
+    case .committed(_, let token): 11 << 32 | token
+    case .spawned(let agent, let slot): 12 << 32 | UInt64(agent) << 8 | UInt64(slot)
+    case .commanded(let agent, let slot, _, _): 13 << 32 | UInt64(agent) << 8 | UInt64(slot)
+    case .workerStep(let agent, let slot, _): 14 << 32 | UInt64(agent) << 8 | UInt64(slot)
+    case .workerDrained(let agent, let slot, _): 15 << 32 | UInt64(agent) << 8 | UInt64(slot)
+    case .agentTold(let agent, _): 16 << 32 | UInt64(agent)
+    case .pulse(let agent): 17 << 32 | UInt64(agent)
+    case .reaped(let agent, let slot, _): 18 << 32 | UInt64(agent) << 8 | UInt64(slot)
+    case .fault: 19 << 32
+    case .masterRestarts: 20 << 32
+    case .masterResumes: 21 << 32
+    case .agentResumes(let agent, _): 22 << 32 | UInt64(agent)
+    case .workerResumes(let agent, let slot, _): 23 << 32 | UInt64(agent) << 8 | UInt64(slot)
+    case .agentJoins: 24 << 32
+    case .diskRecovers: 25 << 32
+    case .heals: 26 << 32
+    case .lastResort: 27 << 32
+    }
+  }
+}

@@ -1,0 +1,58 @@
+import Glibc
+import SquallCluster
+import Testing
+
+/// A number from the environment, for replaying and for long runs.
+private func environment(_ name: String) -> UInt64? {
+  getenv(name).flatMap { UInt64(String(cString: $0)) }
+}
+
+/// Runs one seed; the text says what went wrong and how to see it again.
+func failure(seed: UInt64, faults: Faults = Faults(), isVerbose: Bool = false) -> String? {
+  let simulation = Simulation(seed: seed, faults: faults, isVerbose: isVerbose)
+  do {
+    _ = try simulation.run()
+    return nil
+  } catch {
+    let at = simulation.nowNs / millisecond
+    return "seed \(seed), \(at) ms: \(error)\n  SQUALL_SEED=\(seed) swift test -c release "
+      + "--filter SimulationTests.everyInvariantHolds"
+  }
+}
+
+@Suite struct SimulationTests {
+  /// `SQUALL_SEEDS` sets how many seeds, `SQUALL_SEED` replays one and prints every event.
+  @Test func everyInvariantHolds() async {
+    if let seed = environment("SQUALL_SEED") {
+      let failure = failure(seed: seed, isVerbose: true)
+      #expect(failure == nil, "\(failure ?? "")")
+      return
+    }
+    let count = environment("SQUALL_SEEDS") ?? 500
+    let first = environment("SQUALL_FIRST_SEED") ?? 1
+    let failures = await withTaskGroup(of: [String].self) { group in
+      let lanes: UInt64 = 2
+      for lane in 0..<lanes {
+        group.addTask {
+          stride(from: first + lane, to: first + count, by: Int(lanes)).compactMap {
+            failure(seed: $0)
+          }
+        }
+      }
+      return await group.reduce([], +)
+    }
+    #expect(failures.isEmpty, "\(failures.prefix(5).joined(separator: "\n"))")
+    #expect(failures.count == 0)
+  }
+
+  @Test(arguments: [3, 14, 159, 2653] as [UInt64])
+  func oneSeedIsOneRun(seed: UInt64) {
+    let runs = (0..<2).map { _ in
+      let simulation = Simulation(seed: seed)
+      _ = try? simulation.run()
+      return (simulation.eventHash, simulation.eventCount)
+    }
+    #expect(runs[0] == runs[1])
+    #expect(runs[0].1 > 100)
+  }
+}

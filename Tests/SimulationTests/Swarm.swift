@@ -1,0 +1,113 @@
+import SquallCluster
+import SquallLoad
+
+/// What a seed makes of a run: how large, how bad the network, which faults and when. Drawn so that
+/// most seeds leave out most faults (swarm testing, Groce et al., 2012): what is everywhere hides what
+/// is rare.
+struct Swarm {
+  enum Fault {
+    case killWorker(agent: Int, slot: Int)
+    case pauseWorker(agent: Int, slot: Int, forNs: UInt64)
+    case killAgent(agent: Int)
+    case pauseAgent(agent: Int, forNs: UInt64)
+    case pauseHost(agent: Int, forNs: UInt64)
+    case leave(agent: Int)
+    case join
+    case killMaster(forNs: UInt64)
+    case pauseMaster(forNs: UInt64)
+    case cutConnection(agent: Int)
+    case partition(agent: Int, toMaster: Bool, toAgent: Bool, forNs: UInt64)
+    case partitionAll(forNs: UInt64)
+    case clog(agent: Int, forNs: UInt64)
+    case slowDisk(forNs: UInt64)
+    case clockJump(agent: Int, byNs: UInt64)
+    case stop
+  }
+
+  var plan: Plan
+  var workersPerAgent: [Int]
+  var hasToken: Bool
+  var heartbeatIntervalNs: UInt64 = second
+  var leaseNs: UInt64
+  var loss = 0.0
+  var duplication = 0.0
+  var corruption = 0.0
+  var delayMinNs: UInt64
+  var delayMeanNs: UInt64
+  /// Messages of one direction keep their order.
+  var isOrdered: Bool
+  var commitNs: UInt64
+  var faults: [(atNs: UInt64, Fault)] = []
+  /// No fault begins after it, and every one has ended by then.
+  var healNs: UInt64
+  var rateHz: Double
+  var partsPerBatch: Int
+
+  init(seed: UInt64) {
+    var dice = Dice(seed: seed &* 0x9e37_79b9 &+ 1)
+    workersPerAgent = (0..<Int(dice.between(1, 4))).map { _ in Int(dice.between(1, 3)) }
+    let workers = workersPerAgent.reduce(0, +)
+    plan = Plan(
+      url: "http://target/", method: "GET", destinations: [.init(host: "target", port: 80)],
+      endpoints: [
+        .init(name: "/a", request: [1], expectsNoBody: false),
+        .init(name: "/b", request: [2], expectsNoBody: false),
+      ],
+      connections: UInt32(dice.between(1, UInt64(3 * workers))))
+    plan.durationNs = dice.between(4 * second, 40 * second)
+    plan.warmupNs = dice.chance(0.3) ? second : 0
+    plan.intervalNs = dice.chance(0.7) ? second : second / 2
+    plan.drainNs = 100 * millisecond
+    rateHz = dice.between(5.0, 40.0)
+    if dice.chance(0.35) { plan.load = .open(Schedule(startHz: rateHz)) }
+    if dice.chance(0.25) { plan.requestCount = dice.between(50, 1_500) }
+    hasToken = dice.chance(0.3)
+    leaseNs = dice.chance(0.5) ? 10 * second : dice.between(3 * second, 10 * second)
+    partsPerBatch = dice.chance(0.3) ? Int(dice.between(2, 5)) : 1
+
+    // The network.
+    delayMinNs = dice.chance(0.5) ? 100 * microsecond : dice.between(0, 30) * millisecond
+    delayMeanNs = dice.chance(0.5) ? 200 * microsecond : dice.between(1, 100) * millisecond
+    isOrdered = dice.chance(0.5)
+    if dice.chance(0.5) { loss = dice.between(0.0, 0.3) }
+    if dice.chance(0.5) { duplication = dice.between(0.0, 0.3) }
+    if dice.chance(0.3) { corruption = dice.between(0.0, 0.02) }
+    commitNs = dice.chance(0.7) ? 2 * millisecond : dice.between(1, 200) * millisecond
+
+    // The faults.
+    healNs = dice.between(8 * second, 30 * second)
+    guard dice.chance(0.9) else { return }
+    let kinds = (0..<16).filter { _ in dice.chance(0.3) }
+    guard !kinds.isEmpty else { return }
+    for _ in 0..<Int(dice.between(1, 10)) {
+      let atNs = dice.between(100 * millisecond, healNs - second)
+      let forNs = min(
+        dice.chance(0.5) ? dice.between(50 * millisecond, 2 * second) : dice.between(2, 14) * second,
+        healNs - atNs)
+      let agent = dice.below(8)
+      let slot = dice.below(3)
+      let fault: Fault =
+        switch kinds[dice.below(kinds.count)] {
+        case 0, 1: .killWorker(agent: agent, slot: slot)
+        case 2: .pauseWorker(agent: agent, slot: slot, forNs: forNs)
+        case 3: .killAgent(agent: agent)
+        case 4: .pauseAgent(agent: agent, forNs: forNs)
+        case 5: .pauseHost(agent: agent, forNs: forNs)
+        case 6: .leave(agent: agent)
+        case 7: .join
+        case 8, 9: .killMaster(forNs: forNs)
+        case 10: .pauseMaster(forNs: forNs)
+        case 11: .cutConnection(agent: agent)
+        case 12:
+          .partition(
+            agent: agent, toMaster: dice.chance(0.6), toAgent: dice.chance(0.6), forNs: forNs)
+        case 13: dice.chance(0.5) ? .partitionAll(forNs: forNs) : .clog(agent: agent, forNs: forNs)
+        case 14: .slowDisk(forNs: forNs)
+        default:
+          dice.chance(0.3) ? .stop : .clockJump(agent: agent, byNs: dice.between(1, 5000) * millisecond)
+        }
+      faults.append((atNs, fault))
+    }
+    faults.sort { $0.atNs < $1.atNs }
+  }
+}
