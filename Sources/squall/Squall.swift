@@ -14,6 +14,6 @@ struct Squall: AsyncParsableCommand {
       partial report.
       """,
     version: Build.description,
-    subcommands: [Run.self],
+    subcommands: [Run.self, Serve.self],
     defaultSubcommand: Run.self)
 }

@@ -36,6 +36,8 @@ package actor MasterHost {
   private var machine: MasterMachine
   /// The sums of all batches that count.
   package private(set) var ledger: RunLedger
+  /// The workers' own accounts of lives that have ended.
+  package private(set) var ledgers: [Ledger] = []
   private let record: any Record
   private let observer: Observer
   private var peers: [UInt64: any Peer] = [:]
@@ -103,6 +105,7 @@ package actor MasterHost {
     case .joined(let peer, let session, let keyText):
       peers[peer]?.joined(session: session, keyText: keyText)
     case .record(let entry, let token):
+      if case .ledger(let ledger) = entry { ledgers.append(ledger) }
       record.write(entry, token: token) { token in
         self.assumeIsolated { $0.handle(.committed(token: token)) }
       }
