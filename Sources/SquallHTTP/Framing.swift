@@ -21,7 +21,8 @@ struct Framing: BitwiseCopyable, Sendable {
   static let extensionByteCountMax: UInt16 = 16 << 10
   static let chunkSizeDigitCountMax: UInt32 = 16
 
-  /// Digits of a status code or Content-Length being read; then the bytes of the body or chunk still to come.
+  /// Digits of a status code or Content-Length being read; then the bytes of the body or chunk that
+  /// are still to come.
   var number: UInt64 = 0
   private(set) var contentLength: UInt64 = Self.noContentLength
   /// What the head, the chunk line or the trailers, whichever is being read, may still take.
@@ -105,9 +106,9 @@ struct Framing: BitwiseCopyable, Sendable {
     return facts.contains(.chunked) ? nil : .chunkedNotLast
   }
 
-  /// Reads fields until the empty line after them. The caller bounds `cursor` by
-  /// `sectionBytesLeft`.
-  mutating func readFields(_ bytes: inout ByteCursor) -> Progress {
+  /// Reads fields until the empty line after them; those not among `names` are skipped. The caller
+  /// bounds `bytes` by `sectionBytesLeft`.
+  mutating func readFields(_ bytes: inout ByteCursor, names: Vocabulary) -> Progress {
     // A copy can live in registers.
     var cursor = bytes
     defer { bytes.catchUp(with: cursor) }
@@ -120,7 +121,7 @@ struct Framing: BitwiseCopyable, Sendable {
       if state == .lineStart || state == .name {
         var name = cursor
         let piece = name.skipToken()
-        let known = state == .lineStart ? WordMatch(.names) : match
+        let known = state == .lineStart ? WordMatch(names) : match
         if state == .lineStart {
           guard !piece.isEmpty else {
             guard let byte = cursor.first else { return .needsMore }
@@ -140,7 +141,7 @@ struct Framing: BitwiseCopyable, Sendable {
         guard byte == UInt8(ascii: ":") else { return .malformed(Self.nameFault(byte)) }
         field = .ordinary
         state = .text
-        if let word = known.word(endingWith: piece, of: .names) {
+        if let word = known.word(endingWith: piece, of: names) {
           name.skip()
           cursor.catchUp(with: name)
           if let fault = beginValue(word) { return .malformed(fault) }
@@ -186,8 +187,6 @@ struct Framing: BitwiseCopyable, Sendable {
   /// The value of a field that matters.
   @inline(__always)
   private mutating func beginValue(_ word: Word) -> Malformation? {
-    // In trailers these fields mean nothing (RFC 9110 6.5.1).
-    guard !facts.contains(.inTrailers) else { return nil }
     switch word {
     case .contentLength:
       field = .contentLength
@@ -450,7 +449,8 @@ struct Framing: BitwiseCopyable, Sendable {
 
   private mutating func readTrailers(_ cursor: inout ByteCursor) -> Progress {
     var trailers = cursor.prefix(sectionBytesLeft)
-    let progress = readFields(&trailers)
+    // What decides about a message means nothing after its body (RFC 9110 6.5.1).
+    let progress = readFields(&trailers, names: .none)
     return leave(trailers, for: &cursor, after: progress, fullFault: .trailersTooLong)
   }
 

@@ -127,7 +127,7 @@ package struct RequestParser: BitwiseCopyable, Sendable {
     if phase != .fields {
       progress = unsafe readRequestLine(&head, from: start, scratch: scratch)
     }
-    if phase == .fields { progress = framing.readFields(&head) }
+    if phase == .fields { progress = framing.readFields(&head, names: .requestFields) }
     return framing.leave(head, for: &cursor, after: progress, fullFault: .headTooLong)
   }
 

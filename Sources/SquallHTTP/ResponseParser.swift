@@ -14,7 +14,7 @@
 ///   Content-Length fields are one, unequal ones and lists malformed.
 /// - Interim responses (1xx) are skipped, 20 at most; 101 is malformed, as nobody asked for it.
 /// - A folded line is read as part of an ordinary field's value, and malformed in
-///   Content-Length, Transfer-Encoding, Connection and Expect.
+///   Content-Length, Transfer-Encoding and Connection.
 /// - Limits: head 64 KiB and 256 fields, each interim response counted anew; chunk line 4 KiB,
 ///   chunk extensions 16 KiB in all, trailers 16 KiB and 256 fields.
 package struct ResponseParser: BitwiseCopyable, Sendable {
@@ -69,7 +69,7 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
   /// Reads until the end of one final response, the end of `bytes` or the first fault. A response
   /// that is complete or malformed stays so, and takes no more bytes, until `reset`.
   ///
-  /// About 1 ns for 4 bytes of head; a body is skipped in one step.
+  /// About half a nanosecond a byte of head at 3.6 GHz; a body is skipped in one step.
   @safe package mutating func consume(_ bytes: UnsafeRawBufferPointer) -> Step {
     guard let start = bytes.baseAddress else { return verdict ?? .needsMore }
     var cursor = unsafe ByteCursor(at: start, end: start + bytes.count)
@@ -175,7 +175,7 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
       progress = readStatusLine(&head)
       if case .done = progress { phase = .fields }
     }
-    if phase == .fields { progress = framing.readFields(&head) }
+    if phase == .fields { progress = framing.readFields(&head, names: .responseFields) }
     return framing.leave(head, for: &cursor, after: progress, fullFault: .headTooLong)
   }
 

@@ -54,11 +54,13 @@ struct Vocabulary {
   /// For each length from `byteCountMin`, four bits: 1 and the word's index, or 0.
   fileprivate let byLength: UInt64
 
-  static let names = Vocabulary(
-    bits: Word.host.bit | Word.expect.bit | Word.connection.bit | Word.contentLength.bit
-      | Word.transferEncoding.bit,
-    byLength: entry(.host, 4) | entry(.expect, 6) | entry(.connection, 10)
-      | entry(.contentLength, 14) | entry(.transferEncoding, 17))
+  static let none = Vocabulary(bits: 0, byLength: 0)
+  static let responseFields = Vocabulary(
+    bits: Word.connection.bit | Word.contentLength.bit | Word.transferEncoding.bit,
+    byLength: entry(.connection, 10) | entry(.contentLength, 14) | entry(.transferEncoding, 17))
+  static let requestFields = Vocabulary(
+    bits: responseFields.bits | Word.host.bit | Word.expect.bit,
+    byLength: responseFields.byLength | entry(.host, 4) | entry(.expect, 6))
   static let members = Vocabulary(
     bits: Word.close.bit | Word.chunked.bit | Word.keepAlive.bit | Word.continue100.bit,
     byLength: entry(.close, 5) | entry(.chunked, 7) | entry(.keepAlive, 10)

@@ -116,6 +116,7 @@ struct RequestTable {
     refuse("GET / HTTP/1.1\r\n\r\n", .missingHost)
     refuse(get("/", "Host: b\r\n"), .repeatedHost)
     refuse(get("/", "Host : b\r\n"), .spaceBeforeColon)
+    refuse(get("/", "Expect: x\r\n y\r\n"), .foldedFramingField)
     refuse(
       get("/", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
       .contentLengthWithTransferEncoding)

@@ -346,6 +346,9 @@ struct ResponseTable {
       "H22", "HTTP/1.1 100 C\r\nX: y\r\n\r\n" + ok(" a\r\n", body: ""),
       .malformed(.leadingWhitespace))
     add("H22", chunked("0\r\n X: y\r\n\r\n"), .malformed(.leadingWhitespace))
+    add(
+      "H22", ok("Expect: x\r\n y\r\nHost: a\r\nHost: b\r\nContent-Length: 5\r\n", body: "hello"),
+      .ok(200, body: 5, reusable: true))
     add("H23", "HTTP/1.1 200 OK\nContent-Length: 0\n\n", .malformed(.bareLineFeed))
     add("H23", "HTTP/1.1 200 OK\r\nContent-Length: 0\n\n", .malformed(.bareLineFeed))
     add("H23", ok("X: a\nContent-Length: 3\r\n", body: ""), .malformed(.bareLineFeed))
