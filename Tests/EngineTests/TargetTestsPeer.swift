@@ -29,11 +29,16 @@ final class Peer {
     setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
     var one: Int32 = 1
     setsockopt(socket, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
-    let result = address.withUnsafeBytes {
-      connect(
-        socket, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
-    }
-    try #require(result == 0, "connect: errno \(errno)")
+    // A ring that ends interrupts its process's threads; what was begun goes on then.
+    var error: Int32
+    repeat {
+      let result = address.withUnsafeBytes {
+        connect(
+          socket, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
+      }
+      error = result == 0 ? 0 : errno
+    } while error == EINTR || error == EALREADY
+    try #require(error == 0 || error == EISCONN, "connect: errno \(error)")
   }
 
   deinit { close() }
@@ -93,7 +98,6 @@ final class Peer {
       let count = bytes.withUnsafeMutableBytes {
         recv(socket, $0.baseAddress! + got, byteCount - got, 0)
       }
-      // A ring that ends interrupts its process's threads, and a wait with a limit does not resume.
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else { break }
       got += count

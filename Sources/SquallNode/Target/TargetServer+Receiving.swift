@@ -225,7 +225,9 @@ extension TargetServer {
       let fromNs = (memory.firstRequestNs ?? arrivedNs).later(by: options.freezeAfterNs)
       freeze = fromNs..<fromNs.later(by: options.freezeForNs)
     }
-    guard let freeze, freeze.contains(dueNs) else { return dueNs }
+    // Another process's first request may have been noted later than this one arrived.
+    guard let freeze, let firstNs = memory.firstRequestNs, freeze.contains(max(dueNs, firstNs))
+    else { return dueNs }
     return freeze.upperBound
   }
 }
