@@ -119,13 +119,29 @@ struct LoadOptions: ParsableArguments {
     help: ArgumentHelp("Word to keep with the result; repeatable.", valueName: "key=value"))
   var label: [String] = []
 
-  static var connectionsHint: String { "-c" }
 }
 
 enum ArrivalName: String, ExpressibleByArgument, CaseIterable {
   case uniform, poisson
 }
 extension LoadOptions {
+  /// The plan these flags describe. Without a URL, that of the target started for it.
+  func plan(defaultURL: String?) throws -> Plan {
+    try draft(url: url ?? defaultURL ?? "").plan()
+  }
+
+  /// The plan that `text`, a line of flags, describes.
+  func other(_ text: String, defaultURL: String?) throws -> Plan {
+    do {
+      let options = try LoadOptions.parse(Read.words(text))
+      return try options.plan(defaultURL: url ?? defaultURL)
+    } catch let complaint as Complaint {
+      throw complaint
+    } catch {
+      throw Complaint.usage("--vs '\(text)': \(LoadOptions.message(for: error))")
+    }
+  }
+
   func draft(url: String) -> PlanDraft {
     var draft = PlanDraft(url: url)
     draft.connections = connections

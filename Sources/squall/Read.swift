@@ -53,6 +53,27 @@ enum Read {
     throw ValidationError("'\(text)' is not a number of workers: give a number above 0, or auto.")
   }
 
+  /// Splits a line at spaces outside of single and double quotes, as a shell does.
+  static func words(_ line: String) -> [String] {
+    var words: [String] = []
+    var word: String?
+    var quote: Character?
+    for character in line {
+      switch character {
+      case quote: quote = nil
+      case "'" where quote == nil, "\"" where quote == nil:
+        quote = character
+        word = word ?? ""
+      case " " where quote == nil:
+        if let word { words.append(word) }
+        word = nil
+      default: word = (word ?? "") + String(character)
+      }
+    }
+    if let word { words.append(word) }
+    return words
+  }
+
   /// `0,2-3`.
   static func cpuList(_ text: String) throws -> [UInt16] {
     var cpus: [UInt16] = []

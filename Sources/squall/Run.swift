@@ -27,6 +27,17 @@ struct Run: AsyncParsableCommand {
   @Flag(help: "Send one request and print it and its response.")
   var debug = false
 
+  @Option(
+    help: "Measure this many times, each with its report; with --vs, in turn with the other load.",
+    transform: Read.count)
+  var `repeat`: UInt64 = 1
+
+  @Option(
+    help: ArgumentHelp(
+      "Compare with another load, described by these flags (and URL) in the place of this one's: "
+        + "runs are interleaved, --repeat of each.", valueName: "flags"))
+  var vs: String?
+
   mutating func run() async throws {
     try await Program.reportingComplaints {
       let objectives = try judgement.objectives()
@@ -35,30 +46,51 @@ struct Run: AsyncParsableCommand {
         workerCount: workers.number, cpus: cpus, allowed: Host.cpus, hasTarget: load.url == nil)
       let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
       defer { target?.stop() }
-      let plan = try load.draft(url: load.url ?? target?.url ?? "").plan()
+      let plan = try load.plan(defaultURL: target?.url)
       try Preflight.check(plan)
       if debug { return try DebugExchange.run(plan) }
 
-      var options = LocalRun.Options(cpus: placement.workers)
-      options.isPinned = !noPin
-      options.sharedCPUs = target == nil ? [] : placement.shared
-      options.announce = Console.announce
-      let progress =
-        output.showsProgress
-        ? Progress(plan: plan, workerCount: placement.workers.count) : nil
-      options.observer.merged = { progress?.merged($0) }
-      let run = LocalRun(plan: plan, options: options)
-      let interrupts = Interrupts { run.stop() }
-      let finished = try await run.run()
-      interrupts.end()
-      progress?.end()
-      let result = RunResult(
-        ledger: finished.ledger, plan: plan, facts: finished.facts, objectives: objectives,
-        deflate: deflate)
-      try output.write(result)
-      try Program.leave(
-        with: judgement.status(of: result), interruptedBy: interrupts.signal)
+      var measurement = Measurement(placement: placement)
+      measurement.isPinned = !noPin
+      measurement.hasOwnTarget = target != nil
+      measurement.showsProgress = output.showsProgress
+      if let vs {
+        let other = try load.other(vs, defaultURL: target?.url)
+        try Preflight.check(other)
+        return try await compare(plan, with: other, by: measurement)
+      }
+      for _ in 0..<max(1, `repeat`) {
+        let (result, signal) = try await measurement.result(of: plan, objectives: objectives)
+        try output.write(result)
+        try Program.leave(with: judgement.status(of: result), interruptedBy: signal)
+      }
     }
+  }
+
+  /// A B A B …, so that what drifts on the host meets both alike.
+  private func compare(
+    _ plan: Plan, with other: Plan, by measurement: Measurement
+  ) async throws {
+    var results: (baseline: [RunResult], candidate: [RunResult]) = ([], [])
+    for turn in 1...max(5, `repeat`) {
+      for (name, plan) in [("A", plan), ("B", other)] {
+        let (result, signal) = try await measurement.result(of: plan)
+        if let signal { try Program.leave(with: .good, interruptedBy: signal) }
+        if !output.quiet {
+          Console.say(
+            "\(name) \(turn)  \(Figures.rate(result.rate.okPerS)) ok/s  p99 "
+              + Figures.duration(result.latency.response.p99))
+        }
+        if name == "A" { results.baseline.append(result) } else { results.candidate.append(result) }
+      }
+    }
+    let comparison = Comparison(
+      baseline: results.baseline, candidate: results.candidate, acceptsPlanDifferences: true,
+      seed: load.seed)
+    let text =
+      output.format == .json
+      ? comparison.json.indentedText + "\n" : comparison.text(baseline: "A", candidate: "B")
+    try output.write(text)
   }
 }
 
@@ -73,7 +105,9 @@ struct JudgementOptions: ParsableArguments {
   @Flag(help: "Exit 5 when the measurement is not trustworthy: saturated, or the rate not reached.")
   var strict = false
 
-  func objectives() throws -> [Objective] {
+  func objectives() throws -> [Objective] { try Self.objectives(slo) }
+
+  static func objectives(_ slo: [String]) throws -> [Objective] {
     do {
       return try slo.flatMap { try Objective.list($0) }
     } catch let error as Misspelt {
@@ -91,7 +125,7 @@ struct JudgementOptions: ParsableArguments {
 
 /// Where the result goes and how it looks.
 struct OutputOptions: ParsableArguments {
-  @Option(help: "How the result is printed: text, json, csv.")
+  @Option(help: "How the result is printed: text, json, csv, html.")
   var format: OutputFormat = .text
 
   @Option(
@@ -130,19 +164,22 @@ struct OutputOptions: ParsableArguments {
     for path in paths { try ResultFile.checkWritable(path) }
   }
 
+  /// To the output file, or to standard output.
+  func write(_ text: String) throws {
+    guard let output else { return Console.print(text) }
+    try ResultFile.write(text, to: output)
+    if !quiet { Console.say("result in \(output)") }
+  }
+
   func write(_ result: RunResult) throws {
     let text =
       switch format {
       case .text: TextReport(result).text
       case .json: result.json.indentedText + "\n"
       case .csv: Csv.header + Csv.row(result)
+      case .html: HtmlReport(result).text
       }
-    if let output {
-      try ResultFile.write(text, to: output)
-      if !quiet && format != .text { Console.say("result in \(output)") }
-    } else {
-      Console.print(text)
-    }
+    try write(text)
     if let hdr {
       try ResultFile.write(HdrText.percentiles(result.histogram(.response)), to: hdr)
       try ResultFile.write(HdrText.log(result, deflate: deflate), to: hdr + ".hlog")
@@ -160,7 +197,7 @@ struct OutputOptions: ParsableArguments {
 }
 
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
-  case text, json, csv
+  case text, json, csv, html
 }
 
 extension WorkerCount {

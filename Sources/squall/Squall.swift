@@ -14,6 +14,6 @@ struct Squall: AsyncParsableCommand {
       partial report.
       """,
     version: Build.description,
-    subcommands: [Run.self, Serve.self],
+    subcommands: [Run.self, Serve.self, Find.self, Compare.self],
     defaultSubcommand: Run.self)
 }

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import SquallEngine
+package import SquallLoad
 
 /// Files a command leaves behind: whole or not at all.
 package enum ResultFile {
@@ -10,6 +11,18 @@ package enum ResultFile {
       throw .usage(
         "cannot write \(path): \(SystemError.explain(errno)); name a file in a folder that exists "
           + "and is yours.")
+    }
+  }
+
+  /// A result that `--format json` wrote.
+  package static func read(_ path: String) throws(Complaint) -> RunResult {
+    guard let bytes = readBytes(path) else {
+      throw .usage("cannot read \(path): \(SystemError.explain(errno)).")
+    }
+    do {
+      return try RunResult(text: bytes)
+    } catch {
+      throw .usage("\(path) is not a result of squall: \(error)")
     }
   }
 

@@ -1,0 +1,102 @@
+import ArgumentParser
+import SquallLoad
+import SquallNode
+
+struct Find: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Find the highest rate that meets objectives.",
+    discussion: """
+      Doubles the rate until an objective fails, the rate is not reached or the generator is \
+      saturated, then bisects, then confirms with a longer run. Says which of these set the limit.
+      """)
+
+  @OptionGroup(title: "Load") var load: LoadOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "What must hold, such as 'p99<20ms,errors<0.1%'. Repeatable.", valueName: "objectives"))
+  var slo: [String]
+
+  @Option(
+    name: [.customShort("w"), .long, .customShort("t"), .customLong("threads")],
+    help: "Worker processes: a number, or auto for one per CPU.", transform: Read.workers)
+  var workers: WorkerCount = .auto
+
+  @Option(
+    help: ArgumentHelp("CPUs for the workers, such as 0,2-3.", valueName: "list"),
+    transform: Read.cpuList)
+  var cpus: [UInt16]?
+
+  @Flag(help: "Let the scheduler move workers between CPUs.")
+  var noPin = false
+
+  @Option(help: "First rate tried, per second.", transform: Read.count)
+  var startRate: UInt64 = 1_000
+
+  @Option(help: "Highest rate tried, per second.", transform: Read.count)
+  var maxRate: UInt64 = 100_000_000
+
+  @Option(help: "Load before each step's measurement, not counted.", transform: Read.time)
+  var settle: UInt64 = 500_000_000
+
+  @Option(help: "Measured time of each step.", transform: Read.time)
+  var measure: UInt64 = 2_000_000_000
+
+  @Option(help: "Measured time of the confirming run.", transform: Read.time)
+  var confirm: UInt64 = 5_000_000_000
+
+  @OptionGroup(title: "Output") var output: OutputOptions
+
+  mutating func run() async throws {
+    try await Program.reportingComplaints {
+      let objectives = try JudgementOptions.objectives(slo)
+      try output.check()
+      guard startRate > 0, maxRate >= startRate else {
+        throw Complaint.usage("--start-rate must be above 0 and not above --max-rate.")
+      }
+      let placement = try Placement(
+        workerCount: workers.number, cpus: cpus, allowed: Host.cpus, hasTarget: load.url == nil)
+      let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
+      defer { target?.stop() }
+      let plan = try load.plan(defaultURL: target?.url)
+      try Preflight.check(plan)
+      var measurement = Measurement(placement: placement)
+      measurement.isPinned = !noPin
+      measurement.hasOwnTarget = target != nil
+
+      var options = RateSearch.Options()
+      options.startHz = Double(startRate)
+      options.endHz = Double(maxRate)
+      options.settleNs = settle
+      options.measureNs = measure
+      options.confirmNs = confirm
+      var search = RateSearch(options: options)
+      while let step = search.step {
+        var stepPlan = plan
+        stepPlan.load = .open(
+          Schedule(
+            startHz: step.rateHz, arrival: load.arrival == .poisson ? .poisson : .uniform,
+            seed: load.seed))
+        stepPlan.requestCount = .max
+        stepPlan.warmupNs = step.settleNs
+        stepPlan.durationNs = step.measureNs
+        let (result, signal) = try await measurement.result(of: stepPlan, objectives: objectives)
+        if let signal { try Program.leave(with: .good, interruptedBy: signal) }
+        search.measured(RateSearch.Measurement(result, step: step))
+        if !output.quiet, let last = search.measurements.last {
+          Console.say(
+            "\(step.isConfirming ? "confirm" : "try") \(Figures.rate(step.rateHz))/s: "
+              + "\(Figures.rate(last.okPerS)) ok/s, p99 \(Figures.duration(last.latency.p99)), "
+              + (last.passes ? "passes" : "fails"))
+        }
+      }
+      switch output.format {
+      case .text, .html: try output.write(search.text)
+      case .json: try output.write(search.json.indentedText + "\n")
+      case .csv: try output.write(search.csv)
+      }
+      let isFound = search.outcome?.rateHz != nil
+      try Program.leave(with: isFound ? .good : .objectiveFailed, interruptedBy: nil)
+    }
+  }
+}
