@@ -136,8 +136,9 @@ extension AgentMachine {
 
   mutating func ordered(_ order: Order, nowNs: UInt64) {
     session.heardNs = nowNs
-    guard order.number > session.orderNumber else { return }
-    guard order.epoch >= epoch || settings.faults.obeysOldEpochs else { return }
+    guard
+      order.number > session.orderNumber && order.epoch >= epoch || settings.faults.obeysOldEpochs
+    else { return }  // Overtaken.
     session.orderNumber = order.number
     epoch = order.epoch
     var validUntilNs: UInt64 = 0
