@@ -14,6 +14,6 @@ struct Squall: AsyncParsableCommand {
       partial report.
       """,
     version: Build.description,
-    subcommands: [Run.self],
+    subcommands: [Run.self, Master.self, WorkerCommand.self],
     defaultSubcommand: Run.self)
 }
