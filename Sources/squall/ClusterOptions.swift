@@ -44,7 +44,8 @@ struct HeartbeatOptions: ParsableArguments {
   var heartbeatLiveness: UInt64 = 3
 
   @Option(
-    help: ArgumentHelp("How long load may go on without a word from the master.", valueName: "time"),
+    help: ArgumentHelp(
+      "How long load may go on without a word from the master.", valueName: "time"),
     transform: Read.time)
   var lease: UInt64 = 10_000_000_000
 

@@ -34,7 +34,9 @@ package enum DataFolder {
     defer { close(descriptor) }
     var rest = bytes[...]
     while !rest.isEmpty {
-      let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+      let count = unsafe rest.withUnsafeBytes {
+        unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
+      }
       guard count > 0 else { break }
       rest = rest.dropFirst(count)
     }
