@@ -31,7 +31,7 @@ let package = Package(
     .target(
       name: "CSquall", path: "CShims",
       cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")],
-      linkerSettings: [.linkedLibrary("uring")]),
+      linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("z")]),
     .target(name: "SquallLoad", swiftSettings: strict),
     .target(name: "SquallHTTP", swiftSettings: strict),
     .target(name: "SquallCluster", dependencies: ["SquallLoad"], swiftSettings: strict),
@@ -52,8 +52,7 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ],
-      swiftSettings: strict,
-      linkerSettings: [.linkedLibrary("z")]),
+      swiftSettings: strict),
     .executableTarget(
       name: "squall",
       dependencies: [

@@ -122,3 +122,31 @@ int32_t squall_listen_check(const struct squall_address *address)
 	close(fd);
 	return result;
 }
+
+int32_t squall_address_try(const struct squall_address *address, int32_t timeout_ms)
+{
+	int32_t fd = squall_socket_open(address, timeout_ms);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+int32_t squall_socket_open(const struct squall_address *address, int32_t timeout_ms)
+{
+	int family = ((const struct sockaddr *)address->bytes)->sa_family;
+	struct timeval limit = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	if (fd < 0)
+		return -errno;
+
+	/* SO_SNDTIMEO also bounds connect(2), see socket(7). */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (connect(fd, (const struct sockaddr *)address->bytes, address->byte_count) < 0) {
+		int32_t error = errno == EINPROGRESS ? -ETIMEDOUT : -errno;
+		close(fd);
+		return error;
+	}
+	return fd;
+}

@@ -217,6 +217,19 @@ void squall_usage(uint64_t *user_ns, uint64_t *system_ns);
 /* A pair of connected stream sockets, close-on-exec. Returns 0 or -errno. */
 int32_t squall_pair(int32_t *ours, int32_t *theirs);
 
+/* Tries a TCP connection and closes it again. Returns 0 or -errno, -ETIMEDOUT after `timeout_ms`. */
+int32_t squall_address_try(const struct squall_address *address, int32_t timeout_ms);
+
+/* A connected TCP socket whose calls block up to `timeout_ms` each, or -errno. */
+int32_t squall_socket_open(const struct squall_address *address, int32_t timeout_ms);
+
+/* ---- deflate.c ---- */
+
+/* The most that squall_deflate writes for so many bytes. */
+uint64_t squall_deflate_bound(uint64_t byte_count);
+/* Writes `bytes` as a zlib stream (RFC 1950). Returns its length, or 0 when `capacity` is too small. */
+uint64_t squall_deflate(const void *bytes, uint64_t byte_count, void *into, uint64_t capacity);
+
 /* ---- shared words, between processes ---- */
 
 static inline uint64_t squall_load_acquire(const uint64_t *word)

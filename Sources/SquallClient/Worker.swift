@@ -61,7 +61,7 @@ internal import SquallLoad
   private var validUntilNs: UInt64 = .max
   private var shareUntilNs: UInt64 = .max
   private var epoch: UInt32 = 0
-  /// Shares taken up by the pacer whose connections are still to be opened or closed.
+  /// Shares whose time has not come: connections are theirs already, requests not yet.
   private var comingShares: [Share] = []
   private var cutNs: UInt64 = .max
   private var hasNews = false
@@ -150,6 +150,7 @@ internal import SquallLoad
       table.pacer = Pacer(load: plan.load, share: share, endNs: overflow ? .max : sum)
     }
     epoch = share.epoch
+    table.want(Int(share.connections), on: ring)
     comingShares.append(share)
     exhaustedNs = nil
     hasNews = true
@@ -226,7 +227,7 @@ extension Worker: CompletionHandler {
 
   /// Opens connections ahead of the start, so that the measured time does not begin with it.
   private mutating func build(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
-    applyShares(sinceStartNs: 0, on: ring)
+    announceShares(sinceStartNs: 0, on: ring)
     if plan.rampNs == 0 { table.openWanted(on: ring, allowed: .max, nowNs: nowNs) }
     table.expire(on: ring, nowNs: nowNs)
     return table.wheel.nextNs
@@ -241,7 +242,7 @@ extension Worker: CompletionHandler {
       return 0
     }
     let sinceStartNs = nowNs - table.log.startNs
-    applyShares(sinceStartNs: sinceStartNs, on: ring)
+    announceShares(sinceStartNs: sinceStartNs, on: ring)
     let maySend = nowNs < validUntilNs && sinceStartNs < shareUntilNs
     if maySend != table.isSending || hasNews {
       table.isSending = maySend
@@ -280,10 +281,9 @@ extension Worker: CompletionHandler {
     return min(wakeNs, table.wheel.nextNs)
   }
 
-  private mutating func applyShares(sinceStartNs: UInt64, on ring: borrowing Ring) {
+  private mutating func announceShares(sinceStartNs: UInt64, on ring: borrowing Ring) {
     while let share = comingShares.first, share.fromNs <= sinceStartNs {
       comingShares.removeFirst()
-      table.want(Int(share.connections), on: ring)
       tell(.adopted(epoch: share.epoch, sentBefore: table.sentCount), on: ring)
     }
   }

@@ -65,6 +65,16 @@ extension Address {
   }
 }
 
+extension Address {
+  /// Opens a TCP connection and closes it again; nil when that works. Blocks up to `timeoutNs`.
+  package func obstacle(timeoutNs: UInt64) -> SystemError? {
+    var copy = raw
+    let milliseconds = Int32(clamping: max(1, timeoutNs / 1_000_000))
+    let result = unsafe squall_address_try(&copy, milliseconds)
+    return result == 0 ? nil : SystemError(call: "connect", errno: -result)
+  }
+}
+
 /// Addresses that stay in one place in memory, because the kernel reads them only when it is entered.
 @safe package struct AddressList: ~Copyable {
   private let addresses: UnsafeMutablePointer<squall_address>

@@ -49,6 +49,11 @@
     unsafe ByteCursor(at: at, end: at + min(byteCount, Int(byteCountMax)))
   }
 
+  /// The same bytes up to where `other`, which began here, has read to.
+  func prefix(upTo other: ByteCursor) -> ByteCursor {
+    unsafe ByteCursor(at: at, end: other.at)
+  }
+
   /// Goes to where `other` has read to; `other` is a prefix of this cursor.
   @inline(__always)
   mutating func catchUp(with other: ByteCursor) {
@@ -128,6 +133,29 @@
     }
     while let byte = first, 0x21...0x7E ~= byte { unsafe at += 1 }
     return unsafe ByteCursor(at: start, end: at)
+  }
+
+  /// Whether these bytes begin with `bytes`, of which there are 16 or more.
+  @inline(__always)
+  func begins(with bytes: UnsafeRawBufferPointer) -> Bool {
+    guard has(bytes.count), bytes.count >= 16, let other = bytes.baseAddress else { return false }
+    // All are compared before one look: that some differ is the exception here. The last block may
+    // overlap the one before.
+    let last = bytes.count - 16
+    var difference = unsafe difference(from: other, at: last)
+    var offset = 0
+    while offset < last {
+      difference |= unsafe self.difference(from: other, at: offset)
+      offset &+= 16
+    }
+    let words = unsafe unsafeBitCast(difference, to: SIMD2<UInt64>.self)
+    return words[0] | words[1] == 0
+  }
+
+  @inline(__always)
+  private func difference(from other: UnsafeRawPointer, at offset: Int) -> SIMD16<UInt8> {
+    unsafe at.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt8>.self)
+      ^ other.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt8>.self)
   }
 
   /// `buffer` has room for all of them from `offset` on.

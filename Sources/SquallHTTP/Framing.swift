@@ -69,24 +69,19 @@ struct Framing: BitwiseCopyable, Sendable {
     case malformed(Malformation)
   }
 
-  /// Where the body of a message without Transfer-Encoding or Content-Length ends.
-  enum Undelimited { case atOnce, atClose }
-
-  /// Chooses the body by RFC 9112 6.3 once the fields are read; `done` when there is none.
+  /// Chooses the body by RFC 9112 6.3 once the fields are read. A message that announces none ends
+  /// with the connection if it is a response, and for a request the caller never asks for it.
   @inline(__always)
-  mutating func beginBody(undelimited: Undelimited) -> Progress {
+  mutating func beginBody() {
     if facts.contains(.transferEncoding) {
       state = .chunkSize
       beginChunkLine()
-      return .needsMore
-    }
-    if hasContentLength {
-      number = contentLength
+    } else if hasContentLength {
       state = .counted
-      return number == 0 ? .done : .needsMore
+      number = contentLength
+    } else {
+      state = .untilClose
     }
-    state = .untilClose
-    return undelimited == .atOnce ? .done : .needsMore
   }
 
   /// Whether the end of the connection is what ends the body.
@@ -252,30 +247,27 @@ struct Framing: BitwiseCopyable, Sendable {
     var cursor = bytes
     defer { bytes.catchUp(with: cursor) }
     while let byte = cursor.first {
-      if byte.isToken {
+      if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") {
+        if state == .member { state = .memberSpace }
+        cursor.skip()
+      } else if byte.isToken {
         if state == .memberStart { match = WordMatch(.members) }
         if state == .memberSpace { match = .none }  // Two words are not one of ours.
         state = .member
         let piece = cursor.skipToken()
-        switch cursor.first {
-        case UInt8(ascii: ","), UInt8(ascii: "\r"):
+        let next = cursor.first
+        if next == UInt8(ascii: "\r") || next == UInt8(ascii: ",") {
           if let fault = endMember(piece) { return fault }
-        default:
+        } else {
           match.take(piece)
         }
-        continue
-      }
-      switch byte {
-      case UInt8(ascii: " "), UInt8(ascii: "\t"):
-        if state == .member { state = .memberSpace }
-      case UInt8(ascii: ","), UInt8(ascii: "\r"):
+      } else if byte == UInt8(ascii: "\r") || byte == UInt8(ascii: ",") {
         if state != .memberStart, let fault = endMember(cursor.prefix(0)) { return fault }
-        if byte == UInt8(ascii: "\r") {
-          cursor.skip()
-          state = .lineEnd
-          return nil
-        }
-      default:
+        cursor.skip()
+        guard byte == UInt8(ascii: "\r") else { continue }
+        state = .lineEnd
+        return nil
+      } else {
         guard byte.isText else { return Self.textFault(byte) }
         if field == .transferEncoding, byte != UInt8(ascii: ";"), byte != UInt8(ascii: "=") {
           // Quoted parameters could hide a comma; no registered coding has any.
@@ -283,8 +275,8 @@ struct Framing: BitwiseCopyable, Sendable {
         }
         match = .none
         state = .member
+        cursor.skip()
       }
-      cursor.skip()
     }
     return nil
   }

@@ -80,8 +80,14 @@ package struct RequestParser: BitwiseCopyable, Sendable {
     case .needsMore:
       unsafe saveTarget(of: bytes, to: scratch)
       return .needsMore
-    case .done: return .complete(consumedByteCount: unsafe cursor.at - start)
-    case .malformed(let cause): return .malformed(cause)
+    case .done:
+      phase = .complete
+      keepAlive = framing.keepsAlive(isHTTP10: isHTTP10)
+      return .complete(consumedByteCount: unsafe cursor.at - start)
+    case .malformed(let cause):
+      phase = .malformed
+      malformation = cause
+      return .malformed(cause)
     }
   }
 
@@ -97,29 +103,19 @@ package struct RequestParser: BitwiseCopyable, Sendable {
     _ cursor: inout ByteCursor, from start: UnsafeRawPointer,
     scratch: UnsafeMutableRawBufferPointer
   ) -> Framing.Progress {
-    while true {
-      var progress: Framing.Progress
-      switch phase {
-      case .complete: return .done
-      case .malformed: return .malformed(malformation)
-      case .body: progress = framing.readBody(&cursor, counting: &bodyByteCount)
-      default:
-        progress = unsafe readHead(&cursor, from: start, scratch: scratch)
-        guard case .done = progress else { break }
-        progress = endHead()
-        if case .needsMore = progress { continue }
-      }
-      switch progress {
-      case .needsMore: break
-      case .done:
-        phase = .complete
-        keepAlive = framing.keepsAlive(isHTTP10: isHTTP10)
-      case .malformed(let cause):
-        phase = .malformed
-        malformation = cause
-      }
-      return progress
+    switch phase {
+    case .complete: return .done
+    case .malformed: return .malformed(malformation)
+    case .body: break
+    default:
+      let progress = unsafe readHead(&cursor, from: start, scratch: scratch)
+      guard case .done = progress else { return progress }
+      if let fault = headFault { return .malformed(fault) }
+      phase = .body
+      framing.beginBody()
     }
+    // What announces no body has none (RFC 9112 6.3).
+    return framing.endsAtClose ? .done : framing.readBody(&cursor, counting: &bodyByteCount)
   }
 
   private mutating func readHead(
@@ -135,11 +131,9 @@ package struct RequestParser: BitwiseCopyable, Sendable {
     return framing.leave(head, for: &cursor, after: progress, fullFault: .headTooLong)
   }
 
-  private mutating func endHead() -> Framing.Progress {
-    if let fault = framing.codingFault(isHTTP10: isHTTP10) { return .malformed(fault) }
-    guard isHTTP10 || framing.facts.contains(.host) else { return .malformed(.missingHost) }
-    phase = .body
-    return framing.beginBody(undelimited: .atOnce)
+  private var headFault: Malformation? {
+    if let fault = framing.codingFault(isHTTP10: isHTTP10) { return fault }
+    return isHTTP10 || framing.facts.contains(.host) ? nil : .missingHost
   }
 
   /// `*( CR LF ) method SP target SP "HTTP/1." DIGIT CR LF`; leaves `phase` at `fields` when done.

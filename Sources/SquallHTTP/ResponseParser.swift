@@ -73,12 +73,26 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
   @safe package mutating func consume(_ bytes: UnsafeRawBufferPointer) -> Step {
     guard let start = bytes.baseAddress else { return verdict ?? .needsMore }
     var cursor = unsafe ByteCursor(at: start, end: start + bytes.count)
-    if !cursor.isEmpty { hasBegun = true }
-    switch read(&cursor) {
-    case .needsMore: return .needsMore
-    case .done: return .complete(consumedByteCount: unsafe cursor.at - start)
-    case .malformed(let cause): return .malformed(cause)
+    return unsafe step(read(&cursor), at: cursor, from: start)
+  }
+
+  /// Like `consume(_:)`, but a head that lies whole in `bytes` and is the one in `memo` is not read
+  /// again.
+  @safe package mutating func consume(
+    _ bytes: UnsafeRawBufferPointer, recalling memo: inout HeadMemo
+  ) -> Step {
+    guard phase == .statusLine, !hasBegun, !traits.contains(.expectsNoBody),
+      let start = bytes.baseAddress
+    else { return consume(bytes) }
+    var cursor = unsafe ByteCursor(at: start, end: start + bytes.count)
+    if let known = memo.recall(&cursor) {
+      self = known
+    } else {
+      let head = cursor
+      if let end = readHeads(&cursor) { return unsafe step(end, at: cursor, from: start) }
+      memo.keep(head.prefix(upTo: cursor), parser: self)
     }
+    return unsafe step(read(&cursor), at: cursor, from: start)
   }
 
   /// The peer has closed its side: the end of a body that only this ends, or the reason why the
@@ -105,28 +119,44 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
     }
   }
 
+  /// Settles what reading up to `cursor` came to.
+  @inline(__always)
+  private mutating func step(
+    _ progress: Framing.Progress, at cursor: ByteCursor, from start: UnsafeRawPointer
+  ) -> Step {
+    switch progress {
+    case .needsMore: return .needsMore
+    case .done:
+      if phase != .complete { complete() }
+      return .complete(consumedByteCount: unsafe cursor.at - start)
+    case .malformed(let cause):
+      phase = .malformed
+      malformation = cause
+      return .malformed(cause)
+    }
+  }
+
   @inline(__always)
   private mutating func read(_ cursor: inout ByteCursor) -> Framing.Progress {
+    switch phase {
+    case .statusLine, .fields:
+      if let progress = readHeads(&cursor) { return progress }
+    case .body: break
+    case .complete: return .done
+    case .malformed: return .malformed(malformation)
+    }
+    return framing.readBody(&cursor, counting: &bodyByteCount)
+  }
+
+  /// Reads interim heads and the final one; nil when a body follows it.
+  @inline(__always)
+  private mutating func readHeads(_ cursor: inout ByteCursor) -> Framing.Progress? {
+    if !cursor.isEmpty { hasBegun = true }
     while true {
-      var progress: Framing.Progress
-      switch phase {
-      case .statusLine, .fields:
-        progress = readHead(&cursor)
-        guard case .done = progress else { break }
-        progress = endHead()
-        if case .needsMore = progress { continue }
-      case .body: progress = framing.readBody(&cursor, counting: &bodyByteCount)
-      case .complete: return .done
-      case .malformed: return .malformed(malformation)
-      }
-      switch progress {
-      case .needsMore: break
-      case .done: complete()
-      case .malformed(let cause):
-        phase = .malformed
-        malformation = cause
-      }
-      return progress
+      let progress = readHead(&cursor)
+      guard case .done = progress else { return progress }
+      if status > 0 { return endHead() }
+      if let fault = endInterim() { return .malformed(fault) }
     }
   }
 
@@ -149,26 +179,28 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
     return framing.leave(head, for: &cursor, after: progress, fullFault: .headTooLong)
   }
 
-  /// The empty line after the fields: `done` when the response ends there, `needsMore` when a body
-  /// or, after an interim response, another head follows.
+  /// The empty line after the fields of an interim response: another head follows.
+  private mutating func endInterim() -> Malformation? {
+    guard !traits.contains(.switchesProtocols) else { return .switchingProtocols }
+    guard interimsLeft > 0 else { return .tooManyInterims }
+    let interimsLeft = interimsLeft - 1
+    reset(expectsNoBody: traits.contains(.expectsNoBody))
+    self.interimsLeft = interimsLeft
+    hasBegun = true
+    return nil
+  }
+
+  /// The empty line after the fields of the final response; nil when a body follows.
   @inline(__always)
-  private mutating func endHead() -> Framing.Progress {
-    guard status > 0 else {
-      guard !traits.contains(.switchesProtocols) else { return .malformed(.switchingProtocols) }
-      guard interimsLeft > 0 else { return .malformed(.tooManyInterims) }
-      let interimsLeft = interimsLeft - 1
-      reset(expectsNoBody: traits.contains(.expectsNoBody))
-      self.interimsLeft = interimsLeft
-      hasBegun = true
-      return .needsMore
-    }
+  private mutating func endHead() -> Framing.Progress? {
     if let fault = framing.codingFault(isHTTP10: traits.contains(.isHTTP10)) {
       return .malformed(fault)
     }
     // RFC 9112 6.3: these end here whatever their fields announce.
     if traits.contains(.expectsNoBody) || status == 204 || status == 304 { return .done }
     phase = .body
-    return framing.beginBody(undelimited: .atClose)
+    framing.beginBody()
+    return nil
   }
 
   /// `"HTTP/1." DIGIT SP 3DIGIT [ SP reason ] CR LF` by index: 7 is the digit, 8 the space, 9 to 11

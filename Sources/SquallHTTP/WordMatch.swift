@@ -109,57 +109,49 @@ struct WordMatch: BitwiseCopyable, Sendable {
   @inline(__always)
   func word(endingWith piece: ByteCursor, of vocabulary: Vocabulary) -> Word? {
     guard let word = vocabulary.word(byteCount: Int(byteCount) + piece.byteCount),
-      candidates & word.bit != 0, piece.mayContinue(word, after: byteCount),
-      piece.continues(word, after: byteCount)
+      candidates & word.bit != 0
     else { return nil }
-    return word
+    guard byteCount == 0 else { return piece.continues(word, after: byteCount) ? word : nil }
+    return piece.isWhole(word) ? word : nil
   }
 }
 
+/// How bytes are compared with a word whatever their case.
+///
+/// A set bit 5 makes a capital letter small and leaves small letters, digits and the hyphen as they
+/// are; of all token characters only `^` and `_` turn into something else, and no word has what
+/// they turn into.
 extension ByteCursor {
-  /// What `continues` finds out first; most tokens end here.
+  /// Whether these bytes, as many as `word` has, are `word`. Two overlapping units cover a word of
+  /// up to sixteen bytes, three the one that is longer.
   @inline(__always)
-  fileprivate func mayContinue(_ word: Word, after offset: UInt8) -> Bool {
-    guard let first else { return true }
-    return unsafe first | 0x20 == word.text.load(fromByteOffset: Int(offset), as: UInt8.self)
+  fileprivate func isWhole(_ word: Word) -> Bool {
+    guard byteCount >= 8 else {
+      return isFolded(word, at: 0, by: UInt32.self)
+        && isFolded(word, at: byteCount - 4, by: UInt32.self)
+    }
+    return isFolded(word, at: 0, by: UInt64.self)
+      && isFolded(word, at: byteCount - 8, by: UInt64.self)
+      && isFolded(word, at: min(8, byteCount - 8), by: UInt64.self)
   }
 
-  /// Whether `word` goes on with these bytes after its first `offset` bytes, ignoring case.
-  ///
-  /// A set bit 5 makes a capital letter small and leaves small letters, digits and the hyphen as
-  /// they are; of all token characters only `^` and `_` turn into something else, and no word has
-  /// what they turn into.
+  @inline(__always)
+  private func isFolded<Unit: FixedWidthInteger & BitwiseCopyable>(
+    _ word: Word, at offset: Int, by type: Unit.Type
+  ) -> Bool {
+    let bytes = unsafe at.loadUnaligned(fromByteOffset: offset, as: type) | Unit.max / 0xFF * 0x20
+    return unsafe bytes == word.text.loadUnaligned(fromByteOffset: offset, as: type)
+  }
+
+  /// Whether `word` goes on with these bytes after its first `offset` bytes.
   @inline(never)
   fileprivate func continues(_ word: Word, after offset: UInt8) -> Bool {
     guard Int(offset) + byteCount <= Word.stride else { return false }
-    let text = unsafe word.text + Int(offset)
-    if byteCount >= 8 {
-      return unsafe isFolded(text, by: UInt64.self, mask: 0x2020_2020_2020_2020)
+    for index in 0..<byteCount {
+      let byte = unsafe at.load(fromByteOffset: index, as: UInt8.self) | 0x20
+      let expected = unsafe word.text.load(fromByteOffset: Int(offset) + index, as: UInt8.self)
+      guard byte == expected else { return false }
     }
-    if byteCount >= 4 { return unsafe isFolded(text, by: UInt32.self, mask: 0x2020_2020) }
-    return unsafe isFolded(text, by: UInt8.self, mask: 0x20)
-  }
-
-  /// Compares unit by unit; the last two may overlap, so that only a byte count below one unit
-  /// needs a smaller one.
-  @inline(__always)
-  private func isFolded<Unit: FixedWidthInteger & BitwiseCopyable>(
-    _ text: UnsafeRawPointer, by type: Unit.Type, mask: Unit
-  ) -> Bool {
-    let last = byteCount - MemoryLayout<Unit>.size
-    var index = 0
-    while index < last {
-      guard unsafe isFolded(text, at: index, mask: mask) else { return false }
-      index += MemoryLayout<Unit>.size
-    }
-    return unsafe last < 0 || isFolded(text, at: last, mask: mask)
-  }
-
-  @inline(__always)
-  private func isFolded<Unit: FixedWidthInteger & BitwiseCopyable>(
-    _ text: UnsafeRawPointer, at offset: Int, mask: Unit
-  ) -> Bool {
-    let mine = unsafe at.loadUnaligned(fromByteOffset: offset, as: Unit.self)
-    return unsafe mine | mask == text.loadUnaligned(fromByteOffset: offset, as: Unit.self)
+    return true
   }
 }

@@ -2,4 +2,6 @@
 package enum Build {
   package static let version = "0.1.0"
   package static let description = "squall \(version)"
+  /// The commit it was built from; empty when unknown.
+  package static let commit = ""
 }

@@ -5,9 +5,27 @@ import SquallNode
 @main
 enum Entry {
   static func main() async {
-    switch CommandLine.arguments.dropFirst().first {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    switch arguments.first {
     case Program.workerArgument: exit(Program.worker())
-    default: await Squall.main()
+    case Program.targetArgument: exit(Program.target())
+    default: await run(arguments)
+    }
+  }
+
+  private static func run(_ arguments: [String]) async {
+    do {
+      var command = try Squall.parseAsRoot(arguments)
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      // ArgumentParser ends with sysexits' 64 on bad usage; the documented code is 2.
+      guard Squall.exitCode(for: error) == .validationFailure else { Squall.exit(withError: error) }
+      Console.say(Squall.fullMessage(for: error))
+      exit(ExitStatus.usage.rawValue)
     }
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import SquallLoad
 import SquallNode
 
 /// What to send and how much: the flags that `run`, `master` and `find` share.
@@ -123,4 +124,35 @@ struct LoadOptions: ParsableArguments {
 
 enum ArrivalName: String, ExpressibleByArgument, CaseIterable {
   case uniform, poisson
+}
+extension LoadOptions {
+  func draft(url: String) -> PlanDraft {
+    var draft = PlanDraft(url: url)
+    draft.connections = connections
+    draft.durationNs = duration
+    draft.requestCount = requests
+    draft.rate = rate
+    draft.stages = stage
+    draft.arrival = arrival == .poisson ? .poisson : .uniform
+    draft.inFlightLimit = maxInFlight
+    draft.method = method
+    draft.headers = header
+    draft.body = body
+    draft.timeoutNs = timeout
+    draft.connectTimeoutNs = connectTimeout
+    draft.deadlineNs = deadline
+    draft.warmupNs = warmup
+    draft.rampNs = ramp
+    draft.drainNs = drain
+    draft.pipeline = pipeline
+    draft.keepsAlive = !noKeepalive
+    draft.requestsPerConnection = requestsPerConnection
+    draft.sourceAddresses = sourceIP?.split(separator: ",").map(String.init) ?? []
+    draft.connectTo = connectTo
+    draft.intervalNs = interval
+    draft.spins = spin
+    draft.seed = seed
+    draft.labels = label
+    return draft
+  }
 }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import SquallLoad
 import SquallNode
 
@@ -22,43 +21,153 @@ struct Run: AsyncParsableCommand {
   @Flag(help: "Let the scheduler move workers between CPUs.")
   var noPin = false
 
+  @OptionGroup(title: "Judgement") var judgement: JudgementOptions
+  @OptionGroup(title: "Output") var output: OutputOptions
+
+  @Flag(help: "Send one request and print it and its response.")
+  var debug = false
+
   mutating func run() async throws {
-    guard let url = load.url else { throw CleanExit.helpRequest(self) }
-    let plan = try load.draft(url: url).plan()
-    let run = LocalRun(plan: plan, options: LocalRun.Options(cpus: Host.cpus))
-    let finished = try await run.run()
-    print(finished.ledger.phases.counted, finished.outcome)
+    try await Program.reportingComplaints {
+      let objectives = try judgement.objectives()
+      try output.check()
+      let placement = try Placement(
+        workerCount: workers.number, cpus: cpus, allowed: Host.cpus, hasTarget: load.url == nil)
+      let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
+      defer { target?.stop() }
+      let plan = try load.draft(url: load.url ?? target?.url ?? "").plan()
+      try Preflight.check(plan)
+      if debug { return try DebugExchange.run(plan) }
+
+      var options = LocalRun.Options(cpus: placement.workers)
+      options.isPinned = !noPin
+      options.sharedCPUs = target == nil ? [] : placement.shared
+      options.announce = Console.announce
+      let progress =
+        output.showsProgress
+        ? Progress(plan: plan, workerCount: placement.workers.count) : nil
+      options.observer.merged = { progress?.merged($0) }
+      let run = LocalRun(plan: plan, options: options)
+      let interrupts = Interrupts { run.stop() }
+      let finished = try await run.run()
+      interrupts.end()
+      progress?.end()
+      let result = RunResult(
+        ledger: finished.ledger, plan: plan, facts: finished.facts, objectives: objectives,
+        deflate: deflate)
+      try output.write(result)
+      try Program.leave(
+        with: judgement.status(of: result), interruptedBy: interrupts.signal)
+    }
   }
 }
 
-extension LoadOptions {
-  func draft(url: String) -> PlanDraft {
-    var draft = PlanDraft(url: url)
-    draft.connections = connections
-    draft.durationNs = duration
-    draft.requestCount = requests
-    draft.rate = rate
-    draft.stages = stage
-    draft.arrival = arrival == .poisson ? .poisson : .uniform
-    draft.inFlightLimit = maxInFlight
-    draft.method = method
-    draft.headers = header
-    draft.body = body
-    draft.timeoutNs = timeout
-    draft.connectTimeoutNs = connectTimeout
-    draft.deadlineNs = deadline
-    draft.warmupNs = warmup
-    draft.rampNs = ramp
-    draft.drainNs = drain
-    draft.pipeline = pipeline
-    draft.keepsAlive = !noKeepalive
-    draft.requestsPerConnection = requestsPerConnection
-    draft.sourceAddresses = sourceIP?.split(separator: ",").map(String.init) ?? []
-    draft.connectTo = connectTo
-    draft.intervalNs = interval
-    draft.spins = spin
-    draft.seed = seed
-    draft.labels = label
-    return draft
+/// What makes a result good or bad.
+struct JudgementOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Objectives, such as 'p99<20ms,errors<0.1%,rate>=50k'; exit 3 when one fails. Repeatable.",
+      valueName: "objectives"))
+  var slo: [String] = []
+
+  @Flag(help: "Exit 5 when the measurement is not trustworthy: saturated, or the rate not reached.")
+  var strict = false
+
+  func objectives() throws -> [Objective] {
+    do {
+      return try slo.flatMap { try Objective.list($0) }
+    } catch let error as Misspelt {
+      throw Complaint.usage("--slo \(error).")
+    }
+  }
+
+  func status(of result: RunResult) -> ExitStatus {
+    if result.verdict.incomplete { return .incomplete }
+    if strict && !result.verdict.valid { return .invalid }
+    if result.slo.contains(where: { $0.pass == false }) { return .objectiveFailed }
+    return .good
+  }
+}
+
+/// Where the result goes and how it looks.
+struct OutputOptions: ParsableArguments {
+  @Option(help: "How the result is printed: text, json, csv.")
+  var format: OutputFormat = .text
+
+  @Option(
+    name: [.customShort("o"), .long],
+    help: ArgumentHelp("Write the result here instead of standard output.", valueName: "file"))
+  var output: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write the latency distribution here: FILE (percentiles) and FILE.hlog (HdrHistogram log).",
+      valueName: "file"))
+  var hdr: String?
+
+  @Option(
+    help: ArgumentHelp("Write one JSON line per interval here.", valueName: "file"))
+  var timeseries: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write PREFIX_stats.csv, PREFIX_stats_history.csv and PREFIX_failures.csv, as Locust does.",
+      valueName: "prefix"))
+  var csv: String?
+
+  @Flag(help: "Print nothing but the result.")
+  var quiet = false
+
+  @Flag(help: "No live line, also on a terminal.")
+  var noProgress = false
+
+  var showsProgress: Bool { !quiet && !noProgress }
+
+  /// Fails before the load when a file could not be written after it.
+  func check() throws {
+    let paths =
+      [output, hdr, timeseries].compactMap { $0 } + (csv.map { [$0 + "_stats.csv"] } ?? [])
+    for path in paths { try ResultFile.checkWritable(path) }
+  }
+
+  func write(_ result: RunResult) throws {
+    let text =
+      switch format {
+      case .text: TextReport(result).text
+      case .json: result.json.indentedText + "\n"
+      case .csv: Csv.header + Csv.row(result)
+      }
+    if let output {
+      try ResultFile.write(text, to: output)
+      if !quiet && format != .text { Console.say("result in \(output)") }
+    } else {
+      Console.print(text)
+    }
+    if let hdr {
+      try ResultFile.write(HdrText.percentiles(result.histogram(.response)), to: hdr)
+      try ResultFile.write(HdrText.log(result, deflate: deflate), to: hdr + ".hlog")
+    }
+    if let timeseries {
+      try ResultFile.write(result.timeseries(withHistograms: true), to: timeseries)
+    }
+    if let csv {
+      let tables = LocustCsv(result)
+      try ResultFile.write(tables.stats, to: csv + "_stats.csv")
+      try ResultFile.write(tables.history, to: csv + "_stats_history.csv")
+      try ResultFile.write(tables.failures, to: csv + "_failures.csv")
+    }
+  }
+}
+
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+  case text, json, csv
+}
+
+extension WorkerCount {
+  var number: Int? {
+    switch self {
+    case .auto: nil
+    case .count(let count): count
+    }
   }
 }

@@ -14,6 +14,6 @@ struct Squall: AsyncParsableCommand {
       partial report.
       """,
     version: Build.description,
-    subcommands: [Run.self, Master.self, WorkerCommand.self],
+    subcommands: [Run.self, Serve.self, Master.self, WorkerCommand.self],
     defaultSubcommand: Run.self)
 }

@@ -49,7 +49,8 @@ struct Audit {
     if plan.requestCount != .max, receivedCount > plan.requestCount {
       fail("\(receivedCount) requests of \(plan.requestCount) were sent")
     }
-    let boundNs = simulation.agents[agent].lastOrderNs + leaseNs + leaseNs / 1_000 + 300 * millisecond
+    let boundNs =
+      simulation.agents[agent].lastOrderNs + leaseNs + leaseNs / 1_000 + 300 * millisecond
     if simulation.nowNs > boundNs {
       fail("\(incarnation) sends \(simulation.nowNs - boundNs) ns after its lease")
     }
@@ -60,7 +61,9 @@ struct Audit {
     guard let original = produced[batch.name] else {
       return fail("\(batch.name) was merged and never made")
     }
-    if original != batch { fail("\(batch.name) was merged with other content than it was made with") }
+    if original != batch {
+      fail("\(batch.name) was merged with other content than it was made with")
+    }
     let sent = batch.endpoints.reduce(0) { $0 + $1.counters.sent }
     mergedByLife[batch.name.incarnation.life, default: 0] += sent
     mergedCount += sent
@@ -107,7 +110,9 @@ struct Audit {
       if machine.sums.sent != mergedCount {
         fail("the master counts \(machine.sums.sent) and merged \(mergedCount)")
       }
-      if machine.sums.sent < sentMax { fail("the total fell from \(sentMax) to \(machine.sums.sent)") }
+      if machine.sums.sent < sentMax {
+        fail("the total fell from \(sentMax) to \(machine.sums.sent)")
+      }
       sentMax = max(sentMax, machine.sums.sent)
     }
     checkFullShares(simulation)

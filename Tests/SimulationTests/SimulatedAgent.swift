@@ -101,9 +101,11 @@ extension Simulation {
 
   private func command(_ agent: Int, _ slot: Int, _ command: Command) {
     guard let worker = agents[agent].workers[slot] else { return }
+    // A pipe: commands keep their order.
+    let atNs = max(worker.lastCommandNs + 1, nowNs + dice.between(20, 60) * microsecond)
+    agents[agent].workers[slot]!.lastCommandNs = atNs
     queue.add(
-      .commanded(agent: agent, slot: slot, life: worker.incarnation.life, command),
-      atNs: nowNs + dice.between(20, 60) * microsecond)
+      .commanded(agent: agent, slot: slot, life: worker.incarnation.life, command), atNs: atNs)
   }
 
   // MARK: Faults
@@ -317,11 +319,7 @@ extension Simulation {
     let waiting = agents[agent].workers[slot]!.waiting
     agents[agent].workers[slot]!.waiting = []
     // It may go on with what it has before it looks at its commands, which takes a moment.
-    for command in waiting {
-      queue.add(
-        .commanded(agent: agent, slot: slot, life: life, command),
-        atNs: nowNs + 50 * microsecond)
-    }
+    for command in waiting { self.command(agent, slot, command) }
   }
 
   func feelPulses(_ agent: Int) {

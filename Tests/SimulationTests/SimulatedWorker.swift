@@ -31,6 +31,7 @@ struct SimulatedWorker {
   var stillCount = 0
   /// Commands that came while it was paused.
   var waiting: [Simulation.Command] = []
+  var lastCommandNs: UInt64 = 0
   private(set) var share = Share.idle(epoch: 0)
   private(set) var validUntilNs: UInt64 = 0
   private(set) var startNs: UInt64?

@@ -82,7 +82,8 @@ struct Swarm {
     for _ in 0..<Int(dice.between(1, 10)) {
       let atNs = dice.between(100 * millisecond, healNs - second)
       let forNs = min(
-        dice.chance(0.5) ? dice.between(50 * millisecond, 2 * second) : dice.between(2, 14) * second,
+        dice.chance(0.5)
+          ? dice.between(50 * millisecond, 2 * second) : dice.between(2, 14) * second,
         healNs - atNs)
       let agent = dice.below(8)
       let slot = dice.below(3)
@@ -104,7 +105,8 @@ struct Swarm {
         case 13: dice.chance(0.5) ? .partitionAll(forNs: forNs) : .clog(agent: agent, forNs: forNs)
         case 14: .slowDisk(forNs: forNs)
         default:
-          dice.chance(0.3) ? .stop : .clockJump(agent: agent, byNs: dice.between(1, 5000) * millisecond)
+          dice.chance(0.3)
+            ? .stop : .clockJump(agent: agent, byNs: dice.between(1, 5000) * millisecond)
         }
       faults.append((atNs, fault))
     }

@@ -56,6 +56,7 @@ package final class Suite {
   /// Client and cell that hung: not tried again.
   private var givenUp = Set<String>()
   private var done = 0
+  private var fruitlessWaits = 0
 
   package init(
     _ setting: Setting, runner: Runner, archive: Archive, say: @escaping (String) -> Void
@@ -105,10 +106,7 @@ package final class Suite {
     for repetition in 0..<experiment.repetitions {
       for column in experiment.columns.shuffled(using: &random) {
         let clients = column.clients.filter { setting.catalog[$0]?.path != nil }
-        if setting.gateSecondsMax > 0, !clients.isEmpty {
-          _ = QuiesceGate.quickLook(
-            secondsMax: setting.gateSecondsMax, isStopped: runner.isStopped, say: say)
-        }
+        if !clients.isEmpty { waitForQuiet() }
         for client in clients.shuffled(using: &random) {
           guard !runner.isStopped() else { return }
           done += 1
@@ -121,6 +119,20 @@ package final class Suite {
         }
       }
     }
+  }
+
+  /// A fifth of a second's look between cells; the long wait only when that was busy, and not
+  /// again when three waits came to nothing: the runs that follow say that they were contended.
+  private func waitForQuiet() {
+    guard fruitlessWaits < 3, !runner.isStopped() else { return }
+    let before = CPUTimes.read()
+    pause(ns: 200_000_000)
+    let share = (CPUTimes.read().busy - before.busy) / 0.2
+    guard share > 2 * QuiesceGate.foreignShareMax else { return }
+    let report = QuiesceGate.wait(
+      secondsMax: setting.gateSecondsMax, isStopped: runner.isStopped, say: say)
+    fruitlessWaits = report.isQuiet ? 0 : fruitlessWaits + 1
+    if fruitlessWaits == 3 { say("the machine stays busy: going on without waiting") }
   }
 
   /// A client that is not here keeps its row, with what to install.
@@ -201,18 +213,5 @@ package final class Suite {
     if let path = target?.arrivalsPath { unlink(path) }
     target?.stop()
     target = nil
-  }
-}
-
-extension QuiesceGate {
-  /// A fifth of a second between rounds; the long wait only when that was busy.
-  package static func quickLook(
-    secondsMax: Double, isStopped: () -> Bool, say: (String) -> Void
-  ) -> Report? {
-    let before = CPUTimes.read()
-    pause(ns: 200_000_000)
-    let share = (CPUTimes.read().busy - before.busy) / 0.2
-    guard share > 2 * foreignShareMax, !isStopped() else { return nil }
-    return wait(secondsMax: secondsMax, isStopped: isStopped, say: say)
   }
 }

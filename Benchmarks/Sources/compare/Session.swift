@@ -187,7 +187,9 @@ struct Session {
       seed: seed, commit: commit(), machine: .read(), placement: placement,
       clients: catalog.entries.map {
         Header.ClientNote(
-          name: $0.name, isHere: $0.path != nil, version: $0.version, remark: $0.client.remark)
+          name: $0.name, isHere: $0.path != nil,
+          version: $0.path == nil
+            ? "not here; \($0.client.origin.howToGet)" : $0.version, remark: $0.client.remark)
       }, gate: gate, builtInTarget: builtIn)
     let archive = Archive(folder: options.output ?? package + "/results")
     archive.begin(header)

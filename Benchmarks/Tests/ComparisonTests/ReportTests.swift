@@ -81,7 +81,7 @@ struct ReportTests {
     let first = try #require(grids.first)
     #expect(first.rows.map { $0[0] } == ["squall", "floor", "wrk", "hey"])
     #expect(first.rows[3][1] == "– (1)")
-    #expect(first.notes == ["hey: hung: process 7 was ended after 12 s"])
+    #expect(first.notes == ["hung: process 7 was ended after 12 s"])
   }
 
   @Test func ratiosAreToSquallAndSayTheirInterval() throws {

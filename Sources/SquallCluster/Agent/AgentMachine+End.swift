@@ -10,12 +10,7 @@ extension AgentMachine {
       isFull = true
       log(.keptFull)
       session.isReportDue = true
-      for slot in slots.indices where slots[slot].isLive && !slots[slot].share.isIdle {
-        slots[slot].share = .idle(epoch: slots[slot].givenEpoch)
-        effects.append(
-          .setShare(
-            slot: slot, slots[slot].share, untilNs: .max, validUntilNs: slots[slot].validUntilNs))
-      }
+      for slot in slots.indices where slots[slot].isLive { takeBack(slot) }
     } else if isFull, outbox.byteCount <= settings.keptByteCountMax / 2 {
       isFull = false
       log(.keptDrained)

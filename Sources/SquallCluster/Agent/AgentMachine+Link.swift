@@ -229,7 +229,7 @@ extension AgentMachine {
   private func report(nowNs: UInt64) -> Report {
     Report(
       number: session.reportNumber, sentNs: nowNs, orderNumber: session.orderNumber,
-      isPlanReady: plan.isComplete, isLeaving: isLeaving, isFull: isFull,
+      isPlanReady: plan.isComplete, isLeaving: isLeaving, isFull: isFull, isStopped: isStopping,
       workers: slots.indices.compactMap { slots[$0].report(slot: $0) })
   }
 }

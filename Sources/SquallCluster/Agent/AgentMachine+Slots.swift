@@ -33,6 +33,8 @@ extension AgentMachine {
     /// The latest validity it was ever told, whether or not it has looked.
     var validUntilNs: UInt64 = 0
     var isUnresponsive = false
+    /// The share it was given was taken back here, not by the master.
+    var isTakenBack = false
     var restarts = 0
 
     init(cpu: UInt16) { self.cpu = cpu }
@@ -52,7 +54,7 @@ extension AgentMachine {
       guard life != 0 else { return nil }
       return Report.Worker(
         slot: UInt16(slot), life: life, state: state, epoch: confirmedEpoch, sentBefore: sentBefore,
-        isExhausted: isExhausted)
+        isExhausted: isExhausted, isTakenBack: isTakenBack)
     }
   }
 
@@ -151,10 +153,11 @@ extension AgentMachine {
     switch order.phase {
     case .prepare, .run: assign(order, validUntilNs: validUntilNs, nowNs: nowNs)
     case .stop: stopWorkers()
-    case .end:
+    case .end, .abandon:
       stopWorkers()
       if !isRunOver { runOverSinceNs = nowNs }
       isRunOver = true
+      if order.phase == .end { outbox.settled() } else { giveUp() }
     }
   }
 
@@ -166,7 +169,7 @@ extension AgentMachine {
       let slot = Int(assignment.slot)
       guard slots[slot].isLive, slots[slot].life == assignment.life else { continue }
       assigned[slot] = true
-      if isFull || isStopping || isLeaving {
+      if isStopping || isLeaving {
         idle(slot, epoch: order.epoch, nowNs: nowNs)
       } else if assignment.share.epoch > slots[slot].givenEpoch || settings.faults.obeysOldEpochs {
         give(slot, assignment, validUntilNs: validUntilNs, nowNs: nowNs)
@@ -186,7 +189,8 @@ extension AgentMachine {
     slots[slot].givenNs = nowNs
     slots[slot].share = assignment.share
     slots[slot].untilNs = assignment.untilNs
-    if slots[slot].isUnresponsive { return idleShare(slot) }
+    slots[slot].isTakenBack = false
+    if slots[slot].isUnresponsive || isFull { return takeBack(slot) }
     slots[slot].validUntilNs = max(slots[slot].validUntilNs, validUntilNs)
     effects.append(
       .setShare(
@@ -206,6 +210,14 @@ extension AgentMachine {
     guard !slots[slot].share.isIdle || slots[slot].givenEpoch < epoch else { return }
     slots[slot].givenEpoch = max(epoch, slots[slot].givenEpoch)
     slots[slot].givenNs = nowNs
+    slots[slot].isTakenBack = false
+    idleShare(slot)
+  }
+
+  mutating func takeBack(_ slot: Int) {
+    guard !slots[slot].share.isIdle else { return }
+    slots[slot].isTakenBack = true
+    session.isReportDue = true
     idleShare(slot)
   }
 
@@ -252,7 +264,7 @@ extension AgentMachine {
       }
       guard slots[slot].isUnresponsive, !isStopping else { continue }
       if nowNs >= slots[slot].validUntilNs {
-        if !slots[slot].share.isIdle { idleShare(slot) }
+        takeBack(slot)
         slots[slot].state = .stalled
         session.isReportDue = true
       } else {

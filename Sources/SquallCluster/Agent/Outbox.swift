@@ -176,6 +176,13 @@ struct Outbox: Sendable {
     }
   }
 
+  /// The master says that it has everything, however many acknowledgements were lost.
+  mutating func settled() {
+    kept = []
+    ledgers = []
+    byteCount = 0
+  }
+
   /// Everything undelivered that counts anything, decoded again.
   func leftovers() -> (batches: [Batch], ledgers: [Ledger]) {
     let batches = kept.compactMap { kept in

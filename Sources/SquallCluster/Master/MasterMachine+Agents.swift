@@ -35,6 +35,7 @@ extension MasterMachine {
       agents[agent].resendAtNs = .max
     }
     for worker in report.workers { reported(worker, by: agent) }
+    if report.isStopped { stop(.stopped, nowNs: nowNs) }
     dueOrder(agent)
   }
 
@@ -157,13 +158,14 @@ extension MasterMachine {
   }
 
   private mutating func order(for agent: Int, answering report: Report, nowNs: UInt64) -> Order {
-    let leaseNs = leaseNs
+    // To one that is missing nothing is granted any more: its next report asks anew.
+    let leaseNs = agents[agent].presence == .present ? leaseNs : 0
     let phase: Order.Phase =
       switch stage {
       case .waiting, .preparing: .prepare
       case .running: .run
       case .collecting: .stop
-      case .ended: .end
+      case .ended: hasEverything(of: agent) ? .end : .abandon
       }
     // The agent's lease runs from when it made the report, so it has ended by then on any clock that
     // is not slower than ours by more than the margin.

@@ -157,10 +157,13 @@ extension MasterMachine {
 
   /// Every life is accounted for, or its agent is waited for no longer.
   private var isEverythingKnown: Bool {
-    agents.allSatisfy { agent in
-      agent.presence == .gone || agent.presence == .left
-        || agent.lives.allSatisfy { !$0.hasPart || $0.isSettled }
+    agents.indices.allSatisfy {
+      agents[$0].presence == .gone || agents[$0].presence == .left || hasEverything(of: $0)
     }
+  }
+
+  func hasEverything(of agent: Int) -> Bool {
+    agents[agent].lives.allSatisfy { !$0.hasPart || $0.isSettled }
   }
 
   private func gaps() -> [Gap] {

@@ -26,6 +26,8 @@ extension MasterMachine {
     var isPending = false
     /// Since when the shares are not what they should be.
     var staleSinceNs: UInt64?
+    /// An agent has taken a share back: it will not be used again, whatever the deal says.
+    var isSpoiled = false
     /// Yields in a row that came too late for their instant.
     var lateCount = 0
 
@@ -46,6 +48,7 @@ extension MasterMachine {
       worker.epoch == deal.epoch
     else { return }
     let share = deal.holdings[index].share
+    if worker.isTakenBack, !share.isIdle { dealing.isSpoiled = true }
     dealing.holds[index] = .adopted
     dealing.connections[index] = share.connections
     if isCounted, agents[agent].lives[life].ledger == nil {
@@ -73,7 +76,9 @@ extension MasterMachine {
       let life = agents[place.agent].lives[place.life]
       guard !life.isOver, life.reported?.state == .ready else { continue }
       if dealing.holds[index] == .released {
-        guard !dealing.isPending, life.reported?.epoch ?? 0 <= deal.epoch else { continue }
+        guard !dealing.isPending, agents[agent].presence == .present,
+          life.reported?.epoch ?? 0 <= deal.epoch
+        else { continue }
         dealing.holds[index] = life.reported?.epoch == deal.epoch ? .adopted : .held
         isDirty = true
       }
@@ -165,7 +170,7 @@ extension MasterMachine {
     where incarnation(place.agent, place.life) != holding.incarnation {
       return true
     }
-    return isCounted && requestsLeft > 0
+    return dealing.isSpoiled || isCounted && requestsLeft > 0
   }
 
   private var isYielded: Bool { !dealing.holds.contains(.held) }
@@ -315,6 +320,7 @@ extension MasterMachine {
     dealing.epoch += 1
     dealing.isPending = true
     dealing.staleSinceNs = nil
+    dealing.isSpoiled = false
     let deal = Deal(
       epoch: dealing.epoch, kind: kind, untilNs: untilNs,
       holdings: holdings.sorted { $0.incarnation.precedes($1.incarnation) })

@@ -187,7 +187,7 @@ extension ByteWriter {
     append(report.orderNumber)
     append(
       UInt8(report.isPlanReady ? 1 : 0) | UInt8(report.isLeaving ? 2 : 0)
-        | UInt8(report.isFull ? 4 : 0))
+        | UInt8(report.isFull ? 4 : 0) | UInt8(report.isStopped ? 8 : 0))
     varint(UInt64(report.workers.count))
     for worker in report.workers {
       varint(worker.slot)
@@ -195,7 +195,7 @@ extension ByteWriter {
       append(worker.state.rawValue)
       varint(worker.epoch)
       varint(worker.sentBefore)
-      append(worker.isExhausted)
+      append(UInt8(worker.isExhausted ? 1 : 0) | UInt8(worker.isTakenBack ? 2 : 0))
     }
   }
 
@@ -244,18 +244,23 @@ extension ByteReader {
     var report = Report(
       number: try u32(), sentNs: try instantNs(), orderNumber: try u32())
     let flags = try u8()
-    guard flags < 8 else { throw .value }
+    guard flags < 16 else { throw .value }
     report.isPlanReady = flags & 1 != 0
     report.isLeaving = flags & 2 != 0
     report.isFull = flags & 4 != 0
+    report.isStopped = flags & 8 != 0
     for _ in 0..<(try count(upTo: Hello.cpuCountMax, elementByteCount: 13)) {
       let slot = try varint(UInt16.self)
       let life = try u64()
       guard let state = Report.Worker.State(rawValue: try u8()) else { throw .value }
-      report.workers.append(
-        Report.Worker(
-          slot: slot, life: life, state: state, epoch: try varint(UInt32.self),
-          sentBefore: try varint(), isExhausted: try flag()))
+      var worker = Report.Worker(
+        slot: slot, life: life, state: state, epoch: try varint(UInt32.self),
+        sentBefore: try varint())
+      let flags = try u8()
+      guard flags < 4 else { throw .value }
+      worker.isExhausted = flags & 1 != 0
+      worker.isTakenBack = flags & 2 != 0
+      report.workers.append(worker)
     }
     return report
   }

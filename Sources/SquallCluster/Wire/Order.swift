@@ -31,8 +31,10 @@ package struct Order: Equatable, Sendable {
     case run
     /// Stop sending, drain, deliver everything.
     case stop
-    /// The run is over and everything is known. Leave.
+    /// The run is over and all this agent counted is durable. Leave.
     case end
+    /// The run is over without some of what this agent counted. Write that down and leave.
+    case abandon
   }
 
   /// A worker's share, and until when (nanoseconds of run time) it holds: `UInt64.max` while no

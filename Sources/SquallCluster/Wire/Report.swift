@@ -1,9 +1,11 @@
 /// The agent's heartbeat: its whole state, each interval and at once when something changes.
 ///
 /// ```
-/// number u32 · sentNs u64 · orderNumber u32 · flags u8 (1 plan ready, 2 leaving, 4 kept full)
+/// number u32 · sentNs u64 · orderNumber u32 · flags u8
+///   (1 plan ready, 2 leaving, 4 kept full, 8 stopped)
 /// workers list(worker)
-/// worker: slot varint · life u64 · state u8 · epoch varint · sentBefore varint · flags u8 (1 exhausted)
+/// worker: slot varint · life u64 · state u8 · epoch varint · sentBefore varint
+///   flags u8 (1 exhausted, 2 taken back)
 /// ```
 package struct Report: Equatable, Sendable {
   package struct Worker: Equatable, Sendable {
@@ -27,10 +29,13 @@ package struct Report: Equatable, Sendable {
     package var sentBefore: UInt64
     /// It has sent all the requests its share allows.
     package var isExhausted: Bool
+    /// Its agent has taken its share back, because it stalled or too much is undelivered: it sends
+    /// nothing until it gets another.
+    package var isTakenBack: Bool
 
     package init(
       slot: UInt16, life: UInt64, state: State, epoch: UInt32 = 0, sentBefore: UInt64 = 0,
-      isExhausted: Bool = false
+      isExhausted: Bool = false, isTakenBack: Bool = false
     ) {
       self.slot = slot
       self.life = life
@@ -38,6 +43,7 @@ package struct Report: Equatable, Sendable {
       self.epoch = epoch
       self.sentBefore = sentBefore
       self.isExhausted = isExhausted
+      self.isTakenBack = isTakenBack
     }
   }
 
@@ -52,11 +58,15 @@ package struct Report: Equatable, Sendable {
   package var isLeaving: Bool
   /// It keeps as many undelivered batches as it may, and has stopped its load for that.
   package var isFull: Bool
+  /// The master, or the one before it, has told it to stop. A master that does not know of this has
+  /// died before it could write it down.
+  package var isStopped: Bool
   package var workers: [Worker]
 
   package init(
     number: UInt32, sentNs: UInt64, orderNumber: UInt32 = 0, isPlanReady: Bool = false,
-    isLeaving: Bool = false, isFull: Bool = false, workers: [Worker] = []
+    isLeaving: Bool = false, isFull: Bool = false, isStopped: Bool = false,
+    workers: [Worker] = []
   ) {
     self.number = number
     self.sentNs = sentNs
@@ -64,6 +74,7 @@ package struct Report: Equatable, Sendable {
     self.isPlanReady = isPlanReady
     self.isLeaving = isLeaving
     self.isFull = isFull
+    self.isStopped = isStopped
     self.workers = workers
   }
 }

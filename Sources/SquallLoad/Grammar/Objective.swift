@@ -2,14 +2,14 @@
 ///
 ///     objectives = objective *( "," objective )
 ///     objective  = metric comparison limit
-///     metric     = ( percentile / "mean" / "max" ) [ "(" series ")" ] / "errors" / "rate"
+///     metric     = ( percentile / "mean" / "max" ) [ "(" series ")" ] / "errors" / "rate" / "cpu"
 ///     percentile = "p" number           ; p50, p99.9
 ///     series     = "response" / "service" / "connect" / "first_byte" / "schedule_lag"
 ///     comparison = "<" / "<=" / ">" / ">="
 ///     limit      = duration / number "%" / number [ "/s" ]
 ///
-/// Latencies take a duration, `errors` a percentage or a share of 1, `rate` ok responses per second.
-/// The series is `response` unless named. Space is allowed between all parts.
+/// Latencies take a duration, as does `cpu`, the workers' CPU time per request; `errors` takes a
+/// percentage or a share of 1, `rate` ok responses per second. The series is `response` unless named. Space is allowed between all parts.
 package struct Objective: Equatable, Sendable {
   package enum Metric: Equatable, Sendable {
     /// The argument is in 0 ... 1.
@@ -18,6 +18,7 @@ package struct Objective: Equatable, Sendable {
     case max(Series)
     case errors
     case rate
+    case cpu
   }
 
   package enum Series: String, CaseIterable, Equatable, Sendable {
@@ -81,10 +82,11 @@ package struct Objective: Equatable, Sendable {
   static func metric(_ reader: inout Reader) throws(Misspelt) -> Metric {
     if reader.take("errors") { return .errors }
     if reader.take("rate") { return .rate }
+    if reader.take("cpu") { return .cpu }
     if reader.take("mean") { return .mean(try series(&reader)) }
     if reader.take("max") { return .max(try series(&reader)) }
     guard reader.take("p") else {
-      throw reader.misspelt("expected a metric: p99, mean, max, errors or rate")
+      throw reader.misspelt("expected a metric: p99, mean, max, errors, rate or cpu")
     }
     let position = reader.position
     let percent = try reader.number("expected a percentile such as p99 or p99.9")
@@ -118,7 +120,7 @@ package struct Objective: Equatable, Sendable {
 
   private static func limit(_ reader: inout Reader, of metric: Metric) throws(Misspelt) -> Double {
     switch metric {
-    case .quantile, .mean, .max:
+    case .quantile, .mean, .max, .cpu:
       return Double(try Quantity.durationNs(&reader, allowsBareSeconds: false))
     case .rate:
       let limit = try Quantity.number(&reader)
@@ -153,6 +155,7 @@ package struct Objective: Equatable, Sendable {
       return summary.count > 0 ? Double(summary.max) : nil
     case .errors: return result.errorShare
     case .rate: return result.rate.okPerS
+    case .cpu: return result.cpuNsPerRequest
     }
   }
 

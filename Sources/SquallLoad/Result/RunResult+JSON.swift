@@ -243,6 +243,7 @@ extension RunResult.Endpoint: JSONRecord {
       .init("bytes_received", \.bytesReceived), .init("bytes_body", \.bytesBody),
       .init("errors", \.errors), .init("status", \.status),
       .init("response", \.response), .init("service", \.service),
+      .init("response_histogram", \.responseHistogram, "HdrHistogram V2, uncompressed, base 64."),
     ]
   }
 }

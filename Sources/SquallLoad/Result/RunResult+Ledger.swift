@@ -194,7 +194,9 @@ extension RunResult.Endpoint {
     bytesBody = counted.counters.bytesBody
     errors = RunResult.Errors(counted.counters)
     status = RunResult.status(counted.counters)
+    let responses = endpoint.response.isEmpty ? endpoint.service : endpoint.response
+    response = LatencySummary(responses)
     service = LatencySummary(endpoint.service)
-    response = endpoint.response.isEmpty ? service : LatencySummary(endpoint.response)
+    responseHistogram = Base64.encode(HdrEncoding.payload(CompactHistogram(responses)))
   }
 }

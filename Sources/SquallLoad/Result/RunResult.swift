@@ -141,6 +141,8 @@ package struct RunResult: Equatable, Sendable {
     package var status: [String: UInt64] = [:]
     package var response = LatencySummary()
     package var service = LatencySummary()
+    /// HdrHistogram V2, uncompressed, base 64, of nanoseconds.
+    package var responseHistogram = ""
     package init() {}
   }
 

@@ -120,10 +120,15 @@ extension RunResult.Verdict {
         "\(reached): the generator could not; give it more workers (-w) or another host")
     } else if result.interrupted {
       cautions.append("\(reached) before the interruption")
-    } else {
+    } else if result.requests.dropped > 0
+      || result.latency.scheduleLag.p99 > Self.scheduleLagP99NsMax
+    {
       reasons.append(
         "\(reached), though workers had time left: connections were held by the target; raise -c, or "
           + "the target's limit is below this rate")
+    } else {
+      reasons.append(
+        "\(reached), the rest was nobody's to send: a worker was missing for some of the time")
     }
   }
 

@@ -13,6 +13,8 @@ package final class LocalRun: Sendable {
   package struct Options: Sendable {
     package var cpus: [UInt16]
     package var isPinned = true
+    /// CPUs that a target on this host shares with the workers.
+    package var sharedCPUs: [UInt16] = []
     package var observer = MasterHost.Observer()
     package var announce: @Sendable (AgentHost.Announcement) -> Void = { _ in }
 
@@ -22,18 +24,19 @@ package final class LocalRun: Sendable {
   /// Everything a report is made of.
   package struct Finished: Sendable {
     package var ledger: RunLedger
+    package var facts: RunFacts
     package var outcome: Outcome
-    package var status: Status
-    package var isInterrupted: Bool
   }
 
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let master: MasterHost
   private let agent: AgentHost
+  private let sharedCPUs: [UInt16]
   private let stopCount = NIOLockedValueBox(0)
 
   package init(plan: Plan, options: Options) {
     let eventLoop = group.next()
+    sharedCPUs = options.sharedCPUs
     var settings = MasterMachine.Settings(
       run: UInt64.random(in: 1...UInt64.max), build: Build.description, plan: plan,
       seed: UInt64.random(in: 0...UInt64.max), digests: Digests.standard)
@@ -64,12 +67,15 @@ package final class LocalRun: Sendable {
 
   /// Runs the plan to its end.
   package func run() async throws -> Finished {
+    let startedAtNs = Host.wallNs
     await master.start()
     await agent.start()
     let outcome = try await master.ended.futureResult.get()
-    let finished = Finished(
-      ledger: await master.ledger, outcome: outcome, status: await master.status,
-      isInterrupted: stopCount.withLockedValue { $0 } > 0)
+    let facts = RunFacts(
+      startedAtNs: startedAtNs, isInterrupted: stopCount.withLockedValue { $0 } > 0,
+      status: await master.status, outcome: outcome, ledgers: await master.ledgers,
+      sharedCPUs: sharedCPUs)
+    let finished = Finished(ledger: await master.ledger, facts: facts, outcome: outcome)
     _ = try await agent.ended.futureResult.get()
     try await group.shutdownGracefully()
     return finished

@@ -10,7 +10,7 @@ internal import SquallEngine
 /// Each page is written by its process alone, except for the baselines, which whoever resets the
 /// counts writes: what is reported is counter − baseline, so no process ever clears a number that
 /// another one is adding to.
-@safe struct TargetMemory: ~Copyable {
+@safe final class TargetMemory {
   private static let magic: UInt64 = 0x3130_5447_5451_5153  // "SQTGT01"
   private static let headerByteCount = 4_096
 
@@ -45,7 +45,7 @@ internal import SquallEngine
   }
 
   /// Memory that `create` made, here or in another process. Takes the descriptor over.
-  init(descriptor: Int32) throws(SystemError) {
+  convenience init(descriptor: Int32) throws(SystemError) {
     let byteCount = squall_memory_size(descriptor)
     guard byteCount > Self.headerByteCount,
       let base = unsafe squall_memory_map(descriptor, UInt64(byteCount))

@@ -337,6 +337,7 @@ extension TargetServer {
   mutating func close(_ row: Int) {
     guard unsafe connections[row].state != .unused else { return }
     unsafe connections[row].state = .closing
+    unsafe connections[row].ignoresInput = true
     touch(row)
   }
 

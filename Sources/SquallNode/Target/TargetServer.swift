@@ -56,24 +56,23 @@ internal import SquallHTTP
   /// Serves until the peer of `control` shuts it down. False when that could not be; why stands in
   /// the process's page then. Takes the descriptors over.
   static func serve(
-    _ memory: consuming TargetMemory, index: Int, listener: Int32, control: Int32
+    _ memory: TargetMemory, index: Int, listener: Int32, control: Int32
   ) -> Bool {
     defer {
       Glibc.close(listener)
       Glibc.close(control)
     }
-    let page = memory.page(index)
     do throws(SystemError) {
       try run(memory, index: index, listener: listener, control: control)
       return true
     } catch {
-      page.failure = error
+      memory.page(index).failure = error
       return false
     }
   }
 
   private static func run(
-    _ memory: consuming TargetMemory, index: Int, listener: Int32, control: Int32
+    _ memory: TargetMemory, index: Int, listener: Int32, control: Int32
   ) throws(SystemError) {
     let options = memory.options
     if let cpu = options.cpus[index] {
@@ -89,7 +88,7 @@ internal import SquallHTTP
     var sizes = Ring.Options(connections: rowCount, bufferByteCount: bufferByteCount)
     sizes.bufferCount = bufferCount
     // Every connection may have a send that was cut short and a receive in one turn.
-    sizes.completionCount = UInt32(clamping: 2 * rowCount)
+    sizes.completionCount = max(sizes.completionCount, UInt32(clamping: 2 * rowCount))
     sizes.fileCount = UInt32(rowCount)
     let ring = try Ring(sizes)
     var server = TargetServer(
@@ -148,7 +147,7 @@ internal import SquallHTTP
   private var isStopping = false
 
   private init(
-    _ memory: consuming TargetMemory, index: Int, rowCount: Int, listener: Int32, control: Int32
+    _ memory: TargetMemory, index: Int, rowCount: Int, listener: Int32, control: Int32
   ) {
     options = memory.options
     isTimed = options.isTimed

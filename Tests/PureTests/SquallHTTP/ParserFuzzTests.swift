@@ -12,6 +12,7 @@ import Testing
 
   @Test func aBrokenResponseIsReadTheSameWhereverItIsCut() {
     let corpus = ResponseVector.all.filter { $0.bytes.count < 5_000 }.map(\.bytes)
+    var memo = HeadMemo()
     fuzz("responses", corpus) { bytes, random in
       let isHead = random.chance(5)
       let closes = random.chance(50)
@@ -21,6 +22,12 @@ import Testing
       let whole = read([bytes[...]])
       let cut = read(random.pieces(bytes, cutCountMax: 6))
       guard whole == cut else { return "whole \(whole), cut \(cut)" }
+      // Twice: the second time the memo may know the head.
+      for pieces in [[bytes[...]], random.pieces(bytes, cutCountMax: 2)] {
+        let recalled = ResponseReading(
+          pieces, isHead: isHead, closes: closes, in: memory, recalling: &memo)
+        guard whole == recalled else { return "whole \(whole), recalled \(recalled)" }
+      }
       guard random.chance(10) else { return nil }
       let dripped = read(bytes.dripped)
       return whole == dripped ? nil : "whole \(whole), dripped \(dripped)"
@@ -60,9 +67,8 @@ import Testing
       count += 1
       let bytes = mutated(corpus, random: &random)
       if let text = disagreement(bytes, &random) {
-        Issue.record(
-          "seed \(seed), message \(count): \(text)\n\(String(decoding: bytes, as: UTF8.self).debugDescription)"
-        )
+        let message = String(decoding: bytes, as: UTF8.self).debugDescription
+        Issue.record("seed \(seed), message \(count): \(text)\n\(message)")
         return
       }
     }

@@ -26,12 +26,29 @@ struct ResponseReading: Equatable, CustomStringConvertible {
   init(
     _ pieces: [ArraySlice<UInt8>], isHead: Bool = false, closes: Bool, in memory: GuardedBytes
   ) {
+    self.init(pieces, isHead: isHead, closes: closes, in: memory) { $0.consume($1) }
+  }
+
+  /// The same, through a memo.
+  init(
+    _ pieces: [ArraySlice<UInt8>], isHead: Bool = false, closes: Bool, in memory: GuardedBytes,
+    recalling memo: inout HeadMemo
+  ) {
+    self.init(pieces, isHead: isHead, closes: closes, in: memory) {
+      $0.consume($1, recalling: &memo)
+    }
+  }
+
+  private init(
+    _ pieces: [ArraySlice<UInt8>], isHead: Bool, closes: Bool, in memory: GuardedBytes,
+    consume: (inout ResponseParser, UnsafeRawBufferPointer) -> ResponseParser.Step
+  ) {
     var parser = ResponseParser()
     parser.reset(expectsNoBody: isHead)
     var consumed = 0
     var step = ResponseParser.Step.needsMore
     for piece in pieces where step == .needsMore {
-      step = memory.lend(piece) { parser.consume($0) }
+      step = memory.lend(piece) { consume(&parser, $0) }
       switch step {
       case .needsMore: consumed += piece.count
       case .complete(let byteCount):
@@ -58,7 +75,7 @@ struct ResponseReading: Equatable, CustomStringConvertible {
     }
     // Said once, said for good.
     let again = memory.lend(ArraySlice("HTTP/1.1 200 OK\r\n\r\n".utf8)) { bytes in
-      end == .needsMore ? ResponseParser.Step.needsMore : parser.consume(bytes)
+      end == .needsMore ? ResponseParser.Step.needsMore : consume(&parser, bytes)
     }
     switch end {
     case .complete: precondition(again == .complete(consumedByteCount: 0), "read on after the end")

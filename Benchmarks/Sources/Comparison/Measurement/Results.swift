@@ -50,6 +50,13 @@ package struct Results: Sendable {
       of: values(cell, client, metric), to: values(cell, reference, metric), seed: seed)
   }
 
+  /// Whether the client is not on this machine: its row says so, and the list of clients how to
+  /// get it.
+  package func isAbsent(_ cell: Cell, _ client: String) -> Bool {
+    let all = runs(cell, client)
+    return !all.isEmpty && all.allSatisfy { $0.failure?.hasPrefix("not here") ?? false }
+  }
+
   /// What a reader must know of a row: the failures first, then what was not as asked.
   package func remarks(_ cell: Cell, _ client: String) -> [String] {
     let all = runs(cell, client)

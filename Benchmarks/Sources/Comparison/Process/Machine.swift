@@ -134,6 +134,7 @@ package struct QuiesceGate: Sendable {
     secondsMax: Double, isStopped: () -> Bool, say: (String) -> Void
   ) -> Report {
     let started = monotonicNs()
+    var lastSaidNs: UInt64?
     while true {
       let before = (CPUTimes.read(), Self.ticksByProcess())
       pause(ns: 500_000_000)
@@ -143,9 +144,12 @@ package struct QuiesceGate: Sendable {
       let waited = Double(monotonicNs() - started) / 1e9
       let report = Report(waitedSeconds: waited, foreignShare: share, busiest: busiest)
       if report.isQuiet || waited >= secondsMax || isStopped() { return report }
-      let left = Int(secondsMax - waited)
-      let names = busiest.joined(separator: ", ")
-      say("the machine is busy (\(names)): waiting up to \(left) s for it to be quiet")
+      if lastSaidNs.map({ monotonicNs() - $0 > 5_000_000_000 }) ?? true {
+        lastSaidNs = monotonicNs()
+        let left = Int((secondsMax - waited).rounded(.up))
+        let names = busiest.joined(separator: ", ")
+        say("the machine is busy (\(names)): waiting up to \(left) s for it to be quiet")
+      }
     }
   }
 

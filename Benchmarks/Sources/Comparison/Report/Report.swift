@@ -16,7 +16,7 @@ package struct Report {
 
   package var terminal: String {
     (remarks + [""]).joined(separator: "\n") + "\n"
-      + tables.all().map(\.text).joined(separator: "\n")
+      + tables.short().map(\.text).joined(separator: "\n")
   }
 
   private var remarks: [String] {
@@ -51,7 +51,7 @@ package struct Report {
       title: "Clients", columns: ["client", "version", "what to know"])
     for note in header.clients {
       clients.rows.append([
-        note.name, note.isHere ? note.version : "not here", note.remark,
+        note.name, note.version, note.remark,
       ])
     }
     let settings = machine.settings.sorted { $0.key < $1.key }

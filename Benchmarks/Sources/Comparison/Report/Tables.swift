@@ -13,6 +13,14 @@ package struct Tables {
     reference = hasSquall ? "squall" : "floor"
   }
 
+  /// What fits a terminal: the first tables of each question, and the goals last.
+  package func short() -> [Grid] {
+    Question.allCases.flatMap { question -> [Grid] in
+      guard !results.cells(question).isEmpty else { return [] }
+      return Array(grids(question).prefix([.closed, .pacing].contains(question) ? 2 : 1))
+    } + [goals()]
+  }
+
   package func all() -> [Grid] {
     Question.allCases.flatMap { question -> [Grid] in
       results.cells(question).isEmpty ? [] : grids(question)
@@ -112,7 +120,8 @@ package struct Tables {
     for client in rows(question) {
       let texts = cells.map { cell -> String in
         if results.runs(cell, client).isEmpty { return "" }
-        let marks = results.remarks(cell, client).map { mark("\(client): \($0)", in: &grid) }
+        if results.isAbsent(cell, client) { return "not here" }
+        let marks = results.remarks(cell, client).map { mark($0, in: &grid) }
         let suffix = marks.isEmpty ? "" : " (\(marks.joined(separator: ",")))"
         return (value(cell, client) ?? "–") + suffix
       }
@@ -137,7 +146,11 @@ package struct Tables {
       ])
     for cell in results.cells(question) {
       for client in rows(question) {
-        let marks = results.remarks(cell, client).map { mark("\(client): \($0)", in: &grid) }
+        if results.isAbsent(cell, client) {
+          grid.rows.append([client, "not here"] + Array(repeating: "", count: 4))
+          continue
+        }
+        let marks = results.remarks(cell, client).map { mark($0, in: &grid) }
         let suffix = marks.isEmpty ? "" : " (\(marks.joined(separator: ",")))"
         func text(_ metric: Results.Metric) -> String {
           results.middle(cell, client, metric).map(shown) ?? "–"
@@ -155,19 +168,27 @@ package struct Tables {
     var grid = Grid(
       title: Question.freeze.title,
       remark: "Truth: half of the requests wait for the target, uniformly up to half of the run.",
-      columns: ["client", "answered", "planned", "p75, ms", "true p75", "p99, ms", "true p99"])
+      columns: ["client", "answered", "mean, ms", "p75, ms", "p99, ms"])
     for cell in results.cells(.freeze) {
       let frozenMs = Double(cell.seconds) * 500
+      grid.rows.append([
+        "(truth)", grouped((cell.rateHz ?? 0) * cell.seconds), shown(frozenMs / 4),
+        shown(frozenMs / 2), shown(frozenMs * 0.98),
+      ])
       for client in rows(.freeze) {
-        let marks = results.remarks(cell, client).map { mark("\(client): \($0)", in: &grid) }
+        if results.isAbsent(cell, client) {
+          grid.rows.append([client, "not here", "", "", ""])
+          continue
+        }
+        let marks = results.remarks(cell, client).map { mark($0, in: &grid) }
         let suffix = marks.isEmpty ? "" : " (\(marks.joined(separator: ",")))"
         let answered = median(
           results.runs(cell, client).compactMap { $0.claim.map { Double($0.ok) } })
+        let mean = results.middle(cell, client, .meanUs).map { shown($0 / 1e3) }
         grid.rows.append([
-          client + suffix, answered.map(shown) ?? "–",
-          grouped((cell.rateHz ?? 0) * cell.seconds),
-          results.middle(cell, client, .p75Ms).map(shown) ?? "–", shown(frozenMs / 2),
-          results.middle(cell, client, .p99Ms).map(shown) ?? "–", shown(frozenMs * 0.98),
+          client + suffix, answered.map(shown) ?? "–", mean ?? "–",
+          results.middle(cell, client, .p75Ms).map(shown) ?? "–",
+          results.middle(cell, client, .p99Ms).map(shown) ?? "–",
         ])
       }
     }

@@ -1,0 +1,47 @@
+internal import Glibc
+internal import SquallEngine
+
+/// The built-in target in the foreground.
+package enum Serving {
+  /// Serves until SIGINT or SIGTERM. Prints where it listens, and at the end what it counted, as
+  /// one line of JSON each on standard output.
+  package static func run(
+    host: String, port: UInt16, cpus: [UInt16]?, configure: (inout TargetOptions) -> Void
+  ) throws(Complaint) {
+    guard let address = Address(host, port: port) else {
+      throw .usage("--host '\(host)' is not an address in numbers, such as 127.0.0.1 or ::1.")
+    }
+    let placement = try Placement(
+      workerCount: nil, cpus: cpus, allowed: Host.cpus, hasTarget: false)
+    var options = TargetOptions(address: address)
+    options.cpus = placement.workers.map { $0 }
+    configure(&options)
+    guard options.slotCount <= TargetOptions.slotCountMax else {
+      throw .usage("--slots is above the \(TargetOptions.slotCountMax) allowed.")
+    }
+    guard options.arrivalCountMax <= TargetOptions.arrivalCountMaxMax else {
+      throw .usage("--arrivals-max is above the \(TargetOptions.arrivalCountMaxMax) allowed.")
+    }
+    let interrupts = Interrupts {}
+    do throws(SystemError) {
+      let target = try Target(options: options)
+      Console.print(
+        "{\"listening\":\"http://\(target.address)/\",\"pids\":\(target.processes)}\n")
+      while interrupts.signal == nil && target.isServing(withinMs: 100) {}
+      if interrupts.signal == nil {
+        throw target.failure ?? SystemError(call: "a target process", errno: ESRCH)
+      }
+      let counts = target.counts()
+      try target.stop()
+      Console.print(counts.json + "\n")
+    } catch {
+      let isAddress = error.errno == EADDRINUSE || error.errno == EADDRNOTAVAIL
+      throw .world(
+        isAddress || error.errno == EACCES
+          ? "cannot listen on \(host):\(port): \(SystemError.explain(error.errno)). Choose another "
+            + "--port (0 for any free one) or --host."
+          : Ring.explain(error))
+    }
+    interrupts.end()
+  }
+}
