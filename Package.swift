@@ -74,7 +74,8 @@ let package = Package(
       name: "SimulationTests", dependencies: ["SquallCluster", "SquallLoad"],
       swiftSettings: tests),
     .testTarget(
-      name: "EngineTests", dependencies: ["SquallEngine", "SquallClient", "CSquall"],
+      name: "EngineTests",
+      dependencies: ["CSquall", "SquallClient", "SquallEngine", "SquallNode"],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),
   ]

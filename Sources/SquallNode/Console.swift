@@ -25,6 +25,7 @@ package enum Console {
     case .workerFailed(let cpu, let cause): say("the worker on CPU \(cpu) cannot work: \(cause)")
     case .unresolvable(let cause): say(cause)
     case .persisted(let path): say("what could not be delivered is in \(path)")
+    case .notPersisted(let cause): say("what could not be delivered is lost: \(cause)")
     case .notice(.workerDied(let slot, let ending)):
       if ending != .finished { say("worker \(slot) died (\(ending)); its counts are kept") }
     case .notice(.workerGivenUp(let slot)):

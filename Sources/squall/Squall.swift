@@ -14,6 +14,8 @@ struct Squall: AsyncParsableCommand {
       partial report.
       """,
     version: Build.description,
-    subcommands: [Run.self, Serve.self, Find.self, Compare.self],
+    subcommands: [
+      Run.self, Serve.self, Find.self, Compare.self, Master.self, WorkerCommand.self,
+    ],
     defaultSubcommand: Run.self)
 }

@@ -29,12 +29,14 @@ package actor AgentHost {
     case workerFailed(cpu: UInt16, String)
     case unresolvable(String)
     case persisted(path: String)
+    /// What could not be delivered could not be written either.
+    case notPersisted(String)
   }
 
   package struct Options: Sendable {
     package var isPinned = true
-    /// Where undelivered batches go when the master stays lost.
-    package var leftoversPath: String?
+    /// Folder for the file of undelivered batches when the master stays lost.
+    package var leftoversFolder: String?
     package var announce: @Sendable (Announcement) -> Void = { _ in }
 
     package init() {}
@@ -54,6 +56,8 @@ package actor AgentHost {
   private var wake: Scheduled<Void>?
   private var exit: AgentMachine.Exit?
   private var isLeaving = false
+  /// The newest, for the name of the run.
+  private var welcome: Welcome?
   /// How the agent's part ended, once every worker process is gone.
   package nonisolated let ended: EventLoopPromise<AgentMachine.Exit>
 
@@ -87,7 +91,9 @@ package actor AgentHost {
     switch event {
     case .connected: handle(.connected)
     case .closed(let why): handle(.closed(why))
-    case .received(let message): handle(.received(message))
+    case .received(let message):
+      if case .welcome(let welcome) = message { self.welcome = welcome }
+      handle(.received(message))
     }
   }
 
@@ -223,7 +229,17 @@ package actor AgentHost {
   }
 
   private func persist(_ batches: [Batch], _ ledgers: [Ledger]) {
-    guard let path = options.leftoversPath else { return }
-    _ = path
+    guard let welcome, let folder = options.leftoversFolder else {
+      return options.announce(.notPersisted("no folder to write it to"))
+    }
+    let leftovers = Leftovers(
+      run: welcome.run, planHash: welcome.planHash,
+      entries: batches.map { .batch($0) } + ledgers.map { .ledger($0) })
+    do throws(Complaint) {
+      let path = try leftovers.write(folder: folder, agent: machine.settings.agent)
+      options.announce(.persisted(path: path))
+    } catch {
+      options.announce(.notPersisted(error.sentence))
+    }
   }
 }

@@ -38,21 +38,30 @@ package actor MasterHost {
   package private(set) var ledger: RunLedger
   /// The workers' own accounts of lives that have ended.
   package private(set) var ledgers: [Ledger] = []
+  /// What makes our clock the run's: 0, unless the host was started anew in mid-run.
+  private let clockLeadNs: UInt64
   private let record: any Record
   private let observer: Observer
   private var peers: [UInt64: any Peer] = [:]
   private var peerCount: UInt64 = 0
   private var wake: Scheduled<Void>?
+  private var hasEnded = false
+  private var isDismissed = false
   /// Everything is known that will be known.
   package nonisolated let ended: EventLoopPromise<Outcome>
   /// The agents have gone, or had their time to.
   package nonisolated let dismissed: EventLoopPromise<Void>
 
+  /// `account` is what a run that goes on has come to.
   package init(
-    machine: MasterMachine, record: any Record, observer: Observer, on eventLoop: any EventLoop
+    machine: MasterMachine, account: RunAccount? = nil, clockLeadNs: UInt64 = 0,
+    record: any Record, observer: Observer, on eventLoop: any EventLoop
   ) {
     self.machine = machine
-    ledger = RunLedger(endpointCount: machine.settings.plan.endpoints.count)
+    ledger =
+      account?.ledger ?? RunLedger(endpointCount: machine.settings.plan.endpoints.count)
+    ledgers = account?.ledgers ?? []
+    self.clockLeadNs = clockLeadNs
     self.record = record
     self.observer = observer
     self.eventLoop = eventLoop
@@ -67,7 +76,16 @@ package actor MasterHost {
 
   package func stopLoad() { handle(.stop) }
 
-  package var status: Status { machine.status(nowNs: monotonicNs()) }
+  /// Waits for nobody any more: ends with what is known now.
+  package func abandon() {
+    if !hasEnded { ended.succeed(Outcome(reason: .stopped, sums: machine.sums)) }
+    hasEnded = true
+    dismiss()
+  }
+
+  package var status: Status { machine.status(nowNs: nowNs) }
+
+  private var nowNs: UInt64 { monotonicNs() &+ clockLeadNs }
 
   /// Takes a connection in. Returns the number to name it by.
   package func connected(_ peer: any Peer) -> UInt64 {
@@ -88,14 +106,20 @@ package actor MasterHost {
   }
 
   private func handle(_ event: MasterMachine.Event) {
-    for effect in machine.handle(event, nowNs: monotonicNs()) { perform(effect) }
+    for effect in machine.handle(event, nowNs: nowNs) { perform(effect) }
     wake?.cancel()
     wake = nil
     guard machine.wakeNs != .max else { return }
-    let delayNs = Int64(clamping: machine.wakeNs - min(machine.wakeNs, monotonicNs()))
+    let delayNs = Int64(clamping: machine.wakeNs - min(machine.wakeNs, nowNs))
     wake = eventLoop.scheduleTask(in: .nanoseconds(delayNs)) {
       self.assumeIsolated { $0.handle(.tick) }
     }
+  }
+
+  private func dismiss() {
+    guard !isDismissed else { return }
+    isDismissed = true
+    dismissed.succeed()
   }
 
   private func perform(_ effect: MasterMachine.Effect) {
@@ -113,10 +137,13 @@ package actor MasterHost {
       ledger.merge(batch)
       observer.merged(batch)
     case .log(let notice): observer.noticed(notice)
-    case .ended(let outcome): ended.succeed(outcome)
+    case .ended(let outcome):
+      guard !hasEnded else { return }
+      hasEnded = true
+      ended.succeed(outcome)
     case .dismissed:
       wake?.cancel()
-      dismissed.succeed()
+      dismiss()
     }
   }
 }

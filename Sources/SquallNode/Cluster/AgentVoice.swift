@@ -1,0 +1,69 @@
+internal import NIOConcurrencyHelpers
+internal import SquallCluster
+
+/// What an agent tells the person at its terminal, in sentences. Its lines begin with `worker: `.
+package final class AgentVoice: Sendable {
+  private let master: MasterAddress
+  private let say: @Sendable (String) -> Void
+  /// The last reason why the master was not reached, so that a thousand attempts are one line.
+  private let lastReason = NIOLockedValueBox<String?>(nil)
+
+  package init(master: MasterAddress, say: @escaping @Sendable (String) -> Void) {
+    self.master = master
+    self.say = { say("worker: " + $0) }
+  }
+
+  package func told(_ sentence: String) { say(sentence) }
+
+  package func announced(_ announcement: AgentHost.Announcement) {
+    switch announcement {
+    case .notice(let notice): noticed(notice)
+    case .workerFailed(let cpu, let cause): say("the worker on CPU \(cpu) cannot work: \(cause)")
+    case .unresolvable(let cause): say(cause)
+    case .persisted(let path):
+      say("what could not be delivered is in \(path): add it with squall report")
+    case .notPersisted(let cause): say("what could not be delivered is lost: \(cause)")
+    }
+  }
+
+  private func noticed(_ notice: AgentMachine.Notice) {
+    switch notice {
+    case .joined:
+      lastReason.withLockedValue { $0 = nil }
+      say("joined the master at \(master)")
+    case .masterLost(let why):
+      say("the master is lost (\(why)); counts are kept, and it is tried again")
+    case .unreachable(let why, _):
+      let isNew = lastReason.withLockedValue { last in
+        defer { last = why }
+        return last != why
+      }
+      if isNew { say("no master yet: \(why); trying again") }
+    case .refused(let refusal): say(Self.describe(refusal, by: master))
+    case .masterUnauthentic:
+      say("\(master) does not know our token: give both sides the same --token-file")
+    case .planDamaged: say("the plan arrived damaged and is asked for again")
+    case .leaseEnded: say("no word from the master within the lease: the load has stopped")
+    case .leaseRenewed: say("the master is back: the load goes on")
+    case .keptFull: say("as many undelivered counts are kept as may be: the load has stopped")
+    case .keptDrained: say("enough counts are delivered: the load may go on")
+    case .workerDied(let slot, let ending):
+      guard ending != .finished else { return }
+      say("worker \(slot) \(MasterVoice.describe(ending)); its counts are kept")
+    case .workerGivenUp(let slot): say("worker \(slot) died too often and is not started again")
+    }
+  }
+
+  private static func describe(_ refusal: Refusal, by master: MasterAddress) -> String {
+    switch refusal.reason {
+    case .version:
+      "\(master) is \(refusal.build) with protocol version \(refusal.protocolVersion), and this is "
+        + "\(Build.description) with version \(Hello.protocolVersion): install the same on both"
+    case .token: "\(master) refuses our token: give both sides the same --token-file"
+    case .otherRun: "\(master) leads another run than the one we take part in"
+    case .otherPlan: "\(master) has another plan for our run: one of the two is damaged"
+    case .runOver: "the run at \(master) is over"
+    case .full: "\(master) has no room for another host"
+    }
+  }
+}

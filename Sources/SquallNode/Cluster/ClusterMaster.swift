@@ -1,0 +1,127 @@
+internal import NIOConcurrencyHelpers
+internal import NIOCore
+internal import NIOPosix
+internal import SquallCluster
+package import SquallLoad
+
+/// `squall master`: one run over the hosts that join.
+package final class ClusterMaster: Sendable {
+  package struct Options: Sendable {
+    package var host = "127.0.0.1"
+    package var port = MasterAddress.standardPort
+    /// Start by itself with this many workers; 0 waits for a start command.
+    package var expectWorkers = 1
+    package var expectWorkersMaxWaitNs = UInt64.max
+    package var heartbeatIntervalNs: UInt64 = 1_000_000_000
+    package var liveness: UInt8 = 3
+    package var leaseNs: UInt64 = 10_000_000_000
+    package var token: SharedToken?
+    package var security: TransportSecurity?
+    package var statistics = StatisticsCarrier.tcp
+    package var merged: @Sendable (Batch) -> Void = { _ in }
+
+    package init() {}
+  }
+
+  /// Everything a report is made of, and what is to be said beside it.
+  package struct Finished: Sendable {
+    package var ledger: RunLedger
+    package var facts: RunFacts
+    /// What is known to be missing, in sentences.
+    package var missing: [String]
+    /// There was no load, for want of workers.
+    package var hadTooFewWorkers: Bool
+  }
+
+  private let options: Options
+  private let voice: MasterVoice
+  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  private let digests: Digests
+  private let master: MasterHost
+  private let listener: TCPListener
+  private let stopCount = NIOLockedValueBox(0)
+
+  package init(plan: Plan, options: Options, voice: MasterVoice) {
+    self.options = options
+    self.voice = voice
+    let eventLoop = group.next()
+    digests = Digests.standard(token: options.token)
+    var settings = MasterMachine.Settings(
+      run: UInt64.random(in: 1...UInt64(Int64.max)), build: Build.description, plan: plan,
+      seed: UInt64.random(in: 0...UInt64.max), digests: digests)
+    settings.expectWorkers = options.expectWorkers
+    settings.expectWorkersMaxWaitNs = options.expectWorkersMaxWaitNs
+    settings.heartbeatIntervalNs = options.heartbeatIntervalNs
+    settings.liveness = options.liveness
+    settings.leaseNs = options.leaseNs
+    settings.startLeadNs += Self.openingNs(plan: plan, workerCount: max(1, options.expectWorkers))
+    var observer = MasterHost.Observer()
+    observer.noticed = { voice.noticed($0) }
+    observer.merged = options.merged
+    master = MasterHost(
+      machine: MasterMachine(settings: settings), record: MemoryRecord(on: eventLoop),
+      observer: observer, on: eventLoop)
+    listener = TCPListener(
+      for: master, security: options.security, announce: { voice.heard($0) })
+  }
+
+  /// Connections are opened between the choice of the start instant and the instant: some 30 µs each.
+  private static func openingNs(plan: Plan, workerCount: Int) -> UInt64 {
+    guard plan.rampNs == 0 else { return 0 }
+    return min(UInt64(plan.connections) * 50_000 / UInt64(workerCount), 2_000_000_000)
+  }
+
+  /// Opens the port. Returns its number.
+  package func listen() async throws(Complaint) -> UInt16 {
+    let port = try await listener.bind(
+      host: options.host, port: options.port, statistics: options.statistics, digests: digests)
+    let address = MasterAddress(host: options.host, port: port)
+    voice.told("waiting for workers at \(address)")
+    return port
+  }
+
+  /// Leads the run to its end.
+  package func run() async throws -> Finished {
+    let startedAtNs = Host.wallNs
+    await master.start()
+    let outcome = try await master.ended.futureResult.get()
+    let facts = RunFacts(
+      startedAtNs: startedAtNs, isInterrupted: stopCount.withLockedValue { $0 } > 0,
+      status: await master.status, outcome: outcome, ledgers: await master.ledgers)
+    return Finished(
+      ledger: await master.ledger, facts: facts, missing: outcome.gaps.map(voice.describe),
+      hadTooFewWorkers: outcome.reason == .tooFewWorkers)
+  }
+
+  /// Lets the agents go, and everything else.
+  package func close() async throws {
+    try await master.dismissed.futureResult.get()
+    listener.close()
+    try await group.shutdownGracefully()
+  }
+
+  /// The first time: send nothing more, collect, report. The second: report now.
+  package func stop() {
+    let count = stopCount.withLockedValue { count in
+      count += 1
+      return count
+    }
+    Task {
+      await master.stopLoad()
+      if count > 1 { await master.abandon() }
+    }
+  }
+}
+
+/// Commits at once: nothing outlives the process.
+struct MemoryRecord: MasterHost.Record {
+  let eventLoop: any EventLoop
+
+  init(on eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+
+  func write(
+    _ entry: RecordEntry, token: UInt64, committed: @escaping @Sendable (UInt64) -> Void
+  ) {
+    eventLoop.execute { committed(token) }
+  }
+}

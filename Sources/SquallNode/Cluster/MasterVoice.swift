@@ -1,0 +1,136 @@
+internal import NIOConcurrencyHelpers
+package import SquallCluster
+internal import SquallEngine
+package import SquallLoad
+
+/// What the master tells the person at its terminal, in sentences. Its lines begin with `master: `.
+package final class MasterVoice: Sendable {
+  private struct State {
+    var agents: [UInt64: AgentName] = [:]
+    /// When something about strangers was last said, and what was kept silent since.
+    var strangerNs: UInt64?
+    var silencedCount = 0
+  }
+
+  /// Anybody who can reach the port can cause such a line, so there is at most one in this time.
+  private static let strangerPauseNs: UInt64 = 1_000_000_000
+
+  private let say: @Sendable (String) -> Void
+  private let state = NIOLockedValueBox(State())
+
+  package init(say: @escaping @Sendable (String) -> Void) {
+    self.say = { say("master: " + $0) }
+  }
+
+  package func told(_ sentence: String) { say(sentence) }
+
+  package func noticed(_ notice: MasterMachine.Notice) {
+    switch notice {
+    case .agentJoined(let name):
+      remember(name)
+      say("\(name.host) joined with \(Self.count(name.cpus.count, "worker"))")
+    case .agentReturned(let name):
+      remember(name)
+      say("\(name.host) is back")
+    case .agentMissing(let name):
+      say("\(name.host) is missing; its share goes to the others as soon as it cannot use it")
+    case .agentLeft(let name): say("\(name.host) has delivered everything and left")
+    case .agentGone(let name):
+      say("\(name.host) is given up; what it did not deliver is missing from the counts")
+    case .agentRefused(let name, let reason): refused(name, reason)
+    case .agentFull(let name):
+      say("\(name.host) keeps as many undelivered counts as it may and has stopped its load")
+    case .workerReady(let worker): say("\(describe(worker)) is ready")
+    case .workerStalled(let worker):
+      say("\(describe(worker)) does not move; its share goes to the others")
+    case .workerDied(let worker, let ending):
+      guard ending != .finished else { return }
+      say("\(describe(worker)) \(Self.describe(ending)); its counts are kept and it is replaced")
+    case .dealt(_, let workers): say("shares dealt over \(Self.count(workers, "worker"))")
+    case .starting(let workers): say("the load starts on \(Self.count(workers, "worker"))")
+    case .stopping(let reason): say(Self.describe(reason))
+    case .malformed(let name, let malformed):
+      say("\(name.host) sent bytes that are no counts (\(malformed)); its connection was closed")
+    }
+  }
+
+  private func remember(_ name: AgentName) {
+    state.withLockedValue { $0.agents[name.agent] = name }
+  }
+
+  private func refused(_ name: AgentName, _ reason: Refusal.Reason) {
+    let why =
+      switch reason {
+      case .version: "its \(name.build) speaks another protocol version than \(Build.description)"
+      case .token: "its token is not ours"
+      case .otherRun: "it takes part in another run"
+      case .otherPlan: "its plan differs from ours"
+      case .runOver: "the run is over"
+      case .full: "there is no room for another host"
+      }
+    stranger("a worker on \(name.host) was refused: \(why)")
+  }
+
+  package func heard(_ announcement: TCPListener.Announcement) {
+    switch announcement {
+    case .garbage(let address, let why): stranger("a connection from \(address) was closed: \(why)")
+    }
+  }
+
+  private func stranger(_ sentence: String) {
+    let nowNs = monotonicNs()
+    let silenced = state.withLockedValue { state -> Int? in
+      if let lastNs = state.strangerNs, nowNs - lastNs < Self.strangerPauseNs {
+        state.silencedCount += 1
+        return nil
+      }
+      state.strangerNs = nowNs
+      defer { state.silencedCount = 0 }
+      return state.silencedCount
+    }
+    guard let silenced else { return }
+    say(silenced == 0 ? sentence : "\(sentence) (and \(silenced) more of the kind)")
+  }
+
+  /// `CPU 3 of host`.
+  package func describe(_ worker: Incarnation) -> String {
+    guard let name = state.withLockedValue({ $0.agents[worker.agent] }),
+      Int(worker.worker) < name.cpus.count
+    else { return "worker \(worker.worker) of an unknown host" }
+    return "the worker on CPU \(name.cpus[Int(worker.worker)]) of \(name.host)"
+  }
+
+  package func describe(_ gap: Gap) -> String {
+    let worker = describe(gap.incarnation)
+    return switch gap {
+    case .silent(_, let afterNs):
+      "\(worker) was not heard of again: what it did after \(Figures.duration(afterNs)) is unknown"
+    case .batches(_, let of, let arrived): "of \(of) batches of \(worker) \(arrived) arrived"
+    case .mismatch(_, let ledger, let merged):
+      "\(worker) counted \(ledger.sent) requests, and its batches \(merged.sent)"
+    case .notReplaced: "\(worker) was lost and nothing took its place"
+    }
+  }
+
+  static func describe(_ ending: Ledger.Ending) -> String {
+    switch ending {
+    case .finished: "has finished"
+    case .exited(let code): "ended with exit code \(code)"
+    case .killed(let signal): "was killed by signal \(signal)"
+    case .unknown: "died"
+    }
+  }
+
+  private static func describe(_ reason: EndReason) -> String {
+    switch reason {
+    case .duration: "the time is over; collecting what the workers counted"
+    case .requestCount: "all requests are sent; collecting what the workers counted"
+    case .stopped: "stopped; collecting what the workers counted"
+    case .tooFewWorkers: "too few workers came in time"
+    }
+  }
+
+  private static func count(_ number: Int, _ noun: String) -> String {
+    number == 1 ? "1 \(noun)" : "\(number) \(noun)s"
+  }
+}

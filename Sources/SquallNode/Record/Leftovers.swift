@@ -1,0 +1,65 @@
+internal import Glibc
+package import SquallCluster
+internal import SquallLoad
+
+/// What an agent could not deliver, as a file: a header, then record entries until the end.
+///
+/// ```
+/// "squall leftovers 1\n" · run u64 · planHash bytes(32)
+/// entry: byteCount u32 · checksum u32 · record entry
+/// ```
+/// Little-endian; `checksum` is the CRC-32C of the entry. Batches and ledgers carry their names, so
+/// that adding the file to its run's record twice, or what had arrived after all, changes nothing.
+package struct Leftovers: Equatable, Sendable {
+  static let magic = Array("squall leftovers 1\n".utf8)
+  private static let hashByteCount = 32
+
+  package var run: UInt64
+  package var planHash: [UInt8]
+  package var entries: [RecordEntry]
+
+  package init(run: UInt64, planHash: [UInt8], entries: [RecordEntry]) {
+    self.run = run
+    self.planHash = planHash
+    self.entries = entries
+  }
+
+  package var bytes: [UInt8] {
+    var writer = ByteWriter()
+    writer.raw(Self.magic)
+    writer.append(run)
+    writer.raw(planHash)
+    for entry in entries {
+      let bytes = entry.bytes
+      writer.append(UInt32(bytes.count))
+      writer.append(Checksum.crc32c(bytes, 0..<bytes.count))
+      writer.raw(bytes)
+    }
+    return writer.bytes
+  }
+
+  package static func begins(_ bytes: [UInt8]) -> Bool { bytes.starts(with: magic) }
+
+  package init(bytes: [UInt8]) throws(Malformed) {
+    guard Self.begins(bytes) else { throw .magic }
+    var reader = ByteReader(Array(bytes.dropFirst(Self.magic.count)))
+    run = try reader.u64()
+    planHash = try reader.raw(Self.hashByteCount)
+    entries = []
+    while reader.remaining > 0 {
+      let byteCount = Int(try reader.u32())
+      let checksum = try reader.u32()
+      let entry = try reader.raw(byteCount)
+      guard Checksum.crc32c(entry, 0..<entry.count) == checksum else { throw .checksum }
+      entries.append(try RecordEntry(bytes: entry))
+    }
+  }
+
+  /// Writes a file of its own into the folder, whole or not at all. Returns its path.
+  func write(folder: String, agent: UInt64) throws(Complaint) -> String {
+    try DataFolder.create(folder)
+    let path = "\(folder)/undelivered-\(run.hexadecimal)-\(agent.hexadecimal).squall"
+    try DataFolder.write(bytes, to: path)
+    return path
+  }
+}

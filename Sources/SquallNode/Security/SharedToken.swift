@@ -1,0 +1,94 @@
+internal import Crypto
+internal import Glibc
+package import SquallCluster
+
+/// The secret that master and workers share. It never leaves the process: both sides only prove that
+/// they know it.
+package struct SharedToken: Sendable {
+  /// What 128 random bits are in base 64.
+  package static let characterCountMin = 22
+  package static let characterCountMax = 4_096
+  package static let variable = "SQUALL_TOKEN"
+
+  private let key: SymmetricKey
+
+  init(_ text: String) { key = SymmetricKey(data: Array(text.utf8)) }
+
+  /// The token of the file, else that of the environment, else none. The environment forgets it, so
+  /// that no child inherits it.
+  package static func given(file: String?) throws(Complaint) -> SharedToken? {
+    if let file { return try SharedToken(file: file) }
+    guard let text = unsafe getenv(variable).map({ unsafe String(cString: $0) }), !text.isEmpty
+    else { return nil }
+    unsafe unsetenv(variable)
+    return try SharedToken(checking: text, from: "the environment variable \(variable)")
+  }
+
+  private init(file: String) throws(Complaint) {
+    var status = stat()
+    guard unsafe stat(file, &status) == 0 else {
+      throw .usage("--token-file \(file) cannot be read: \(errnoText()).")
+    }
+    guard status.st_mode & 0o077 == 0 else {
+      throw .usage(
+        "--token-file \(file) may be read by other users: run chmod 600 \(file), and make a new "
+          + "token if others have read it.")
+    }
+    guard let bytes = readBytes(file) else {
+      throw .usage("--token-file \(file) cannot be read: \(errnoText()).")
+    }
+    let text = String(decoding: bytes, as: UTF8.self)
+    try self.init(checking: text, from: "--token-file \(file)")
+  }
+
+  private init(checking text: String, from source: String) throws(Complaint) {
+    let blanks: [Character] = [" ", "\t", "\n", "\r", "\r\n"]
+    let trimmed = text.drop { blanks.contains($0) }.reversed().drop { blanks.contains($0) }
+    guard (Self.characterCountMin...Self.characterCountMax).contains(trimmed.count) else {
+      throw .usage(
+        "the token in \(source) has \(trimmed.count) characters and needs "
+          + "\(Self.characterCountMin) to \(Self.characterCountMax): make one with "
+          + "'head -c 32 /dev/urandom | base64'.")
+    }
+    self.init(String(trimmed.reversed()))
+  }
+
+  /// HMAC-SHA-256 (RFC 2104), 32 bytes.
+  package func authenticate(_ text: [UInt8]) -> [UInt8] {
+    Array(HMAC<SHA256>.authenticationCode(for: text, using: key))
+  }
+}
+
+/// Signs and checks a session's datagrams under a key of their own.
+struct DatagramKey: Sendable {
+  private let key: SymmetricKey?
+
+  /// `keyText` is what both machines said the key is made of. Without a token nothing is signed.
+  init(_ keyText: [UInt8], digests: Digests) {
+    key = digests.authenticate.map { SymmetricKey(data: $0(keyText)) }
+  }
+
+  var sign: (([UInt8]) -> [UInt8])? {
+    guard let key else { return nil }
+    return { Array(HMAC<SHA256>.authenticationCode(for: $0, using: key)) }
+  }
+
+  /// Takes the same time wherever the first difference is.
+  func isAuthentic(_ datagram: Datagram) -> Bool {
+    guard let sign else { return true }
+    return Authentication.areEqual(
+      Array(sign(datagram.signedBytes).prefix(Datagram.macByteCount)), datagram.mac)
+  }
+}
+
+extension Digests {
+  /// SHA-256, and HMAC-SHA-256 when there is a token.
+  package static func standard(token: SharedToken?) -> Digests {
+    var digests = Digests(hash: { Array(SHA256.hash(data: $0)) })
+    if let token { digests.authenticate = { token.authenticate($0) } }
+    return digests
+  }
+}
+
+/// What strerror(3) says of the last failed call.
+func errnoText(_ code: Int32 = errno) -> String { unsafe String(cString: strerror(code)) }
