@@ -7,6 +7,8 @@ let swift: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
+/// As in the product's own package.
+let product: [SwiftSetting] = swift + [.strictMemorySafety()]
 let c: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
 
 let package = Package(
@@ -15,6 +17,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    // Its interposers for malloc and the runtime are traits, and not to be had everywhere.
+    .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
   ],
   targets: [
     // The clients and targets that are ours. Each is a program of its own, because the suite
@@ -58,5 +62,27 @@ let package = Package(
     .testTarget(
       name: "ComparisonTests", dependencies: ["Comparison"], exclude: ["Fixtures"],
       swiftSettings: [.treatAllWarnings(as: .error)]),
+
+    // The product's own modules by links to their folders: what is measured is `package`, which
+    // another package would not see.
+    .target(
+      name: "CSquall", path: "Product/CSquall", linkerSettings: [.linkedLibrary("uring")]),
+    .target(name: "SquallLoad", path: "Product/SquallLoad", swiftSettings: product),
+    .target(name: "SquallHTTP", path: "Product/SquallHTTP", swiftSettings: product),
+    .target(
+      name: "SquallCluster", dependencies: ["SquallLoad"], path: "Product/SquallCluster",
+      swiftSettings: product),
+    .target(
+      name: "SquallEngine", dependencies: ["CSquall"], path: "Product/SquallEngine",
+      swiftSettings: product),
+    .target(name: "CAllocations", cSettings: c),
+    .executableTarget(
+      name: "Micro",
+      dependencies: [
+        "CAllocations", "SquallCluster", "SquallEngine", "SquallHTTP", "SquallLoad",
+        .product(name: "Benchmark", package: "benchmark"),
+      ],
+      path: "Micro", swiftSettings: [.treatAllWarnings(as: .error)],
+      plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
   ]
 )

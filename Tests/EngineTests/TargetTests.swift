@@ -193,7 +193,8 @@ struct TargetTests {
     let dripped = try Peer(to: target)
     for byte in requests { dripped.send([byte]) }
     dripped.expect(answers)
-    #expect(target.counts().paths == ["/a": UInt64(2 * requests.count), "/b": UInt64(requests.count)])
+    #expect(
+      target.counts().paths == ["/a": UInt64(2 * requests.count), "/b": UInt64(requests.count)])
   }
 
   @Test func pipelinedAnswersComeInTheOrderOfTheirRequests() throws {

@@ -80,9 +80,11 @@ final class Peer {
   /// As much of `bytes` as the sockets take without being read from.
   func sendWhatFits(_ bytes: [UInt8]) -> Int {
     bytes.withUnsafeBytes {
-      max(0, Glibc.send(
-        socket, $0.baseAddress!, $0.count,
-        Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)))
+      max(
+        0,
+        Glibc.send(
+          socket, $0.baseAddress!, $0.count,
+          Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)))
     }
   }
 

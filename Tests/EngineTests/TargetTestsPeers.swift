@@ -19,7 +19,8 @@ struct TargetTestsPeers {
       // It is full; another client is served all the same.
       other.get("/")
       other.expect(hello)
-      let answer = Array("HTTP/1.1 200 OK\r\n\(head)\r\n\r\n".utf8)
+      let answer =
+        Array("HTTP/1.1 200 OK\r\n\(head)\r\n\r\n".utf8)
         + greetings(query == "size=1000" ? 1_000 : 307_200)
       for index in 0..<count {
         guard peer.read(answer.count) == answer else {
@@ -71,7 +72,9 @@ struct TargetTestsPeers {
     large.get("/?size=5m")
     large.finish()
     let (text, ending) = large.readToEnd()
-    #expect(text.utf8.count == (5 << 20) + "HTTP/1.1 200 OK\r\nContent-Length: 5242880\r\n\r\n".utf8.count)
+    #expect(
+      text.utf8.count == (5 << 20) + "HTTP/1.1 200 OK\r\nContent-Length: 5242880\r\n\r\n".utf8.count
+    )
     #expect(ending == .finished)
     let idle = try Peer(to: target)
     idle.finish()
@@ -147,7 +150,8 @@ struct TargetTestsPeers {
     var random = TargetRandom(state: seed)
     let target = try startTarget()
     let words = [
-      "GET ", "POST ", "/", "/fault/extra", "/fault/drip", "?size=100", "&chunked=1", " HTTP/1.1\r\n",
+      "GET ", "POST ", "/", "/fault/extra", "/fault/drip", "?size=100", "&chunked=1",
+      " HTTP/1.1\r\n",
       "Host: a\r\n", "\r\n", "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n",
       "Expect: 100-continue\r\n", "0\r\n\r\n", "3\r\nabc\r\n", "\u{0}", "Connection: close\r\n",
     ]

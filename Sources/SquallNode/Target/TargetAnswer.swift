@@ -122,7 +122,8 @@ struct TargetAnswer: Equatable, BitwiseCopyable {
     guard traits.contains(.chunked) else {
       return greetings.write(byteCount: left, with: &writer)
     }
-    left -= writer.skip(of: left / Self.chunkByteCount, eachOf: Self.framedChunkByteCount)
+    left -=
+      writer.skip(of: left / Self.chunkByteCount, eachOf: Self.framedChunkByteCount)
       * Self.chunkByteCount
     while left > 0, !writer.isFull {
       let byteCount = min(left, Self.chunkByteCount)

@@ -293,7 +293,10 @@ package struct TargetCounts: Equatable, Sendable {
       return SystemError(call: call, errno: Int32(self[.failureErrno]))
     }
     nonmutating set {
-      guard let newValue else { return self[.failureErrno] = 0 }
+      guard let newValue else {
+        self[.failureErrno] = 0
+        return
+      }
       let call = Array(newValue.call.utf8.prefix(Self.failureByteCountMax))
       unsafe (base + Self.failureStart).copyMemory(from: call, byteCount: call.count)
       self[.failureErrno] = UInt64(newValue.errno)
@@ -374,11 +377,12 @@ package struct TargetCounts: Equatable, Sendable {
   /// FNV-1a.
   private static func bucket(_ bytes: UnsafeRawBufferPointer) -> Int {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for unsafe byte in unsafe bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    for unsafebyte in unsafe bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
     return Int(hash >> 40) % bucketCount
   }
 
-  private static func isEqual(_ one: UnsafeRawBufferPointer, _ two: UnsafeRawBufferPointer) -> Bool {
+  private static func isEqual(_ one: UnsafeRawBufferPointer, _ two: UnsafeRawBufferPointer) -> Bool
+  {
     guard one.count == two.count, let here = one.baseAddress, let there = two.baseAddress else {
       return one.count == two.count
     }

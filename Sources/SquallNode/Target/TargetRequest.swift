@@ -105,8 +105,10 @@ struct TargetRequest: BitwiseCopyable {
 
   private mutating func readFault(_ target: RequestTarget) {
     let folder: StaticString = "/fault/"
-    guard unsafe target.path.starts(with: UnsafeRawBufferPointer(
-      start: folder.utf8Start, count: folder.utf8CodeUnitCount))
+    guard
+      unsafe target.path.starts(
+        with: UnsafeRawBufferPointer(
+          start: folder.utf8Start, count: folder.utf8CodeUnitCount))
     else { return }
     let faults: [(StaticString, Fault)] = [
       ("/fault/reset", .reset), ("/fault/close", .close), ("/fault/half", .half),

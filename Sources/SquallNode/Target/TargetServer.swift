@@ -236,7 +236,9 @@ extension TargetServer: CompletionHandler {
     let token = Token(bits: completion.token)
     let operation = TargetOperation(rawValue: token.operation)
     switch operation {
-    case .control: return isStopping = true
+    case .control:
+      isStopping = true
+      return
     case .accept: return accepted(completion, on: ring, nowNs: nowNs)
     case .close: return
     case .receive, .send, .room: break
