@@ -118,7 +118,7 @@ package final class Target {
     ]
     var words = unsafe arguments.map { unsafe UnsafePointer<CChar>(strdup($0)) }
     unsafe words.append(nil)
-    defer { for unsafeword in unsafe words { unsafe free(UnsafeMutablePointer(mutating: word)) } }
+    defer { unsafe words.forEach { unsafe free(UnsafeMutablePointer(mutating: $0)) } }
     processes.append(
       try SystemError.check(
         "posix_spawn",

@@ -377,7 +377,9 @@ package struct TargetCounts: Equatable, Sendable {
   /// FNV-1a.
   private static func bucket(_ bytes: UnsafeRawBufferPointer) -> Int {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for unsafebyte in unsafe bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    for index in bytes.indices {
+      hash = unsafe (hash ^ UInt64(bytes[index])) &* 0x100_0000_01b3
+    }
     return Int(hash >> 40) % bucketCount
   }
 
