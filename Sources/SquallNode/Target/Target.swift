@@ -118,7 +118,9 @@ package final class Target {
     ]
     var words = unsafe arguments.map { unsafe UnsafePointer<CChar>(strdup($0)) }
     unsafe words.append(nil)
-    defer { unsafe words.forEach { unsafe free(UnsafeMutablePointer(mutating: $0)) } }
+    defer {
+      for index in unsafe words.indices { unsafe free(UnsafeMutablePointer(mutating: words[index])) }
+    }
     processes.append(
       try SystemError.check(
         "posix_spawn",
