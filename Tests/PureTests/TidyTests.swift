@@ -61,8 +61,9 @@ struct TidyTests {
     let documents =
       ["README.md", "CHANGELOG.md"]
       + (try FileManager.default.contentsOfDirectory(
-        atPath: Self.root.appendingPathComponent("docs").path)
-        .filter { $0.hasSuffix(".md") }.map { "docs/" + $0 })
+        atPath: Self.root.appendingPathComponent("docs").path
+      )
+      .filter { $0.hasSuffix(".md") }.map { "docs/" + $0 })
     for document in documents {
       let url = Self.root.appendingPathComponent(document)
       let text = try String(contentsOf: url, encoding: .utf8)
