@@ -19,6 +19,10 @@ struct Audit {
   private(set) var mergedByLife: [UInt64: UInt64] = [:]
   private(set) var mergedCount: UInt64 = 0
   private var durableNames: Set<BatchName> = []
+  private var durableLedgers: Set<Incarnation> = []
+  private var isEndDurable = false
+  /// By worker's life, the sequence below which acknowledgements were found to be right.
+  private var checkedBelow: [Incarnation: UInt32] = [:]
   private var sentMax: UInt64 = 0
   private var incarnations: [Incarnation] = []
   private var persistedNames: Set<BatchName> = []
@@ -70,8 +74,34 @@ struct Audit {
   }
 
   mutating func recorded(_ entry: RecordEntry) {
-    guard case .batch(let batch) = entry else { return }
-    if !durableNames.insert(batch.name).inserted { fail("\(batch.name) was recorded twice") }
+    switch entry {
+    case .batch(let batch):
+      if !durableNames.insert(batch.name).inserted { fail("\(batch.name) was recorded twice") }
+    case .ledger(let ledger): durableLedgers.insert(ledger.incarnation)
+    case .end: isEndDurable = true
+    case .agent, .deal, .start, .stop: break
+    }
+  }
+
+  /// I2: what an agent is told that it may forget is in the record.
+  mutating func acknowledged(_ acknowledgement: Acknowledgement, to agent: UInt64) {
+    for entry in acknowledgement.entries {
+      let incarnation = Incarnation(agent: agent, worker: entry.worker, life: entry.life)
+      let checked = checkedBelow[incarnation] ?? 0
+      let below = checked..<max(checked, entry.below)
+      let beyond = (0..<UInt32(64)).filter { entry.beyond >> UInt64($0) & 1 != 0 }
+      for sequence in Array(below.prefix(100_000)) + beyond.map({ entry.below &+ 1 &+ $0 }) {
+        let name = BatchName(incarnation: incarnation, sequence: sequence)
+        guard durableNames.contains(name) else {
+          return fail("\(name) was acknowledged and is not in the record")
+        }
+      }
+      checkedBelow[incarnation] = below.upperBound
+      // After the end a ledger that says nothing is let go unrecorded.
+      if entry.hasLedger, !isEndDurable, !durableLedgers.contains(incarnation) {
+        fail("the ledger of \(incarnation) was acknowledged and is not in the record")
+      }
+    }
   }
 
   mutating func persisted(_ batches: [Batch], _ ledgers: [Ledger]) {

@@ -51,6 +51,9 @@ extension Simulation {
     if case .received(.order(let order)) = event, order.phase == .run || order.phase == .prepare {
       agents[agent].lastOrderNs = nowNs
     }
+    if case .received(.acknowledgement(let acknowledgement)) = event {
+      audit.acknowledged(acknowledgement, to: agents[agent].id)
+    }
     let effects = agents[agent].machine.handle(event, nowNs: localNs(agent))
     for effect in effects { carryOut(effect, of: agent) }
     guard agents[agent].exit == nil else { return }

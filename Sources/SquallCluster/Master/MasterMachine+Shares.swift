@@ -47,6 +47,8 @@ extension MasterMachine {
     guard let index = dealing.index(of: name), let deal = dealing.deal,
       worker.epoch == deal.epoch
     else { return }
+    // Its lease had ended, and what it held is on its way to others: too late to have it back.
+    if dealing.holds[index] == .released, dealing.isPending { return }
     let share = deal.holdings[index].share
     if worker.isTakenBack, !share.isIdle { dealing.isSpoiled = true }
     dealing.holds[index] = .adopted
