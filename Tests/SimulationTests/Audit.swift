@@ -26,8 +26,7 @@ struct Audit {
   private var sentMax: UInt64 = 0
   private var incarnations: [Incarnation] = []
   private var persistedNames: Set<BatchName> = []
-  private var hasFullShares = false
-  private var fullSharesDueNs: UInt64?
+  private var fullSharesDueNs: UInt64 = 0
   private var violation: String?
 
   init(plan: Plan, leaseNs: UInt64) {
@@ -104,6 +103,9 @@ struct Audit {
     }
   }
 
+  /// An agent stops its load because too much is undelivered, or goes on: it may have to again and again.
+  mutating func keptFullOrDrained(nowNs: UInt64) { fullSharesDueNs = nowNs }
+
   mutating func persisted(_ batches: [Batch], _ ledgers: [Ledger]) {
     for batch in batches {
       persistedNames.insert(batch.name)
@@ -164,13 +166,12 @@ struct Audit {
     if active > plan.connections {
       fail("\(active) connections are used where the plan has \(plan.connections)")
     }
-    if active == plan.connections { hasFullShares = true }
   }
 
   /// Once the faults are over, the whole plan is dealt again, soon.
   private mutating func checkFullShares(_ simulation: Simulation) {
     guard let healedNs, plan.requestCount == .max else { return }
-    let dueNs = max(healedNs, fullSharesDueNs ?? 0) + 25 * second
+    let dueNs = max(healedNs, fullSharesDueNs) + 25 * second
     guard simulation.nowNs > dueNs, let machine = simulation.master.machine,
       machine.stage == .running
     else { return }

@@ -92,7 +92,9 @@ extension Simulation {
       agents[agent].exit = exit
       for slot in agents[agent].workers.indices { endWorker(agent, slot) }
     case .persist(let batches, let ledgers): audit.persisted(batches, ledgers)
-    case .log(let notice): trace("agent \(agent): \(notice)")
+    case .log(let notice):
+      trace("agent \(agent): \(notice)")
+      if notice == .keptFull || notice == .keptDrained { audit.keptFullOrDrained(nowNs: nowNs) }
     case .joined: break
     }
   }
