@@ -4,7 +4,8 @@ package import SquallLoad
 //
 //   firstInterval varint · lastInterval - firstInterval varint · phase u8
 //   startNs varint · endNs - startNs varint
-//   worker: cpuUserNs, cpuSystemNs, enterCalls, opened, reopened, connections as varints
+//   worker: cpuUserNs, cpuSystemNs, enterCalls, opened, reopened, connections, connectErrno
+//     as varints
 //   connect histogram · scheduleLag histogram · fairness histogram
 //   endpoints list(endpoint), by rising index
 //   endpoint: index varint
@@ -30,6 +31,7 @@ extension Batch {
     writer.varint(worker.opened)
     writer.varint(worker.reopened)
     writer.varint(worker.connections)
+    writer.varint(worker.connectErrno)
     writer.histogram(connect)
     writer.histogram(scheduleLag)
     writer.histogram(fairness)
@@ -72,6 +74,7 @@ extension Batch {
     worker.opened = try reader.varint()
     worker.reopened = try reader.varint()
     worker.connections = try reader.varint(UInt32.self)
+    worker.connectErrno = try reader.varint(UInt32.self)
     connect = try reader.histogram()
     scheduleLag = try reader.histogram()
     fairness = try reader.histogram()
