@@ -40,20 +40,21 @@ struct Master: AsyncParsableCommand {
 
   @OptionGroup(title: "Cluster") var cluster: ClusterOptions
   @OptionGroup(title: "Times") var heartbeat: HeartbeatOptions
+  @OptionGroup(title: "Record") var record: RecordOptions
   @OptionGroup(title: "Judgement") var judgement: JudgementOptions
   @OptionGroup(title: "Output") var output: OutputOptions
 
   mutating func run() async throws {
     try await Program.reportingComplaints {
-      guard let url = load.url else {
-        throw Complaint.usage("name the server to load: squall master http://HOST/.")
-      }
-      let objectives = try judgement.objectives()
+      _ = try judgement.objectives()
       try output.check()
       try heartbeat.check()
-      let plan = try load.draft(url: url).plan()
-      let options = try options()
+      var options = try options()
       let voice = MasterVoice(say: Console.say)
+      let run = try record.run(load: load, head: head(options), voice: voice)
+      options.take(run)
+      let plan = run.plan
+      let objectives = try JudgementOptions.objectives(run.head.objectives)
       let master = ClusterMaster(plan: plan, options: options, voice: voice)
       _ = try await master.listen()
       let interrupts = Interrupts { master.stop() }
@@ -62,6 +63,7 @@ struct Master: AsyncParsableCommand {
         ledger: finished.ledger, plan: plan, facts: finished.facts, objectives: objectives,
         deflate: deflate)
       for sentence in finished.missing { voice.told("missing: \(sentence)") }
+      await run.finish(with: result)
       if !finished.hadTooFewWorkers { try output.write(result) }
       try await master.close()
       interrupts.end()
@@ -73,6 +75,12 @@ struct Master: AsyncParsableCommand {
       let status = finished.missing.isEmpty ? judgement.status(of: result) : .incomplete
       try Program.leave(with: status, interruptedBy: interrupts.signal)
     }
+  }
+
+  private func head(_ options: ClusterMaster.Options) -> RecordHead {
+    var head = options.head
+    head.objectives = judgement.slo
+    return head
   }
 
   private func options() throws -> ClusterMaster.Options {

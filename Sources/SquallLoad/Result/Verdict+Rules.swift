@@ -26,6 +26,7 @@ extension RunResult.Verdict {
     judgeSurroundings(facts, result)
     conserve(ledger: ledger, facts: facts)
     judgeCompleteness(result, facts: facts)
+    judgeRecord(facts)
     valid = reasons.isEmpty
   }
 
@@ -194,6 +195,18 @@ extension RunResult.Verdict {
     if !isPositive {
       cautions.append(
         "a worker counted more requests ended than sent: its counts cannot be trusted")
+    }
+  }
+
+  private mutating func judgeRecord(_ facts: RunFacts) {
+    switch facts.recordFault {
+    case nil: break
+    case .unwritten(let cause): cautions.append("the run was not recorded: \(cause)")
+    case .endless:
+      incomplete = true
+      cautions.append(
+        "the run's end is not in the record: it goes on, or its master ended before it did "
+          + "(squall master --resume)")
     }
   }
 

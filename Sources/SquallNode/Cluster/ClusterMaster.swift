@@ -19,6 +19,8 @@ package final class ClusterMaster: Sendable {
     package var security: TransportSecurity?
     package var statistics = StatisticsCarrier.tcp
     package var merged: @Sendable (Batch) -> Void = { _ in }
+    /// Where the run is kept, and what it had come to when it was last led.
+    package var record: RunRecord?
 
     package init() {}
   }
@@ -47,7 +49,7 @@ package final class ClusterMaster: Sendable {
     let eventLoop = group.next()
     digests = Digests.standard(token: options.token)
     var settings = MasterMachine.Settings(
-      run: UInt64.random(in: 1...UInt64(Int64.max)), build: Build.description, plan: plan,
+      run: options.record?.run ?? RunRecord.name(), build: Build.description, plan: plan,
       seed: UInt64.random(in: 0...UInt64.max), digests: digests)
     settings.expectWorkers = options.expectWorkers
     settings.expectWorkersMaxWaitNs = options.expectWorkersMaxWaitNs
@@ -59,7 +61,9 @@ package final class ClusterMaster: Sendable {
     observer.noticed = { voice.noticed($0) }
     observer.merged = options.merged
     master = MasterHost(
-      machine: MasterMachine(settings: settings), record: MemoryRecord(on: eventLoop),
+      machine: MasterMachine(settings: settings, recovered: options.record?.past?.recovery),
+      account: options.record?.past?.account, clockLeadNs: options.record?.clockLeadNs ?? 0,
+      record: options.record.map { FileRecord($0, on: eventLoop) } ?? MemoryRecord(on: eventLoop),
       observer: observer, on: eventLoop)
     listener = TCPListener(
       for: master, security: options.security, announce: { voice.heard($0) })
@@ -85,9 +89,13 @@ package final class ClusterMaster: Sendable {
     let startedAtNs = Host.wallNs
     await master.start()
     let outcome = try await master.ended.futureResult.get()
-    let facts = RunFacts(
+    var facts = RunFacts(
       startedAtNs: startedAtNs, isInterrupted: stopCount.withLockedValue { $0 } > 0,
       status: await master.status, outcome: outcome, ledgers: await master.ledgers)
+    if let record = options.record {
+      facts.take(record.head, run: record.run, startedAtNs: record.startedAtNs)
+      facts.recordFault = record.failure.map { .unwritten($0) }
+    }
     return Finished(
       ledger: await master.ledger, facts: facts, missing: outcome.gaps.map(voice.describe),
       hadTooFewWorkers: outcome.reason == .tooFewWorkers)
@@ -110,6 +118,23 @@ package final class ClusterMaster: Sendable {
       await master.stopLoad()
       if count > 1 { await master.abandon() }
     }
+  }
+}
+
+/// Commits to a file, and says so on the master's loop.
+struct FileRecord: MasterHost.Record {
+  let record: RunRecord
+  let eventLoop: any EventLoop
+
+  init(_ record: RunRecord, on eventLoop: any EventLoop) {
+    self.record = record
+    self.eventLoop = eventLoop
+  }
+
+  func write(
+    _ entry: RecordEntry, token: UInt64, committed: @escaping @Sendable (UInt64) -> Void
+  ) {
+    record.write(entry, token: token) { token in eventLoop.execute { committed(token) } }
   }
 }
 
