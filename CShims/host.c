@@ -75,6 +75,13 @@ void squall_timers_sharpen(void)
 	prctl(PR_SET_TIMERSLACK, 1);
 }
 
+int32_t squall_file_mode(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) < 0 ? -errno : (int32_t)(status.st_mode & 07777);
+}
+
 uint64_t squall_files_raise(uint64_t wanted)
 {
 	struct rlimit limit;

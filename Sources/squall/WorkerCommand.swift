@@ -45,7 +45,8 @@ struct WorkerCommand: AsyncParsableCommand {
       options.statistics = cluster.statsTransport.carrier
       options.leftoversFolder = DataFolder.path
       let worker = ClusterWorker(
-        options: options, voice: AgentVoice(master: master, say: Console.say))
+        options: options,
+        voice: AgentVoice(master: master, hasToken: options.token != nil, say: Console.say))
       let interrupts = Interrupts { worker.leave() }
       let exit = try await worker.run()
       interrupts.end()
