@@ -164,6 +164,9 @@ int32_t squall_listen_check(const struct squall_address *address);
 
 /* ---- host.c ---- */
 
+/* The commit this program was built from, empty when unknown. */
+const char *squall_commit(void);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t squall_now_ns(void);
 /* Wall clock, nanoseconds since 1970. */
@@ -184,6 +187,8 @@ void squall_timers_sharpen(void);
 uint64_t squall_files_raise(uint64_t wanted);
 /* Permission bits of the file at `path` (st_mode & 07777, inode(7)), or -errno. */
 int32_t squall_file_mode(const char *path);
+/* Whether `fd` is a regular file. */
+int32_t squall_file_is_regular(int32_t fd);
 
 /* Shared memory of `byte_count` zero bytes without a name, or -errno. */
 int32_t squall_memory_create(const char *label, uint64_t byte_count);

@@ -45,24 +45,25 @@ struct Master: AsyncParsableCommand {
 
   @OptionGroup(title: "Cluster") var cluster: ClusterOptions
   @OptionGroup(title: "Times") var heartbeat: HeartbeatOptions
+  @OptionGroup(title: "Record") var record: RecordOptions
   @OptionGroup(title: "Judgement") var judgement: JudgementOptions
   @OptionGroup(title: "Output") var output: OutputOptions
 
   mutating func run() async throws {
     try await Program.reportingComplaints {
-      guard let url = load.url else {
-        throw Complaint.usage("name the server to load: squall master http://HOST/.")
-      }
-      let objectives = try judgement.objectives()
+      _ = try judgement.objectives()
       try output.check()
       try heartbeat.check()
-      let plan = try load.draft(url: url).plan()
-      let options = try options()
+      var options = try options()
       let line = output.showsProgress ? LiveLine() : nil
       let voice = MasterVoice { sentence in
         line?.clear()
         Console.say(sentence)
       }
+      let run = try record.run(load: load, head: head(options), voice: voice)
+      options.take(run)
+      let plan = run.plan
+      let objectives = try JudgementOptions.objectives(run.head.objectives)
       let master = ClusterMaster(plan: plan, options: options, voice: voice)
       _ = try await master.listen()
       let web = headless ? nil : try await openWeb(master, options: options, voice: voice)
@@ -76,6 +77,7 @@ struct Master: AsyncParsableCommand {
         ledger: finished.ledger, plan: plan, facts: finished.facts, objectives: objectives,
         deflate: deflate)
       for sentence in finished.missing { voice.told("missing: \(sentence)") }
+      await run.finish(with: result)
       if !finished.hadTooFewWorkers { try output.write(result) }
       try await master.close()
       await web?.close()
@@ -104,10 +106,17 @@ struct Master: AsyncParsableCommand {
         stop: { master.stop() }, status: { await master.figures().json }))
     let number = try await port.open()
     let address = MasterAddress(host: webHost, port: number)
+    voice.told("commands and figures at http://\(address)/api/status")
     voice.told(
       "start the load with: curl -H 'Content-Type: application/json' -X POST "
         + "http://\(address)/api/start")
     return port
+  }
+
+  private func head(_ options: ClusterMaster.Options) -> RecordHead {
+    var head = options.head
+    head.objectives = judgement.slo
+    return head
   }
 
   private func options() throws -> ClusterMaster.Options {

@@ -9,6 +9,7 @@ extension RunResult {
     tool = facts.tool
     host = facts.host
     argv = facts.argv
+    run = facts.run?.hexadecimal
     startedAt = facts.startedAt
     interrupted = facts.interrupted
     self.plan = PlanSummary(plan)

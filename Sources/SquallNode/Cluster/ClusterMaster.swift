@@ -21,6 +21,8 @@ package final class ClusterMaster: Sendable {
     package var security: TransportSecurity?
     package var statistics = StatisticsCarrier.tcp
     package var merged: @Sendable (Batch) -> Void = { _ in }
+    /// Where the run is kept, and what it had come to when it was last led.
+    package var record: RunRecord?
 
     package init() {}
   }
@@ -52,7 +54,7 @@ package final class ClusterMaster: Sendable {
     let eventLoop = group.next()
     digests = Digests.standard(token: options.token)
     var settings = MasterMachine.Settings(
-      run: UInt64.random(in: 1...UInt64(Int64.max)), build: Build.description, plan: plan,
+      run: options.record?.run ?? RunRecord.name(), build: Build.description, plan: plan,
       seed: UInt64.random(in: 0...UInt64.max), digests: digests)
     settings.expectWorkers = options.startsAlone ? options.expectWorkers : 0
     settings.expectWorkersMaxWaitNs = options.startsAlone ? options.expectWorkersMaxWaitNs : .max
@@ -60,16 +62,25 @@ package final class ClusterMaster: Sendable {
     settings.heartbeatIntervalNs = options.heartbeatIntervalNs
     settings.liveness = options.liveness
     settings.leaseNs = options.leaseNs
+    // An agent comes back within some heartbeats or not at all.
+    settings.goneAfterNs = min(settings.goneAfterNs, 60 * options.heartbeatIntervalNs)
+    settings.goneAfterCloseNs = min(
+      settings.goneAfterCloseNs, max(Self.returnNs, 15 * options.heartbeatIntervalNs))
     settings.startLeadNs += Self.openingNs(plan: plan, workerCount: max(1, options.expectWorkers))
     var observer = MasterHost.Observer()
     observer.noticed = { voice.noticed($0) }
     observer.merged = options.merged
     master = MasterHost(
-      machine: MasterMachine(settings: settings), record: MemoryRecord(on: eventLoop),
+      machine: MasterMachine(settings: settings, recovered: options.record?.past?.recovery),
+      account: options.record?.past?.account, clockLeadNs: options.record?.clockLeadNs ?? 0,
+      record: options.record.map { FileRecord($0, on: eventLoop) } ?? MemoryRecord(on: eventLoop),
       observer: observer, on: eventLoop)
     listener = TCPListener(
       for: master, security: options.security, announce: { voice.heard($0) })
   }
+
+  /// Longer than an agent waits between two attempts to connect.
+  private static let returnNs: UInt64 = 3_000_000_000
 
   /// Connections are opened between the choice of the start instant and the instant: some 30 µs each.
   private static func openingNs(plan: Plan, workerCount: Int) -> UInt64 {
@@ -91,11 +102,16 @@ package final class ClusterMaster: Sendable {
     let startedAtNs = Host.wallNs
     await master.start()
     let outcome = try await master.ended.futureResult.get()
-    let facts = RunFacts(
+    var facts = RunFacts(
       startedAtNs: startedAtNs, isInterrupted: stopCount.withLockedValue { $0 } > 0,
       status: await master.status, outcome: outcome, ledgers: await master.ledgers)
+    if let record = options.record {
+      facts.take(record.head, run: record.run, startedAtNs: record.startedAtNs)
+      facts.recordFault = record.failure.map { .unwritten($0) }
+    }
+    facts.gaps = outcome.gaps.map(voice.describe)
     return Finished(
-      ledger: await master.ledger, facts: facts, missing: outcome.gaps.map(voice.describe),
+      ledger: await master.ledger, facts: facts, missing: facts.gaps,
       hadTooFewWorkers: outcome.reason == .tooFewWorkers)
   }
 
@@ -143,6 +159,23 @@ package final class ClusterMaster: Sendable {
       await master.stopLoad()
       if count > 1 { await master.abandon() }
     }
+  }
+}
+
+/// Commits to a file, and says so on the master's loop.
+struct FileRecord: MasterHost.Record {
+  let record: RunRecord
+  let eventLoop: any EventLoop
+
+  init(_ record: RunRecord, on eventLoop: any EventLoop) {
+    self.record = record
+    self.eventLoop = eventLoop
+  }
+
+  func write(
+    _ entry: RecordEntry, token: UInt64, committed: @escaping @Sendable (UInt64) -> Void
+  ) {
+    record.write(entry, token: token) { token in eventLoop.execute { committed(token) } }
   }
 }
 

@@ -112,7 +112,8 @@ package final class ControlPort: Sendable {
     let address = MasterAddress(host: options.host, port: options.port)
     switch (error as? IOError)?.errnoCode {
     case EADDRINUSE:
-      return .world("the web port \(address) is in use: give --web-port (0 for any), or --headless.")
+      return .world(
+        "the web port \(address) is in use: give --web-port (0 for any), or --headless.")
     case EADDRNOTAVAIL: return .world("--web-host \(options.host) is no address of this host.")
     default: return .world("cannot listen on the web port \(address): \(error).")
     }
