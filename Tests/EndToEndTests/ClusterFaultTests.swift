@@ -35,6 +35,7 @@ extension EndToEnd {
     /// Its kernel closes its connection, so it is seen at once; its workers end with it.
     @Test func aKilledAgentIsMissedAndWhatItDidNotDeliverIsReported() throws {
       let cluster = try underLoad(["-d", "4s"])
+      try cluster.awaitLoad(1_500)  // Some intervals of it are delivered.
       let process = try worker(of: cluster.agents[0])
       let killedNs = monotonicNs()
       cluster.agents[0].signal(SIGKILL)

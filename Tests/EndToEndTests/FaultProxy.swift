@@ -109,11 +109,14 @@ final class FaultProxy: @unchecked Sendable {
   // MARK: Connections
 
   private func accept() {
-    let near = accept4(listening, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
+    let near = Glibc.accept(listening, nil, nil)
     guard near >= 0 else { return }
     let far = isRefusing ? -1 : (try? connection(to: master)) ?? -1
     guard far >= 0 else { return Self.reset(near) }
-    for end in [near, far] { _ = fcntl(end, F_SETFL, O_NONBLOCK) }
+    for end in [near, far] {
+      _ = fcntl(end, F_SETFL, O_NONBLOCK)
+      _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+    }
     pairs.append(Pair(ends: [near, far]))
   }
 

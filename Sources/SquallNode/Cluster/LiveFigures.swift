@@ -29,12 +29,14 @@ package struct LiveFigures: Sendable {
     totals = ledger.phases.counted
     inFlight = ledger.inFlight
     let measured = ledger.timeline.intervals.filter { $0.phase == .measured }
-    // The newest interval is whole once everyone who works has reported it; the one before it has
-    // waited for an interval's time.
+    // The newest interval is whole once everyone who works has reported it, or has had the time to.
     let working = status.workers.count { $0.state == .running || $0.state == .ramping }
-    let whole =
-      measured.last.map { $0.workers.count >= working || measured.count == 1 } == true
-      ? measured : measured.dropLast()
+    let elapsedNs = status.elapsedNs ?? 0
+    let isWhole =
+      measured.last.map {
+        $0.workers.count >= working || elapsedNs >= $0.endNs + $0.durationNs / 4
+      } == true
+    let whole = isWhole ? measured : measured.dropLast()
     rates = whole.suffix(Self.rateCountMax).map { Self.perSecond($0.tally.ok, in: $0) }
     recent = whole.last.map {
       Recent(
