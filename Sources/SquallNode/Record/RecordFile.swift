@@ -1,3 +1,4 @@
+internal import CSquall
 internal import GRDB
 internal import Glibc
 internal import SquallCluster
@@ -98,8 +99,7 @@ package final class RecordFile: Sendable {
     guard count >= 0 else { throw .unavailable("\(path) cannot be read: \(errnoText())") }
     if count == 0, access == .writing {
       // A character device is empty and holds nothing.
-      var status = stat()
-      guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+      guard squall_file_is_regular(descriptor) != 0
       else { throw .unavailable("\(path) is no file that can hold a record") }
       return
     }
@@ -111,7 +111,8 @@ package final class RecordFile: Sendable {
   private static func connect(_ path: String, _ access: Access) throws(Trouble) -> DatabaseQueue {
     var configuration = Configuration()
     // Who may write also tidies the log away when it was the last to look.
-    configuration.readonly = access == .reading && unsafe Glibc.access(path, W_OK) != 0
+    let isWritable = unsafe Glibc.access(path, W_OK) == 0
+    configuration.readonly = access == .reading && !isWritable
     configuration.busyMode = .timeout(busySeconds)
     configuration.label = "squall.record"
     configuration.prepareDatabase { db in
