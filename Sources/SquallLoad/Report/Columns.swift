@@ -1,8 +1,8 @@
 /// Words laid out for a terminal of 80 columns.
-enum Columns {
+package enum Columns {
   static let width = 80
 
-  static func left(_ text: String, _ width: Int) -> String {
+  package static func left(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(0, width - text.count))
   }
 
@@ -10,9 +10,14 @@ enum Columns {
     String(repeating: " ", count: max(0, width - text.count)) + text
   }
 
+  /// At most `width` characters of a text.
+  package static func cut(_ text: String, _ width: Int) -> String {
+    text.count <= width ? text : text.prefix(width - 3) + "..."
+  }
+
   /// Breaks at spaces; the first line after `first`, the others after as many spaces. A word longer
   /// than a line stays whole.
-  static func wrapped(_ text: String, after first: String) -> [String] {
+  package static func wrapped(_ text: String, after first: String) -> [String] {
     let indent = String(repeating: " ", count: first.count)
     var lines: [String] = []
     var line = first
