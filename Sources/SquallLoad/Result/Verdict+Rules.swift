@@ -128,7 +128,8 @@ extension RunResult.Verdict {
         ? "raise -c, or the target's limit is below this rate"
         : "raise --max-in-flight, or the target's limit is below this rate"
       reasons.append(
-        "\(reached), though workers had time left: the target held what may be in flight; \(remedy)")
+        "\(reached), though workers had time left: the target held what may be in flight; \(remedy)"
+      )
     } else {
       reasons.append(
         "\(reached), the rest was nobody's to send: a worker was missing for some of the time")

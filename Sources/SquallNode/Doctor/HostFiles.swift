@@ -48,9 +48,11 @@ package struct HostFiles: Sendable {
 
   /// Soft and hard value of a line of /proc/self/limits; `UInt64.max` for unlimited.
   package func limit(_ name: String) -> (soft: UInt64, hard: UInt64)? {
-    guard let line = text("/proc/self/limits")?.split(separator: "\n").first(where: {
-      $0.hasPrefix(name)
-    }) else { return nil }
+    guard
+      let line = text("/proc/self/limits")?.split(separator: "\n").first(where: {
+        $0.hasPrefix(name)
+      })
+    else { return nil }
     let words = line.dropFirst(name.count).split(separator: " ").prefix(2)
     let values = words.compactMap { $0 == "unlimited" ? UInt64.max : UInt64($0) }
     return values.count == 2 ? (values[0], values[1]) : nil

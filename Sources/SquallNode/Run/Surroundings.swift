@@ -14,7 +14,8 @@ package struct Surroundings: Equatable, Sendable {
     stolenTicks = files.cpuTicks?.stolen
     segmentsOut = files.counter("/proc/net/snmp", group: "Tcp", name: "OutSegs")
     segmentsSentAgain = files.counter("/proc/net/snmp", group: "Tcp", name: "RetransSegs")
-    listenOverflowCount = files.counter("/proc/net/netstat", group: "TcpExt", name: "ListenOverflows")
+    listenOverflowCount = files.counter(
+      "/proc/net/netstat", group: "TcpExt", name: "ListenOverflows")
   }
 
   /// Puts what changed since `before` into a run's facts. The listen queues are those of this host,
