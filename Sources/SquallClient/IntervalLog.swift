@@ -26,7 +26,10 @@ struct IntervalLog {
   private let warmEndpoint: EndpointPage
   private var sequence: UInt64 = 1
   private var pageEndNs: UInt64 = .max
+  /// Calls of io_uring_enter that closed pages account for.
   private var enterCount: UInt64 = 0
+  /// Those before the measured time; nil until it begins.
+  private var warmEnterCount: UInt64?
 
   init(region: borrowing SharedRegion, plan: Plan) {
     var pages: [Page] = []
@@ -64,10 +67,16 @@ struct IntervalLog {
   }
 
   /// The next instant at which a page or the load ends.
-  var nextNs: UInt64 { isStopped ? .max : min(pageEndNs, stopNs) }
+  var nextNs: UInt64 {
+    isStopped ? .max : warmEnterCount == nil ? min(measuredNs, stopNs) : min(pageEndNs, stopNs)
+  }
 
   /// Closes the page whose interval is over. True when one was closed.
   mutating func advance(nowNs: UInt64, connections: Int, enterCount: UInt64) -> Bool {
+    if warmEnterCount == nil && nowNs >= measuredNs {
+      warmEnterCount = enterCount
+      self.enterCount = enterCount
+    }
     guard !isStopped, nowNs >= pageEndNs, pageEndNs < stopNs else { return false }
     let interval = (nowNs - measuredNs) / intervalNs
     let boundaryNs = measuredNs + interval * intervalNs
@@ -95,7 +104,11 @@ struct IntervalLog {
   ) {
     fairness(page.fairness)
     end(page, sequence: sequence, atNs: nowNs, connections: connections, enterCount: enterCount)
-    if warmupNs > 0 { end(pages[0], sequence: 0, atNs: measuredNs, connections: 0, enterCount: 0) }
+    guard warmupNs > 0 else { return }
+    self.enterCount = 0
+    end(
+      pages[0], sequence: 0, atNs: min(measuredNs, stopNs), connections: 0,
+      enterCount: warmEnterCount ?? 0)
   }
 
   private mutating func turnPage(
@@ -118,7 +131,8 @@ struct IntervalLog {
   private mutating func end(
     _ page: Page, sequence: UInt64, atNs: UInt64, connections: Int, enterCount: UInt64
   ) {
-    page[.endNs] = startNs == .max ? 0 : atNs - startNs
+    // A run that is cut short before its start has no time at all.
+    page[.endNs] = max(page[.startNs], atNs - min(startNs, atNs))
     page[.connections] = UInt64(connections)
     page[.enterCalls] = enterCount - self.enterCount
     self.enterCount = enterCount
@@ -144,13 +158,15 @@ struct IntervalLog {
     page[.connectErrno] = UInt64(errno)
   }
 
+  /// `ownLagNs` is the part of its lateness that no other connection's being taken explains.
   @inline(__always)
-  func sent(scheduledNs: UInt64, byteCount: Int, nowNs: UInt64) {
+  func sent(scheduledNs: UInt64, byteCount: Int, ownLagNs: UInt64, nowNs: UInt64) {
     let endpoint = endpoint(scheduledNs: scheduledNs)
     endpoint.add(.sent, 1)
     endpoint.add(.bytesSent, UInt64(byteCount))
     if isOpenLoop && scheduledNs >= measuredNs {
       page.scheduleLag.record(nowNs &- scheduledNs)
+      if ownLagNs > WorkerCounters.lateNs { page[.late] &+= 1 }
     }
   }
 

@@ -4,7 +4,7 @@ package import SquallLoad
 //
 //   firstInterval varint · lastInterval - firstInterval varint · phase u8
 //   startNs varint · endNs - startNs varint
-//   worker: cpuUserNs, cpuSystemNs, enterCalls, opened, reopened, connections, connectErrno
+//   worker: cpuUserNs, cpuSystemNs, enterCalls, opened, reopened, late, connections, connectErrno
 //     as varints
 //   connect histogram · scheduleLag histogram · fairness histogram
 //   endpoints list(endpoint), by rising index
@@ -30,6 +30,7 @@ extension Batch {
     writer.varint(worker.enterCalls)
     writer.varint(worker.opened)
     writer.varint(worker.reopened)
+    writer.varint(worker.late)
     writer.varint(worker.connections)
     writer.varint(worker.connectErrno)
     writer.histogram(connect)
@@ -73,6 +74,7 @@ extension Batch {
     worker.enterCalls = try reader.varint()
     worker.opened = try reader.varint()
     worker.reopened = try reader.varint()
+    worker.late = try reader.varint()
     worker.connections = try reader.varint(UInt32.self)
     worker.connectErrno = try reader.varint(UInt32.self)
     connect = try reader.histogram()

@@ -35,6 +35,11 @@ final class WorkerProcess {
   private var sums = IncarnationLedger()
   /// CPU time that batches have accounted for.
   private var accounted = CPUTime()
+  /// CPU time and waiting for the CPU before the measured time; nil until that begins.
+  private var warmed: (used: CPUTime, waitNs: UInt64?)?
+  /// How long it was ready to run and waited for its CPU, from the beginning of the measured time to
+  /// the last page of it that was collected.
+  private(set) var runQueueWaitNs: UInt64?
 
   /// Starts the process. `report` is called on `eventLoop`.
   init(
@@ -95,6 +100,19 @@ final class WorkerProcess {
     }
   }
 
+  /// From here on its CPU time is the measurement's: what it took to start is not.
+  func beginMeasuredTime() {
+    guard warmed == nil, !hasFinished else { return }
+    accounted = CPUTime(of: process, atLeast: accounted)
+    warmed = (accounted, waitedNs)
+  }
+
+  /// Second field of schedstat: nanoseconds spent waiting on a run queue (proc(5)).
+  private var waitedNs: UInt64? {
+    let fields = readText("/proc/\(process)/schedstat")?.split(separator: " ")
+    return fields.flatMap { $0.count > 1 ? UInt64($0[1]) : nil }
+  }
+
   /// Makes batches of the pages that are closed.
   func collect() -> [Batch] { collect(alsoOpen: false) }
 
@@ -149,10 +167,18 @@ final class WorkerProcess {
     }
     guard !pages.isEmpty else { return [] }
     let nowUsed = used ?? CPUTime(of: process, atLeast: accounted)
+    if pages.contains(where: { $0.page[.phase] == Phase.measured.rawValue }),
+      let before = warmed?.waitNs, let waitedNs
+    {
+      runQueueWaitNs = waitedNs - min(before, waitedNs)
+    }
     var batches: [Batch] = []
     for (_, page) in pages.sorted(by: { $0.sequence < $1.sequence }) {
       var batch = page.batch(name: BatchName(incarnation: incarnation, sequence: sums.batchCount))
-      if batches.isEmpty {
+      if batch.phase == .warmup {
+        batch.worker.cpuUserNs = warmed?.used.userNs ?? 0
+        batch.worker.cpuSystemNs = warmed?.used.systemNs ?? 0
+      } else if accounted != nowUsed {
         batch.worker.cpuUserNs = nowUsed.userNs &- accounted.userNs
         batch.worker.cpuSystemNs = nowUsed.systemNs &- accounted.systemNs
         accounted = nowUsed
@@ -166,7 +192,7 @@ final class WorkerProcess {
 }
 
 /// CPU time of a process, in nanoseconds.
-private struct CPUTime {
+private struct CPUTime: Equatable {
   var userNs: UInt64 = 0
   var systemNs: UInt64 = 0
 

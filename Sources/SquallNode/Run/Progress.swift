@@ -5,16 +5,34 @@ package import SquallLoad
 /// The live line of a run: one interval's figures, written over the one before. Only shows what
 /// batches bring anyway, so it changes nothing in the engine.
 package final class Progress: Sendable {
-  private struct Open {
-    var index: UInt32 = 0
+  /// What one interval came to, over all workers that have reported.
+  struct Slice {
+    var lastInterval: UInt32 = 0
     var tally = Tally()
     var latency = Histogram()
-    var spanNs: UInt64 = 0
+    var lag = Histogram()
+    var startNs: UInt64 = .max
+    var endNs: UInt64 = 0
     var batchCount = 0
+
+    mutating func merge(_ batch: Batch) {
+      for endpoint in batch.endpoints {
+        tally.merge(endpoint)
+        latency.merge(endpoint.response.isEmpty ? endpoint.service : endpoint.response)
+      }
+      lag.merge(batch.scheduleLag)
+      startNs = min(startNs, batch.startNs)
+      endNs = max(endNs, batch.endNs)
+      batchCount += 1
+    }
+
+    var okPerS: Double {
+      endNs > startNs ? Double(tally.ok) / (Double(endNs - startNs) * 1e-9) : 0
+    }
   }
 
   private struct State {
-    var open = Open()
+    var slice = Slice()
     var errorCount: UInt64 = 0
     var rates: [Double] = []
     var isShown = false
@@ -23,6 +41,7 @@ package final class Progress: Sendable {
   private let plan: Plan
   private let workerCount: Int
   private let width: Int
+  private let hasColour: Bool
   private let state = NIOLockedValueBox(State())
 
   /// Nil when standard error is no terminal.
@@ -30,33 +49,41 @@ package final class Progress: Sendable {
     guard isatty(STDERR_FILENO) == 1 else { return nil }
     self.plan = plan
     self.workerCount = workerCount
+    hasColour = Self.wantsColour(noColor: Self.variable("NO_COLOR"), term: Self.variable("TERM"))
     var size = winsize()
     let hasSize = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0
     width = hasSize && size.ws_col > 0 ? Int(size.ws_col) : 80
   }
 
+  private static func variable(_ name: String) -> String? {
+    guard let value = unsafe getenv(name) else { return nil }
+    return unsafe String(cString: value)
+  }
+
+  /// https://no-color.org: present and not empty, whatever its value, means no colour.
+  static func wantsColour(noColor: String?, term: String?) -> Bool {
+    (noColor ?? "").isEmpty && term != nil && term != "dumb"
+  }
+
   package func merged(_ batch: Batch) {
-    guard batch.phase == .measured else { return }
+    guard batch.phase != .warmup else { return }
     let line = state.withLockedValue { state -> String? in
-      if batch.lastInterval > state.open.index || state.open.batchCount == workerCount {
-        state.open = Open(index: batch.lastInterval)
-      }
       for endpoint in batch.endpoints {
-        state.open.tally.merge(endpoint)
-        state.open.latency.merge(endpoint.response.isEmpty ? endpoint.service : endpoint.response)
         state.errorCount += endpoint.counters.notOk + endpoint.counters.errorCount(.connect)
       }
-      state.open.spanNs = max(state.open.spanNs, batch.endNs - batch.startNs)
-      state.open.batchCount += 1
-      guard state.open.batchCount >= workerCount, state.open.spanNs > 0 else { return nil }
-      let rate = Double(state.open.tally.ok) / (Double(state.open.spanNs) * 1e-9)
-      state.rates = state.rates.suffix(Self.sparkCount - 1) + [rate]
+      guard batch.phase == .measured else { return nil }
+      if batch.lastInterval != state.slice.lastInterval || state.slice.batchCount >= workerCount {
+        state.slice = Slice(lastInterval: batch.lastInterval)
+      }
+      state.slice.merge(batch)
+      guard state.slice.batchCount >= workerCount, state.slice.okPerS >= 0 else { return nil }
+      state.rates = state.rates.suffix(Self.sparkCountMax - 1) + [state.slice.okPerS]
       state.isShown = true
       return Self.line(
-        endNs: batch.endNs, plan: plan, rate: rate, latency: state.open.latency,
-        errorCount: state.errorCount, rates: state.rates)
+        state.slice, plan: plan, errorCount: state.errorCount, rates: state.rates, width: width,
+        hasColour: hasColour)
     }
-    if let line { write("\r" + line.prefix(width - 1) + "\u{1b}[K") }
+    if let line { write("\r" + line + "\u{1b}[K") }
   }
 
   /// Takes the line away, so that the report begins on a clean one.
@@ -64,25 +91,58 @@ package final class Progress: Sendable {
     if state.withLockedValue({ $0.isShown }) { write("\r\u{1b}[K") }
   }
 
-  private static let sparkCount = 16
+  static let sparkCountMax = 24
 
+  /// At most `width` - 1 characters wide: a cursor behind the last column may start a new line. The
+  /// last rates take what room is left, down to none.
   static func line(
-    endNs: UInt64, plan: Plan, rate: Double, latency: Histogram, errorCount: UInt64,
-    rates: [Double]
+    _ slice: Slice, plan: Plan, errorCount: UInt64, rates: [Double], width: Int, hasColour: Bool
   ) -> String {
-    let elapsed = Figures.fixed(Double(endNs - min(endNs, plan.warmupNs)) * 1e-9, 0)
-    var parts = ["\(elapsed)s", "\(Figures.rate(rate)) ok/s"]
+    let elapsedNs = slice.endNs - min(slice.endNs, plan.warmupNs)
+    var cells: [(text: String, colour: Colour?)] = []
+    cells.append((Figures.fixed(Double(elapsedNs) * 1e-9, 0) + "s", nil))
+    var rate = Figures.rate(slice.okPerS)
+    var colour: Colour?
     if case .open(let schedule) = plan.load {
-      parts[1] += " of \(Figures.rate(schedule.rateHz(atNs: endNs)))"
+      let wantedHz = schedule.rateHz(atNs: slice.endNs - min(slice.endNs, plan.intervalNs / 2))
+      rate += "/" + Figures.rate(wantedHz)
+      if slice.okPerS < wantedHz * RunResult.Verdict.achievedRatioMin { colour = .yellow }
     }
-    parts.append("p50 \(Figures.duration(latency.quantileNs(0.5)))")
-    parts.append("p99 \(Figures.duration(latency.quantileNs(0.99)))")
-    parts.append("errors \(Figures.grouped(errorCount))")
-    return parts.joined(separator: "  ") + "  " + spark(rates)
+    cells.append((rate + " ok/s", colour))
+    cells.append(("p50 " + Figures.duration(slice.latency.quantileNs(0.5)), nil))
+    cells.append(("p99 " + Figures.duration(slice.latency.quantileNs(0.99)), nil))
+    if !slice.lag.isEmpty {
+      let lagNs = slice.lag.quantileNs(0.99)
+      cells.append(
+        (
+          "lag " + Figures.duration(lagNs),
+          lagNs > RunResult.Verdict.scheduleLagP99NsMax ? .yellow : nil
+        ))
+    }
+    cells.append(("err " + Figures.short(Double(errorCount)), errorCount > 0 ? .red : nil))
+
+    var line = ""
+    var room = max(0, width - 1)
+    for (text, colour) in cells {
+      let gap = line.isEmpty ? "" : "  "
+      guard gap.count + text.count <= room else { return line }
+      room -= gap.count + text.count
+      line += gap + (hasColour ? colour?.around(text) ?? text : text)
+    }
+    let bars = spark(rates.suffix(max(0, room - 2)))
+    return bars.isEmpty ? line : line + "  " + bars
   }
 
-  /// The last rates as bars against the highest of them.
-  private static func spark(_ rates: [Double]) -> String {
+  enum Colour: Int {
+    case red = 31
+    case yellow = 33
+
+    /// SGR of ECMA-48.
+    func around(_ text: String) -> String { "\u{1b}[\(rawValue)m\(text)\u{1b}[0m" }
+  }
+
+  /// Rates as bars against the highest of them.
+  static func spark(_ rates: some Collection<Double>) -> String {
     let bars = Array("▁▂▃▄▅▆▇█")
     let highest = max(rates.max() ?? 0, 1)
     return String(rates.map { bars[min(bars.count - 1, Int($0 / highest * 7.99))] })
