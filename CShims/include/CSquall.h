@@ -168,6 +168,9 @@ int32_t squall_listen_check(const struct squall_address *address);
 
 /* ---- host.c ---- */
 
+/* The commit this program was built from, empty when unknown. */
+const char *squall_commit(void);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t squall_now_ns(void);
 /* Wall clock, nanoseconds since 1970. */
