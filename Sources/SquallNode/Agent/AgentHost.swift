@@ -59,9 +59,6 @@ package actor AgentHost {
   private let link: any Link
   private let options: Options
   private var workers: [WorkerProcess?]
-  /// By slot: how long its present worker was kept from its CPU in the measured time so far; nil
-  /// when the kernel does not tell.
-  package private(set) var runQueueWaitsNs: [UInt64?]
   private var pulses: [(count: UInt64, stillCount: Int)]
   private var setup: WorkerSetup?
   private var wake: Scheduled<Void>?
@@ -81,7 +78,6 @@ package actor AgentHost {
     self.eventLoop = eventLoop
     workers = Array(repeating: nil, count: settings.cpus.count)
     pulses = Array(repeating: (0, 0), count: settings.cpus.count)
-    runQueueWaitsNs = Array(repeating: nil, count: settings.cpus.count)
     ended = eventLoop.makePromise()
   }
 
@@ -131,7 +127,7 @@ package actor AgentHost {
       eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: afterNs))) {
         self.assumeIsolated { $0.startWorker(slot) }
       }
-    case .startAt(let localNs): startLoad(atNs: localNs)
+    case .startAt(let localNs): for worker in workers { worker?.tell(.start(atNs: localNs)) }
     case .setShare(let slot, let share, let untilNs, let validUntilNs):
       workers[slot]?.tell(.share(share, untilNs: untilNs, validUntilNs: validUntilNs))
     case .renewShare(let slot, let validUntilNs):
@@ -165,18 +161,6 @@ package actor AgentHost {
     for slot in workers.indices { startWorker(slot) }
   }
 
-  private func startLoad(atNs localNs: UInt64) {
-    for worker in workers { worker?.tell(.start(atNs: localNs)) }
-    let (measuredNs, overflow) = localNs.addingReportingOverflow(setup?.plan.warmupNs ?? 0)
-    guard !overflow else { return }
-    let delayNs = Int64(clamping: measuredNs - min(measuredNs, monotonicNs()))
-    eventLoop.scheduleTask(in: .nanoseconds(delayNs)) {
-      self.assumeIsolated { agent in
-        for worker in agent.workers { worker?.beginMeasuredTime() }
-      }
-    }
-  }
-
   private func startWorker(_ slot: Int) {
     guard exit == nil, workers[slot] == nil else { return }
     guard var setup else { return handle(.workerDied(slot: slot, nil)) }
@@ -198,9 +182,7 @@ package actor AgentHost {
     guard let worker = workers[slot] else { return }
     switch event {
     case .notice(.ready): handle(.workerReady(slot: slot, life: worker.life))
-    case .notice(.page):
-      deliver(worker.collect())
-      runQueueWaitsNs[slot] = worker.runQueueWaitNs
+    case .notice(.page): deliver(worker.collect())
     case .notice(.adopted(let epoch, let sentBefore)):
       handle(.workerAdopted(slot: slot, epoch: epoch, sentBefore: sentBefore))
     case .notice(.exhausted(let epoch)): handle(.workerExhausted(slot: slot, epoch: epoch))
