@@ -68,7 +68,8 @@ extension MasterMachine {
   /// The worker can no longer act on its share.
   mutating func releaseHolding(_ name: Incarnation) {
     guard let index = dealing.index(of: name), dealing.holds[index] != .released else { return }
-    if dealing.connections[index] > 0, dealing.holds[index] == .held || dealing.deal?.kind == .grant {
+    if dealing.connections[index] > 0, dealing.holds[index] == .held || dealing.deal?.kind == .grant
+    {
       dealing.unconfirmedUntilNs = max(dealing.unconfirmedUntilNs, lastNs ?? 0)
     }
     dealing.holds[index] = .released

@@ -5,7 +5,8 @@ import Testing
 /// Who is let in, and what the others may cost.
 @Suite struct MasterAdmissionTests {
   private func refusal(
-    _ hello: Hello, token: UInt64? = nil, _ adjust: (inout MasterMachine.Settings) -> Void = { _ in }
+    _ hello: Hello, token: UInt64? = nil,
+    _ adjust: (inout MasterMachine.Settings) -> Void = { _ in }
   ) -> (Refusal?, MasterScript) {
     var master = MasterScript(token: token, adjust)
     master.tell(.connected(peer: 1))

@@ -5,7 +5,8 @@ import Testing
 /// Counts at the master: once each, in any order, acknowledged when they are safe.
 @Suite struct MasterBatchTests {
   /// One agent with one worker, life 100, under way.
-  private func running(_ adjust: (inout MasterMachine.Settings) -> Void = { _ in }) -> MasterScript {
+  private func running(_ adjust: (inout MasterMachine.Settings) -> Void = { _ in }) -> MasterScript
+  {
     var master = MasterScript(adjust)
     master.start([ScriptedAgent(1, workers: 1)])
     return master
