@@ -16,6 +16,13 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Made by scripts/commit; a source archive has none. */
+#if __has_include("commit.h")
+#include "commit.h"
+#else
+#define SQUALL_COMMIT ""
+#endif
+
 extern char **environ;
 
 #define FIRST_PASSED_FD 3
@@ -26,6 +33,11 @@ static uint64_t clock_ns(clockid_t clock)
 	struct timespec now;
 	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+const char *squall_commit(void)
+{
+	return SQUALL_COMMIT;
 }
 
 uint64_t squall_now_ns(void)
@@ -73,6 +85,20 @@ int32_t squall_cpu_pin(uint16_t cpu)
 void squall_timers_sharpen(void)
 {
 	prctl(PR_SET_TIMERSLACK, 1);
+}
+
+int32_t squall_file_mode(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) < 0 ? -errno : (int32_t)(status.st_mode & 07777);
+}
+
+int32_t squall_file_is_regular(int32_t fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
 }
 
 uint64_t squall_files_raise(uint64_t wanted)

@@ -119,7 +119,9 @@ package final class Target {
     var words = unsafe arguments.map { unsafe UnsafePointer<CChar>(strdup($0)) }
     unsafe words.append(nil)
     defer {
-      for index in unsafe words.indices { unsafe free(UnsafeMutablePointer(mutating: words[index])) }
+      for index in unsafe words.indices {
+        unsafe free(UnsafeMutablePointer(mutating: words[index]))
+      }
     }
     processes.append(
       try SystemError.check(

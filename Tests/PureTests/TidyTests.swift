@@ -1,0 +1,78 @@
+import Foundation
+import Testing
+
+/// What the folders promise about the files in them.
+struct TidyTests {
+  private static let root = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+  private static func swiftFiles(under folder: String) throws -> [(path: String, text: String)] {
+    let names = try #require(
+      FileManager.default.enumerator(atPath: root.appendingPathComponent(folder).path))
+    return try names.compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") }.map { name in
+      let path = folder + "/" + name
+      return (path, try String(contentsOf: root.appendingPathComponent(path), encoding: .utf8))
+    }
+  }
+
+  private static func imports(of text: String) -> Set<String> {
+    Set(
+      text.split(separator: "\n").compactMap { line in
+        let words = line.split(separator: " ")
+        guard let place = words.firstIndex(of: "import"), place + 1 < words.count,
+          words[..<place].allSatisfy({ ["internal", "package", "public", "private"].contains($0) })
+        else { return nil }
+        return String(words[place + 1])
+      })
+  }
+
+  /// The arrows between the targets. A pure target has the standard library and nothing else.
+  @Test(arguments: [
+    ("SquallLoad", []),
+    ("SquallHTTP", []),
+    ("SquallCluster", ["SquallLoad"]),
+    ("SquallEngine", ["CSquall", "Glibc"]),
+    ("SquallClient", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad"]),
+    ("squall", ["ArgumentParser", "Glibc", "SquallLoad", "SquallNode"]),
+  ])
+  func aTargetImportsWhatItsFolderAllows(target: String, allowed: [String]) throws {
+    let files = try Self.swiftFiles(under: "Sources/" + target)
+    #expect(!files.isEmpty)
+    for (path, text) in files {
+      let foreign = Self.imports(of: text).subtracting(allowed)
+      #expect(foreign.isEmpty, "\(path) imports \(foreign.sorted())")
+    }
+  }
+
+  /// Time and chance come in as parameters.
+  @Test(arguments: ["SquallLoad", "SquallHTTP", "SquallCluster"])
+  func aPureTargetHasNoClockAndNoChanceOfItsOwn(target: String) throws {
+    for (path, text) in try Self.swiftFiles(under: "Sources/" + target) {
+      for word in ["ContinuousClock", "SuspendingClock", "SystemRandomNumberGenerator"] {
+        #expect(!text.contains(word), "\(path) uses \(word)")
+      }
+      for line in text.split(separator: "\n") where line.contains(".random(") {
+        #expect(line.contains("using:"), "\(path): \(line)")
+      }
+    }
+  }
+
+  @Test func everyDocumentThatIsLinkedExists() throws {
+    let documents =
+      ["README.md", "CHANGELOG.md"]
+      + (try FileManager.default.contentsOfDirectory(
+        atPath: Self.root.appendingPathComponent("docs").path
+      )
+      .filter { $0.hasSuffix(".md") }.map { "docs/" + $0 })
+    for document in documents {
+      let url = Self.root.appendingPathComponent(document)
+      let text = try String(contentsOf: url, encoding: .utf8)
+      for match in text.matches(of: /\]\(([^)#:]+)(#[^)]*)?\)/) {
+        let target = url.deletingLastPathComponent().appendingPathComponent(String(match.output.1))
+        #expect(
+          FileManager.default.fileExists(atPath: target.path),
+          "\(document) links to \(match.output.1)")
+      }
+    }
+  }
+}
