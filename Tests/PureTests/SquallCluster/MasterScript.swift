@@ -210,7 +210,9 @@ struct MasterScript {
       var hasChanged = false
       for index in agents.indices where !agents[index].isSilent {
         guard let order = lastOrder(to: agents[index].peer) else { continue }
-        if let echo = order.echo {
+        // Share and validity are seen as one: no new share, no longer lease.
+        let isSame = agents[index].workers.allSatisfy { $0.epoch == order.epoch }
+        if let echo = order.echo, isSame || !agents[index].isDeaf {
           agents[index].leaseEndNs = max(
             agents[index].leaseEndNs, echo.reportSentNs + order.leaseNs)
         }
