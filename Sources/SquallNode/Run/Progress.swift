@@ -6,8 +6,8 @@ package import SquallLoad
 /// batches bring anyway, so it changes nothing in the engine.
 package final class Progress: Sendable {
   /// What one interval came to, over all workers that have reported.
-  struct Slice {
-    var lastInterval: UInt32 = 0
+  package struct Slice {
+    package var lastInterval: UInt32 = 0
     var tally = Tally()
     var latency = Histogram()
     var lag = Histogram()
@@ -15,7 +15,9 @@ package final class Progress: Sendable {
     var endNs: UInt64 = 0
     var batchCount = 0
 
-    mutating func merge(_ batch: Batch) {
+    package init(lastInterval: UInt32 = 0) { self.lastInterval = lastInterval }
+
+    package mutating func merge(_ batch: Batch) {
       for endpoint in batch.endpoints {
         tally.merge(endpoint)
         latency.merge(endpoint.response.isEmpty ? endpoint.service : endpoint.response)
@@ -26,7 +28,7 @@ package final class Progress: Sendable {
       batchCount += 1
     }
 
-    var okPerS: Double {
+    package var okPerS: Double {
       endNs > startNs ? Double(tally.ok) / (Double(endNs - startNs) * 1e-9) : 0
     }
   }
@@ -61,7 +63,7 @@ package final class Progress: Sendable {
   }
 
   /// https://no-color.org: present and not empty, whatever its value, means no colour.
-  static func wantsColour(noColor: String?, term: String?) -> Bool {
+  package static func wantsColour(noColor: String?, term: String?) -> Bool {
     (noColor ?? "").isEmpty && term != nil && term != "dumb"
   }
 
@@ -91,11 +93,11 @@ package final class Progress: Sendable {
     if state.withLockedValue({ $0.isShown }) { write("\r\u{1b}[K") }
   }
 
-  static let sparkCountMax = 24
+  package static let sparkCountMax = 24
 
   /// At most `width` - 1 characters wide: a cursor behind the last column may start a new line. The
   /// last rates take what room is left, down to none.
-  static func line(
+  package static func line(
     _ slice: Slice, plan: Plan, errorCount: UInt64, rates: [Double], width: Int, hasColour: Bool
   ) -> String {
     let elapsedNs = slice.endNs - min(slice.endNs, plan.warmupNs)
@@ -142,7 +144,7 @@ package final class Progress: Sendable {
   }
 
   /// Rates as bars against the highest of them.
-  static func spark(_ rates: some Collection<Double>) -> String {
+  package static func spark(_ rates: some Collection<Double>) -> String {
     let bars = Array("▁▂▃▄▅▆▇█")
     let highest = max(rates.max() ?? 0, 1)
     return String(rates.map { bars[min(bars.count - 1, Int($0 / highest * 7.99))] })
