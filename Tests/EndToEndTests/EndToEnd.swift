@@ -51,6 +51,20 @@ enum Squall {
   }
 }
 
+/// Measures up to three times until nothing is complained of: what other processes on this host do to
+/// a measurement is not what is tested. Each complaint is a sentence.
+func onAQuietHost(
+  sourceLocation: SourceLocation = #_sourceLocation, _ measure: () throws -> [String]
+) throws {
+  var complaints: [String] = []
+  for _ in 1...3 {
+    complaints = try measure()
+    if complaints.isEmpty { return }
+  }
+  Issue.record(
+    Comment(rawValue: complaints.joined(separator: "\n")), sourceLocation: sourceLocation)
+}
+
 /// A result file.
 struct Measured {
   let text: String

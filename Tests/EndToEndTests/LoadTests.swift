@@ -9,34 +9,38 @@ extension EndToEnd {
     /// how long. Those due in the freeze wait for what is left of it, so the upper half of all response
     /// times lies evenly between nothing and the freeze.
     @Test func aFrozenTargetDoesNotSlowTheSchedule() throws {
-      let target = try Served(["--freeze-at", "500ms", "--freeze-for", "1s"])
-      let result = try Squall.run([
-        "-R", "1000", "-d", "2s", "-c", "32", "-w", "1", "--drain", "5s", target.url,
-      ])
-      result.expectConservation()
-      #expect(result.sent == 2_000 && result.ok == 2_000, "\(result.requests)")
-      #expect(try target.count() == 2_000)
-      let p75 = result.ms("latency_ns.response.p75")
-      let p99 = result.ms("latency_ns.response.p99")
-      #expect(abs(p75 - 500) < 50, "p75 \(p75) ms")
-      #expect(abs(p99 - 980) < 50, "p99 \(p99) ms")
-      // The other story: only as many as there are connections were under way, the rest unsent.
-      #expect(result.ms("latency_ns.service.p90") < p75)
-      #expect(abs(result.ms("latency_ns.schedule_lag.p99") - 980) < 60)
+      try onAQuietHost {
+        let target = try Served(["--freeze-at", "500ms", "--freeze-for", "1s"])
+        let result = try Squall.run([
+          "-R", "1000", "-d", "2s", "-c", "32", "-w", "1", "--drain", "5s", target.url,
+        ])
+        result.expectConservation()
+        #expect(result.sent == 2_000 && result.ok == 2_000, "\(result.requests)")
+        #expect(try target.count() == 2_000)
+        let p75 = result.ms("latency_ns.response.p75")
+        let p99 = result.ms("latency_ns.response.p99")
+        let lag = result.ms("latency_ns.schedule_lag.p99")
+        // The other story: only as many as there are connections were under way, the rest unsent.
+        let service = result.ms("latency_ns.service.p90")
+        return abs(p75 - 500) < 25 && abs(p99 - 980) < 25 && abs(lag - 980) < 50 && service < 250
+          ? [] : ["response p75 \(p75), p99 \(p99), lag p99 \(lag), service p90 \(service) ms"]
+      }
     }
 
     /// Mean service time x rate = requests in flight (Little), whatever the distribution looks like.
     @Test func aStallingTargetsMeanKeepsLittlesLaw() throws {
-      let target = try Served(["--stall", "50ms", "--every", "200"])
-      let result = try Squall.run(["-d", "1500ms", "-c", "1", "-w", "1", target.url])
-      result.expectConservation()
-      let mean = result.ms("latency_ns.service.mean") / 1e3
-      let rate = try #require(result["rate.ok_per_s"] as? Double)
-      #expect(abs(mean * rate - 1) < 0.02, "\(mean) s x \(rate)/s")
-      let ratio = try #require(result["verdict.littles_law_ratio"] as? Double)
-      #expect(abs(ratio - 1) < 0.02)
-      #expect(result.ms("latency_ns.service.max") >= 50)
-      #expect(result.ms("latency_ns.service.p90") < 25)
+      try onAQuietHost {
+        let target = try Served(["--stall", "50ms", "--every", "200"])
+        let result = try Squall.run(["-d", "1500ms", "-c", "1", "-w", "1", target.url])
+        result.expectConservation()
+        #expect(result.ms("latency_ns.service.max") >= 50)
+        let mean = result.ms("latency_ns.service.mean") / 1e3
+        let rate = try #require(result["rate.ok_per_s"] as? Double)
+        let ratio = try #require(result["verdict.littles_law_ratio"] as? Double)
+        // What the last request takes beyond the end is not in the ratio: up to one stall of the run.
+        return abs(mean * rate - 1) < 0.02 && abs(ratio - 1) < 0.05
+          ? [] : ["\(mean) s x \(rate)/s, ratio \(ratio)"]
+      }
     }
 
     /// Every shape sends what its curve says, to the request, and the target agrees.
@@ -141,6 +145,10 @@ extension EndToEnd {
 
     /// The target's own clock: its log of arrivals against the schedule.
     @Test func arrivalsFollowTheSchedule() throws {
+      try onAQuietHost(arrivals)
+    }
+
+    private func arrivals() throws -> [String] {
       let folder = try Folder()
       let log = folder.path + "/arrivals"
       let target = try Served(["--arrivals", log, "--cpus", "0"])
@@ -158,7 +166,7 @@ extension EndToEnd {
       let errors = arrivals.enumerated().map { Double($1) - Double($0) * 2e6 }.sorted()
       let median = errors[250]
       let off = errors.map { abs($0 - median) }.sorted()
-      #expect(off[250] < 1e6, "half of the arrivals are more than \(off[250]) ns off")
+      return off[250] < 200_000 ? [] : ["half of the arrivals are more than \(off[250]) ns off"]
     }
 
     @Test func aWarmUpsWorkIsNotTheMeasurements() throws {
