@@ -10,7 +10,7 @@ let benchmarks: @Sendable () -> Void = {
     scalingFactor: .kilo,
     maxDuration: .seconds(1),
     maxIterations: 20_000,
-    thresholds: .beyondNoise(percent: 25))
+    thresholds: .beyondNoise(percent: 100))
 
   parserBenchmarks()
   requestBenchmarks()
@@ -26,7 +26,7 @@ extension Benchmark.Configuration {
   static var single: Self {
     var configuration = Benchmark.defaultConfiguration
     configuration.scalingFactor = .one
-    configuration.thresholds = .beyondNoise(percent: 150)
+    configuration.thresholds = .beyondNoise(percent: 250)
     return configuration
   }
 
@@ -34,14 +34,15 @@ extension Benchmark.Configuration {
   static var bytes: Self {
     var configuration = Benchmark.defaultConfiguration
     configuration.metrics.append(.byteRate)
-    configuration.thresholds?[.byteRate] = configuration.thresholds?[.wallClock]
+    configuration.thresholds?[.byteRate] = BenchmarkThresholds(relative: [.p90: 50])
     return configuration
   }
 }
 
 extension [BenchmarkMetric: BenchmarkThresholds] {
-  /// How much worse than the checked-in figure a run may be: times by a share that is above what
-  /// runs of one build differed by beside other work, allocations not by one.
+  /// How much worse than the checked-in figure a run may be: allocations not by one, times by a
+  /// share above what runs of one build differed by on a shared machine (80 % in the cache, twice
+  /// that where the kernel or the allocator is called).
   static func beyondNoise(percent: Double) -> Self {
     [
       .wallClock: BenchmarkThresholds(relative: [.p90: percent]),

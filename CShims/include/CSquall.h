@@ -117,7 +117,11 @@ int32_t squall_ring_send_now(squall_ring *ring, uint32_t slot, const void *bytes
 			     uint32_t byte_count, bool silent, uint64_t token);
 /* Completes once when the socket in `slot` can take bytes again, or is broken. */
 int32_t squall_ring_await_room(squall_ring *ring, uint32_t slot, uint64_t token);
-/* Ends our side with a FIN behind what was sent; completes only on failure. */
+/*
+ * Ends our side with a FIN behind what was sent, and completes. A shutdown always runs on
+ * a thread of the kernel's (io_shutdown_prep sets REQ_F_FORCE_ASYNC), which looks the slot up
+ * only then: closed and taken again in between, it would be the next connection that ends.
+ */
 int32_t squall_ring_finish(squall_ring *ring, uint32_t slot, uint64_t token);
 /* Ends both sides with a RST; completes only on failure. The slot stays taken. */
 int32_t squall_ring_reset(squall_ring *ring, uint32_t slot, uint64_t token);
@@ -190,6 +194,10 @@ void squall_timers_sharpen(void);
 
 /* Raises RLIMIT_NOFILE to at least `wanted` where allowed. Returns the limit now in force. */
 uint64_t squall_files_raise(uint64_t wanted);
+/* Permission bits of the file at `path` (st_mode & 07777, inode(7)), or -errno. */
+int32_t squall_file_mode(const char *path);
+/* Whether `fd` is a regular file. */
+int32_t squall_file_is_regular(int32_t fd);
 
 /* Shared memory of `byte_count` zero bytes without a name, or -errno. */
 int32_t squall_memory_create(const char *label, uint64_t byte_count);

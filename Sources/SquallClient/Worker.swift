@@ -132,6 +132,9 @@ internal import SquallLoad
       adopt(share, on: ring, nowNs: nowNs)
     case .renew(let validUntilNs): self.validUntilNs = validUntilNs
     case .stop:
+      // Its own clock tells the load's natural end better than a word that crossed a network.
+      let leftNs = table.log.stopNs - min(nowNs, table.log.stopNs)
+      if stage == .running && (1...Self.stopMarginNs).contains(leftNs) { return }
       // The agent's word of the load's natural end comes about when it does.
       stop(atNs: min(nowNs, table.log.stopNs), isEarly: nowNs < table.log.stopNs, on: ring)
     case .cut:
@@ -205,6 +208,9 @@ extension Worker: CompletionHandler {
     return min(act(on: ring, nowNs: nowNs), nowNs + Self.pulseNs)
   }
 
+  /// How far the master's end and this worker's may be apart by their clocks' difference.
+  private static let stopMarginNs: UInt64 = 100_000_000
+
   /// The longest sleep, so that the agent sees the loop turn.
   private static let pulseNs: UInt64 = 250_000_000
 
@@ -227,7 +233,7 @@ extension Worker: CompletionHandler {
 
   /// Opens connections ahead of the start, so that the measured time does not begin with it.
   private mutating func build(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
-    announceShares(sinceStartNs: 0, on: ring)
+    announceShares(sinceStartNs: 0, on: ring, nowNs: nowNs)
     if plan.rampNs == 0 { table.openWanted(on: ring, allowed: .max, nowNs: nowNs) }
     table.expire(on: ring, nowNs: nowNs)
     return table.wheel.nextNs
@@ -242,7 +248,7 @@ extension Worker: CompletionHandler {
       return 0
     }
     let sinceStartNs = nowNs - table.log.startNs
-    announceShares(sinceStartNs: sinceStartNs, on: ring)
+    announceShares(sinceStartNs: sinceStartNs, on: ring, nowNs: nowNs)
     let maySend = nowNs < validUntilNs && sinceStartNs < shareUntilNs
     if maySend != table.isSending || hasNews {
       table.isSending = maySend
@@ -281,9 +287,12 @@ extension Worker: CompletionHandler {
     return min(wakeNs, table.wheel.nextNs)
   }
 
-  private mutating func announceShares(sinceStartNs: UInt64, on ring: borrowing Ring) {
+  private mutating func announceShares(
+    sinceStartNs: UInt64, on ring: borrowing Ring, nowNs: UInt64
+  ) {
     while let share = comingShares.first, share.fromNs <= sinceStartNs {
       comingShares.removeFirst()
+      table.openUnused(nowNs: nowNs)
       tell(.adopted(epoch: share.epoch, sentBefore: table.sentCount), on: ring)
     }
   }

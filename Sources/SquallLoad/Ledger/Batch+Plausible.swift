@@ -22,8 +22,8 @@ extension Batch {
     }
     return connect.isPlausible && scheduleLag.isPlausible && fairness.isPlausible
       && [
-        worker.cpuUserNs, worker.cpuSystemNs, worker.enterCalls, worker.opened, worker.reopened,
-        worker.late,
+        worker.cpuUserNs, worker.cpuSystemNs, worker.runQueueWaitNs, worker.enterCalls,
+        worker.opened, worker.reopened, worker.late,
       ].allSatisfy { $0 < Self.byteCountEnd }
   }
 }

@@ -6,7 +6,7 @@ package enum Columns {
     text + String(repeating: " ", count: max(0, width - text.count))
   }
 
-  static func right(_ text: String, _ width: Int) -> String {
+  package static func right(_ text: String, _ width: Int) -> String {
     String(repeating: " ", count: max(0, width - text.count)) + text
   }
 
@@ -35,7 +35,7 @@ package enum Columns {
   }
 
   /// What a terminal may show of a text from outside: control characters become `?`.
-  static func harmless(_ text: String) -> String {
+  package static func harmless(_ text: String) -> String {
     String(
       String.UnicodeScalarView(
         text.unicodeScalars.map {

@@ -11,6 +11,8 @@ extension RunResult.Verdict {
   package static let littlesLawTolerance = 0.05
   /// Of the time a worker was ready to run.
   package static let runQueueWaitRatioMax = 0.05
+  /// Over less than this, a start and an end beside other processes are all there is to see.
+  package static let runQueueSpanNsMin: UInt64 = 100_000_000
   package static let stealRatioCaution = 0.02
   package static let retransmitRatioCaution = 0.001
 
@@ -28,6 +30,7 @@ extension RunResult.Verdict {
     judgeSurroundings(facts, result)
     conserve(ledger: ledger, facts: facts)
     judgeCompleteness(result, facts: facts)
+    judgeRecord(facts)
     valid = reasons.isEmpty
   }
 
@@ -51,12 +54,12 @@ extension RunResult.Verdict {
             + "latencies may be its own")
       }
     }
-    for worker in ledger.workers.sorted(by: { $0.place < $1.place }) where worker.measuredNs > 0 {
-      guard let own = facts.workers[worker.place], let waitNs = own.runQueueWaitNs else { continue }
-      let ratio = Double(waitNs) / Double(worker.measuredNs)
+    for worker in ledger.workers.sorted(by: { $0.place < $1.place })
+    where worker.measuredNs >= Self.runQueueSpanNsMin {
+      let ratio = min(1, Double(worker.measured.runQueueWaitNs) / Double(worker.measuredNs))
       guard ratio >= Self.runQueueWaitRatioMax else { continue }
       saturated = true
-      let name = own.cpu.map { "the worker on cpu \($0)" } ?? "a worker"
+      let name = facts.workers[worker.place]?.cpu.map { "the worker on cpu \($0)" } ?? "a worker"
       reasons.append(
         "\(name) waited \(Figures.percent(ratio)) of the time for its CPU: other processes run "
           + "there; stop them, or choose other CPUs (--cpus)")
@@ -215,8 +218,21 @@ extension RunResult.Verdict {
     }
   }
 
+  private mutating func judgeRecord(_ facts: RunFacts) {
+    switch facts.recordFault {
+    case nil: break
+    case .unwritten(let cause): cautions.append("the run was not recorded: \(cause)")
+    case .endless:
+      incomplete = true
+      cautions.append(
+        "the run's end is not in the record: it goes on, or its master ended before it did "
+          + "(squall master --resume)")
+    }
+  }
+
   private mutating func judgeCompleteness(_ result: RunResult, facts: RunFacts) {
     let lost = facts.workers.values.count { $0.isLost }
+    cautions += facts.gaps
     incomplete =
       lost > 0 || conservation.ledgersAbsent > 0 || conservation.ledgersDiffering > 0
       || conservation.missing != 0

@@ -42,6 +42,14 @@ package actor AgentHost {
     package init() {}
   }
 
+  /// How long a worker may take to end when it is told to, beyond the drain; and when its work is
+  /// done.
+  private static let stoppingNs: UInt64 = 3_000_000_000
+  private static let dismissalNs: UInt64 = 1_000_000_000
+  private static let drainNsMax: UInt64 = 86_400_000_000_000
+  /// Twice this without a beat is a worker that does not move; a worker beats each 250 ms.
+  private static let pulseNsMin: UInt64 = 300_000_000
+
   package nonisolated let eventLoop: any EventLoop
   package nonisolated var unownedExecutor: UnownedSerialExecutor {
     unsafe eventLoop.executor.asUnownedSerialExecutor()
@@ -51,9 +59,6 @@ package actor AgentHost {
   private let link: any Link
   private let options: Options
   private var workers: [WorkerProcess?]
-  /// By slot: how long its present worker was kept from its CPU in the measured time so far; nil
-  /// when the kernel does not tell.
-  package private(set) var runQueueWaitsNs: [UInt64?]
   private var pulses: [(count: UInt64, stillCount: Int)]
   private var setup: WorkerSetup?
   private var wake: Scheduled<Void>?
@@ -73,7 +78,6 @@ package actor AgentHost {
     self.eventLoop = eventLoop
     workers = Array(repeating: nil, count: settings.cpus.count)
     pulses = Array(repeating: (0, 0), count: settings.cpus.count)
-    runQueueWaitsNs = Array(repeating: nil, count: settings.cpus.count)
     ended = eventLoop.makePromise()
   }
 
@@ -123,17 +127,18 @@ package actor AgentHost {
       eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: afterNs))) {
         self.assumeIsolated { $0.startWorker(slot) }
       }
-    case .startAt(let localNs): startLoad(atNs: localNs)
+    case .startAt(let localNs): for worker in workers { worker?.tell(.start(atNs: localNs)) }
     case .setShare(let slot, let share, let untilNs, let validUntilNs):
       workers[slot]?.tell(.share(share, untilNs: untilNs, validUntilNs: validUntilNs))
     case .renewShare(let slot, let validUntilNs):
       workers[slot]?.tell(.renew(validUntilNs: validUntilNs))
-    case .stopWorker(let slot): workers[slot]?.tell(.stop)
+    case .stopWorker(let slot): stopWorker(slot)
     case .persist(let batches, let ledgers): persist(batches, ledgers)
     case .log(let notice): options.announce(.notice(notice))
     case .exit(let exit):
       self.exit = exit
       for worker in workers { worker?.dismiss() }
+      kill(workers.indices.filter { workers[$0] != nil }, afterNs: Self.dismissalNs)
       endIfAlone()
     }
   }
@@ -154,18 +159,6 @@ package actor AgentHost {
       options.announce(.unresolvable("cannot look up \(error.host): \(error.cause)"))
     }
     for slot in workers.indices { startWorker(slot) }
-  }
-
-  private func startLoad(atNs localNs: UInt64) {
-    for worker in workers { worker?.tell(.start(atNs: localNs)) }
-    let (measuredNs, overflow) = localNs.addingReportingOverflow(setup?.plan.warmupNs ?? 0)
-    guard !overflow else { return }
-    let delayNs = Int64(clamping: measuredNs - min(measuredNs, monotonicNs()))
-    eventLoop.scheduleTask(in: .nanoseconds(delayNs)) {
-      self.assumeIsolated { agent in
-        for worker in agent.workers { worker?.beginMeasuredTime() }
-      }
-    }
   }
 
   private func startWorker(_ slot: Int) {
@@ -189,9 +182,7 @@ package actor AgentHost {
     guard let worker = workers[slot] else { return }
     switch event {
     case .notice(.ready): handle(.workerReady(slot: slot, life: worker.life))
-    case .notice(.page):
-      deliver(worker.collect())
-      runQueueWaitsNs[slot] = worker.runQueueWaitNs
+    case .notice(.page): deliver(worker.collect())
     case .notice(.adopted(let epoch, let sentBefore)):
       handle(.workerAdopted(slot: slot, epoch: epoch, sentBefore: sentBefore))
     case .notice(.exhausted(let epoch)): handle(.workerExhausted(slot: slot, epoch: epoch))
@@ -202,6 +193,26 @@ package actor AgentHost {
     case .notice(.failed):
       options.announce(.workerFailed(cpu: machine.settings.cpus[slot], worker.failure))
     case .ended: reap(slot)
+    }
+  }
+
+  private func stopWorker(_ slot: Int) {
+    guard let worker = workers[slot] else { return }
+    worker.tell(.stop)
+    kill([slot], afterNs: min(setup?.plan.drainNs ?? 0, Self.drainNsMax) + Self.stoppingNs)
+  }
+
+  /// One that cannot move any more would be waited for without end. Its pages outlive it, so nothing
+  /// that it counted is lost.
+  private func kill(_ slots: [Int], afterNs: UInt64) {
+    let lives = slots.map { workers[$0]?.life }
+    eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: afterNs))) {
+      self.assumeIsolated { agent in
+        for (slot, life) in zip(slots, lives) {
+          guard let worker = agent.workers[slot], worker.life == life else { continue }
+          if agent.exit != nil || !worker.hasFinished { worker.kill() }
+        }
+      }
     }
   }
 
@@ -229,7 +240,7 @@ package actor AgentHost {
     ended.succeed(exit)
   }
 
-  /// Looks once a second whether each worker's loop turns; twice still is a stopped worker.
+  /// Looks each heartbeat whether each worker's loop turns; twice still is a stopped worker.
   private func feelPulses() {
     for (slot, worker) in workers.enumerated() {
       guard let worker, !worker.hasFinished else { continue }
@@ -243,7 +254,11 @@ package actor AgentHost {
       }
     }
     guard exit == nil else { return }
-    eventLoop.scheduleTask(in: .seconds(1)) { self.assumeIsolated { $0.feelPulses() } }
+    let heartbeatNs = max(
+      Self.pulseNsMin, min(welcome?.heartbeatIntervalNs ?? 1_000_000_000, 1_000_000_000))
+    eventLoop.scheduleTask(in: .nanoseconds(Int64(heartbeatNs))) {
+      self.assumeIsolated { $0.feelPulses() }
+    }
   }
 
   private func persist(_ batches: [Batch], _ ledgers: [Ledger]) {

@@ -31,9 +31,9 @@ package final class LocalRun: Sendable {
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let master: MasterHost
   private let agent: AgentHost
-  private let agentName: UInt64
   private let cpus: [UInt16]
   private let sharedCPUs: [UInt16]
+  private let isPinned: Bool
   /// Port of a target on this host; nil when it is elsewhere.
   private let localPort: UInt16?
   private let stopCount = NIOLockedValueBox(0)
@@ -41,7 +41,8 @@ package final class LocalRun: Sendable {
   package init(plan: Plan, options: Options) {
     let eventLoop = group.next()
     cpus = options.isPinned ? options.cpus : Host.cpus
-    sharedCPUs = options.sharedCPUs
+    sharedCPUs = options.isPinned ? options.sharedCPUs : []
+    isPinned = options.isPinned
     localPort = plan.destinations.first { Self.isLoopback($0.host) }?.port
     var settings = MasterMachine.Settings(
       run: UInt64.random(in: 1...UInt64.max), build: Build.description, plan: plan,
@@ -56,10 +57,9 @@ package final class LocalRun: Sendable {
     var agentOptions = AgentHost.Options()
     agentOptions.isPinned = options.isPinned
     agentOptions.announce = options.announce
-    agentName = UInt64.random(in: 1...UInt64.max)
     agent = AgentHost(
       settings: AgentMachine.Settings(
-        agent: agentName, build: Build.description, host: Host.name,
+        agent: UInt64.random(in: 1...UInt64.max), build: Build.description, host: Host.name,
         cpus: options.cpus, seed: UInt64.random(in: 0...UInt64.max), digests: Digests.standard),
       options: agentOptions, link: link, on: eventLoop)
     link.join(agent)
@@ -87,12 +87,9 @@ package final class LocalRun: Sendable {
     var facts = RunFacts(
       startedAtNs: startedAtNs, isInterrupted: stopCount.withLockedValue { $0 } > 0,
       status: await master.status, outcome: outcome, ledgers: await master.ledgers,
-      sharedCPUs: listener.map { cpus.filter($0.cpus.contains) } ?? sharedCPUs)
+      sharedCPUs: listener.map { cpus.filter($0.cpus.contains) } ?? sharedCPUs,
+      isPinned: isPinned)
     Surroundings().note(since: before, targetIsHere: listener != nil, in: &facts)
-    for (slot, waitNs) in await agent.runQueueWaitsNs.enumerated() {
-      let place = WorkerPlace(agent: agentName, worker: UInt16(slot))
-      facts.workers[place]?.runQueueWaitNs = waitNs
-    }
     let finished = Finished(ledger: await master.ledger, facts: facts, outcome: outcome)
     _ = try await agent.ended.futureResult.get()
     try await group.shutdownGracefully()
