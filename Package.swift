@@ -75,7 +75,7 @@ let package = Package(
       swiftSettings: tests),
     .testTarget(
       name: "EngineTests",
-      dependencies: ["CSquall", "SquallClient", "SquallEngine", "SquallNode"],
+      dependencies: ["CSquall", "SquallClient", "SquallEngine", "SquallLoad", "SquallNode"],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),
   ]

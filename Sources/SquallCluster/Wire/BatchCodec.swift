@@ -4,8 +4,8 @@ package import SquallLoad
 //
 //   firstInterval varint · lastInterval - firstInterval varint · phase u8
 //   startNs varint · endNs - startNs varint
-//   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, enterCalls, opened, reopened, late, connections,
-//     connectErrno as varints
+//   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, enterCalls, opened, reopened, late,
+//     connections, connectErrno as varints
 //   connect histogram · scheduleLag histogram · fairness histogram
 //   endpoints list(endpoint), by rising index
 //   endpoint: index varint

@@ -7,19 +7,33 @@ package final class LiveLine: Sendable {
   /// What one interval came to, over all workers.
   package struct Moment: Sendable {
     /// Of the run's timeline.
-    var endNs: UInt64
-    var okPerS: Double
-    var latency: Histogram
-    var lag: Histogram
+    package var endNs: UInt64
+    package var okPerS: Double
+    package var latency: Histogram
+    /// Empty in a closed loop.
+    package var lag: Histogram
     /// Of the whole run so far.
-    var errorCount: UInt64
+    package var errorCount: UInt64
     /// Ok rates of the last intervals, oldest first.
-    var rates: [Double]
+    package var rates: [Double]
     /// Shown first, where there is something to say of them.
-    var workers: String?
+    package var workers: String?
+
+    package init(
+      endNs: UInt64, okPerS: Double, latency: Histogram = .init(), lag: Histogram = .init(),
+      errorCount: UInt64, rates: [Double], workers: String? = nil
+    ) {
+      self.endNs = endNs
+      self.okPerS = okPerS
+      self.latency = latency
+      self.lag = lag
+      self.errorCount = errorCount
+      self.rates = rates
+      self.workers = workers
+    }
   }
 
-  static let rateCountMax = 24
+  package static let rateCountMax = 24
 
   private let width: Int
   private let hasColour: Bool
@@ -61,13 +75,13 @@ package final class LiveLine: Sendable {
   }
 
   /// https://no-color.org: present and not empty, whatever its value, means no colour.
-  static func wantsColour(noColor: String?, term: String?) -> Bool {
+  package static func wantsColour(noColor: String?, term: String?) -> Bool {
     (noColor ?? "").isEmpty && term != nil && term != "dumb"
   }
 
   /// At most `width` - 1 characters wide: a cursor behind the last column may start a new line. The
   /// last rates take what room is left, down to none.
-  static func text(_ moment: Moment, plan: Plan, width: Int, hasColour: Bool) -> String {
+  package static func text(_ moment: Moment, plan: Plan, width: Int, hasColour: Bool) -> String {
     let elapsedNs = moment.endNs - min(moment.endNs, plan.warmupNs)
     var cells: [(text: String, colour: Colour?)] = []
     if let workers = moment.workers { cells.append((workers, nil)) }
@@ -116,7 +130,7 @@ package final class LiveLine: Sendable {
   }
 
   /// Rates as bars against the highest of them.
-  static func spark(_ rates: some Collection<Double>) -> String {
+  package static func spark(_ rates: some Collection<Double>) -> String {
     let bars = Array("▁▂▃▄▅▆▇█")
     let highest = max(rates.max() ?? 0, 1)
     return String(rates.map { bars[min(bars.count - 1, Int($0 / highest * 7.99))] })

@@ -33,9 +33,9 @@ package final class LocalRun: Sendable {
   private let agent: AgentHost
   private let cpus: [UInt16]
   private let sharedCPUs: [UInt16]
+  private let isPinned: Bool
   /// Port of a target on this host; nil when it is elsewhere.
   private let localPort: UInt16?
-  private let isPinned: Bool
   private let stopCount = NIOLockedValueBox(0)
 
   package init(plan: Plan, options: Options) {
