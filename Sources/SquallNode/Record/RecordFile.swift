@@ -93,16 +93,13 @@ package final class RecordFile: Sendable {
   private static func checkHeader(
     _ descriptor: Int32, _ path: String, _ access: Access
   ) throws(Trouble) {
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+    else { throw .unavailable("\(path) is no file that can hold a record") }
     var header = [UInt8](repeating: 0, count: 100)
     let count = unsafe pread(descriptor, &header, header.count, 0)
     guard count >= 0 else { throw .unavailable("\(path) cannot be read: \(errnoText())") }
-    if count == 0, access == .writing {
-      // A character device is empty and holds nothing.
-      var status = stat()
-      guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG
-      else { throw .unavailable("\(path) is no file that can hold a record") }
-      return
-    }
+    if count == 0, access == .writing { return }
     let id = header[68..<72].reduce(Int32(0)) { $0 << 8 | Int32($1) }
     guard count == header.count, header.starts(with: "SQLite format 3\0".utf8), id == applicationID
     else { throw .refused("\(path) is no record of squall") }
@@ -111,7 +108,8 @@ package final class RecordFile: Sendable {
   private static func connect(_ path: String, _ access: Access) throws(Trouble) -> DatabaseQueue {
     var configuration = Configuration()
     // Who may write also tidies the log away when it was the last to look.
-    configuration.readonly = access == .reading && unsafe Glibc.access(path, W_OK) != 0
+    let isWritable = unsafe Glibc.access(path, W_OK) == 0
+    configuration.readonly = access == .reading && !isWritable
     configuration.busyMode = .timeout(busySeconds)
     configuration.label = "squall.record"
     configuration.prepareDatabase { db in
@@ -232,6 +230,12 @@ package final class RecordFile: Sendable {
     var lock = Self.lock(number)
     return unsafe fcntl(descriptor, Self.setLock, &lock) == 0
       || errno != EAGAIN && errno != EACCES
+  }
+
+  func letGo(run number: Int64) {
+    var lock = Self.lock(number)
+    lock.l_type = Int16(F_UNLCK)
+    _ = unsafe fcntl(descriptor, Self.setLock, &lock)
   }
 
   /// A process that lives leads it.
