@@ -2,7 +2,7 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 SQUALL := .build/release/squall
 
-.PHONY: run build test lint bench install setup clean
+.PHONY: run build test lint bench micro install setup clean
 
 # What this machine can send: `make run`, or `make run ARGS="run http://host/ -c 256 -d 30s"`.
 run: build
@@ -21,6 +21,10 @@ lint:
 
 bench: build
 	$(SWIFT) run -c release --package-path Benchmarks compare $(ARGS)
+
+# The parts alone, held against Benchmarks/Thresholds.
+micro: setup
+	Benchmarks/micro $(ARGS)
 
 # One file that needs no Swift on the machine it runs on.
 install: setup

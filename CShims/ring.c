@@ -413,7 +413,7 @@ int32_t squall_ring_finish(squall_ring *ring, uint32_t slot, uint64_t token)
 
 	struct io_uring_sqe *sqe = next(ring);
 	io_uring_prep_shutdown(sqe, (int)slot, SHUT_WR);
-	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+	sqe->flags |= IOSQE_FIXED_FILE;
 	io_uring_sqe_set_data64(sqe, token);
 	return 0;
 }

@@ -30,21 +30,21 @@ private func sparse(_ histogram: Histogram) -> SparseHistogram {
 
 func histogramBenchmarks() {
   let latencies = latenciesNs(count: 1_024)
-  Benchmark("histogram: record") { benchmark in
+  Benchmark("histogram-record") { benchmark in
     var histogram = filled(count: 10)
     benchmark.counting {
       for index in benchmark.scaledIterations { histogram.record(latencies[index & 1_023]) }
     }
     blackHole(histogram.maxNs)
   }
-  Benchmark("histogram: merge of 100,000 samples", configuration: .init(scalingFactor: .one)) {
+  Benchmark("histogram-merge-of-100000-samples", configuration: .single) {
     benchmark in
     let one = filled(count: 100_000)
     var sum = filled(count: 10)
     benchmark.counting { sum.merge(one) }
     blackHole(sum.maxNs)
   }
-  Benchmark("histogram: p99", configuration: .init(scalingFactor: .one)) { benchmark in
+  Benchmark("histogram-p99", configuration: .single) { benchmark in
     let histogram = filled(count: 100_000)
     benchmark.counting { blackHole(histogram.quantileNs(0.99)) }
   }
@@ -63,11 +63,11 @@ private func batch() -> Batch {
 }
 
 func batchBenchmarks() {
-  Benchmark("batch: encode", configuration: .init(scalingFactor: .one)) { benchmark in
+  Benchmark("batch-encode", configuration: .single) { benchmark in
     let batch = batch()
     benchmark.counting { blackHole(batch.encoded()) }
   }
-  Benchmark("batch: decode", configuration: .init(scalingFactor: .one)) { benchmark in
+  Benchmark("batch-decode", configuration: .single) { benchmark in
     let batch = batch()
     let bytes = batch.encoded()
     try benchmark.counting { blackHole(try Batch(encoded: bytes, name: batch.name)) }
@@ -78,14 +78,14 @@ func pacerBenchmarks() {
   let share = Share(epoch: 1, position: 1, workerCount: 4, connections: 64)
   for (name, arrival) in [("uniform", Schedule.Arrival.uniform), ("random", .poisson)] {
     let schedule = Schedule(startHz: 100_000, arrival: arrival, seed: 7)
-    Benchmark("pacer: take, \(name) arrival") { benchmark in
+    Benchmark("pacer-\(name)-arrival") { benchmark in
       var pacer = Pacer(load: .open(schedule), share: share, endNs: .max)
       benchmark.counting {
         for _ in benchmark.scaledIterations { blackHole(pacer.take(nowNs: pacer.nextDueNs)) }
       }
     }
   }
-  Benchmark("pacer: take, closed loop") { benchmark in
+  Benchmark("pacer-closed-loop") { benchmark in
     var pacer = Pacer(load: .closed, share: share, endNs: .max)
     benchmark.counting {
       for index in benchmark.scaledIterations { blackHole(pacer.take(nowNs: UInt64(index))) }

@@ -3,7 +3,7 @@ import SquallHTTP
 
 /// Heads as servers of today send them; the numbers are the servers', the dates made up.
 private let heads: [(name: String, text: String)] = [
-  ("built-in target", "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!"),
+  ("built-in-target", "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!"),
   (
     "nginx",
     "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\n"
@@ -11,7 +11,7 @@ private let heads: [(name: String, text: String)] = [
       + "Hello, World!"
   ),
   (
-    "service behind a proxy",
+    "service-behind-a-proxy",
     "HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\n"
       + "Content-Type: application/json; charset=utf-8\r\nTransfer-Encoding: chunked\r\n"
       + "Connection: keep-alive\r\nVary: Accept-Encoding, Origin\r\nX-Request-Id: "
@@ -27,19 +27,20 @@ private let heads: [(name: String, text: String)] = [
 func parserBenchmarks() {
   for (name, text) in heads {
     let bytes = Array(text.utf8)
-    Benchmark("parser: \(name), \(bytes.count) bytes") { benchmark in
+    Benchmark("parser-\(name)-\(bytes.count)-bytes", configuration: .bytes) { benchmark in
       var parser = ResponseParser()
-      benchmark.counting {
+      benchmark.counting(byteCount: bytes.count) {
         for _ in benchmark.scaledIterations {
           parser.reset(expectsNoBody: false)
           blackHole(bytes.withUnsafeBytes { parser.consume($0) })
         }
       }
     }
-    Benchmark("parser: \(name), the same head as before") { benchmark in
+    // What a load generator sees all day; heads that change (a date) are parsed again.
+    Benchmark("parser-\(name)-same-head-again", configuration: .bytes) { benchmark in
       var parser = ResponseParser()
       var memo = HeadMemo()
-      benchmark.counting {
+      benchmark.counting(byteCount: bytes.count) {
         for _ in benchmark.scaledIterations {
           parser.reset(expectsNoBody: false)
           blackHole(bytes.withUnsafeBytes { parser.consume($0, recalling: &memo) })
@@ -50,7 +51,7 @@ func parserBenchmarks() {
 }
 
 func requestBenchmarks() {
-  Benchmark("request: rendered once", configuration: .init(scalingFactor: .one)) { benchmark in
+  Benchmark("request-rendered", configuration: .single) { benchmark in
     try benchmark.counting {
       blackHole(
         try RequestTemplate(

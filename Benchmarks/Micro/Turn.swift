@@ -7,7 +7,7 @@ import SquallEngine
 func ringBenchmarks() {
   guard Ring.obstacle() == nil else { return }
   for width in [1, 64] {
-    Benchmark("ring: turn of \(width) operations", configuration: .init(scalingFactor: .one)) {
+    Benchmark("ring-turn-of-\(width)", configuration: .single) {
       benchmark in
       let ring = try Ring(Ring.Options(connections: 64))
       let sink = open("/dev/null", O_WRONLY | O_CLOEXEC)

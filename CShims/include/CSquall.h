@@ -112,7 +112,11 @@ int32_t squall_ring_send_now(squall_ring *ring, uint32_t slot, const void *bytes
 			     uint32_t byte_count, bool silent, uint64_t token);
 /* Completes once when the socket in `slot` can take bytes again, or is broken. */
 int32_t squall_ring_await_room(squall_ring *ring, uint32_t slot, uint64_t token);
-/* Ends our side with a FIN behind what was sent; completes only on failure. */
+/*
+ * Ends our side with a FIN behind what was sent, and completes. A shutdown always runs on
+ * a thread of the kernel's (io_shutdown_prep sets REQ_F_FORCE_ASYNC), which looks the slot up
+ * only then: closed and taken again in between, it would be the next connection that ends.
+ */
 int32_t squall_ring_finish(squall_ring *ring, uint32_t slot, uint64_t token);
 /* Ends both sides with a RST; completes only on failure. The slot stays taken. */
 int32_t squall_ring_reset(squall_ring *ring, uint32_t slot, uint64_t token);

@@ -3,7 +3,7 @@ internal import SquallHTTP
 /// One row of the connection table. Plain data: rows live in one flat allocation.
 struct Connection {
   enum State: UInt8 {
-    /// Never opened, or retired.
+    /// Never opened, retired, or out of work.
     case unused
     case connecting
     /// Established: requests may go out.

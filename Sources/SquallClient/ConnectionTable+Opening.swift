@@ -35,6 +35,26 @@ extension ConnectionTable {
 
   func isSurplus(_ row: Int) -> Bool { row >= wantedCount }
 
+  /// Whether one connection more would find a request that no other is free to take. False towards
+  /// the end of a number of requests; rows that are not opened again for that stay unused.
+  private var hasWork: Bool {
+    pacer.quota > UInt64(openingCount + max(0, readyCount - inFlightCount))
+  }
+
+  /// Opens rows again that were out of work under the share before.
+  mutating func openUnused(nowNs: UInt64) {
+    for row in 0..<startedCount where unsafe connections[row].state == .unused {
+      unsafe connections[row].state = .resting
+      wheel.set(row, deadlineNs: nowNs)
+    }
+  }
+
+  /// Opens a row whose pause is over.
+  mutating func openRested(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
+    unsafe connections[row].state = .unused
+    if !isSurplus(row) && !log.isStopped && hasWork { open(row, on: ring, nowNs: nowNs) }
+  }
+
   mutating func open(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     unsafe connections[row].state = .connecting
     unsafe connections[row].openedNs = nowNs
@@ -125,7 +145,7 @@ extension ConnectionTable {
   /// otherwise, so that a target that is gone is not stormed.
   mutating func reopen(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     close(row, on: ring)
-    if isSurplus(row) || log.isStopped {
+    if isSurplus(row) || log.isStopped || !hasWork {
       wheel.set(row, deadlineNs: .max)
     } else if unsafe connections[row].failures == 0 {
       open(row, on: ring, nowNs: nowNs)

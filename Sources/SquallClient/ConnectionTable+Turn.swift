@@ -59,9 +59,7 @@ extension ConnectionTable {
     while let row = wheel.popDue(nowNs: nowNs) {
       switch unsafe connections[row].state {
       case .unused: continue
-      case .resting:
-        unsafe connections[row].state = .unused
-        if !isSurplus(row) && !log.isStopped { open(row, on: ring, nowNs: nowNs) }
+      case .resting: openRested(row, on: ring, nowNs: nowNs)
       case .connecting:
         openingFailed(row, errno: ETIMEDOUT, isUnderWay: true, on: ring, nowNs: nowNs)
       case .ready:

@@ -26,7 +26,10 @@ struct IntervalLog {
   private let warmEndpoint: EndpointPage
   private var sequence: UInt64 = 1
   private var pageEndNs: UInt64 = .max
+  /// Calls that are accounted for: by pages, or as made before the measured time.
   private var enterCount: UInt64 = 0
+  private var isMeasuring = false
+  private var warmupEnterCount: UInt64 = 0
 
   init(region: borrowing SharedRegion, plan: Plan) {
     var pages: [Page] = []
@@ -64,10 +67,13 @@ struct IntervalLog {
   }
 
   /// The next instant at which a page or the load ends.
-  var nextNs: UInt64 { isStopped ? .max : min(pageEndNs, stopNs) }
+  var nextNs: UInt64 {
+    isStopped ? .max : min(isMeasuring ? pageEndNs : measuredNs, stopNs)
+  }
 
   /// Closes the page whose interval is over. True when one was closed.
   mutating func advance(nowNs: UInt64, connections: Int, enterCount: UInt64) -> Bool {
+    if !isMeasuring && nowNs >= measuredNs { beginMeasuring(enterCount: enterCount) }
     guard !isStopped, nowNs >= pageEndNs, pageEndNs < stopNs else { return false }
     let interval = (nowNs - measuredNs) / intervalNs
     let boundaryNs = measuredNs + interval * intervalNs
@@ -75,6 +81,13 @@ struct IntervalLog {
     return turnPage(
       phase: .measured, interval: interval, atNs: boundaryNs, connections: connections,
       enterCount: enterCount)
+  }
+
+  /// What was spent before, opening connections and warming up, is no part of the first interval.
+  private mutating func beginMeasuring(enterCount: UInt64) {
+    isMeasuring = true
+    warmupEnterCount = enterCount
+    self.enterCount = enterCount
   }
 
   /// The load is over: what completes from here on is drained. True when a page was closed.
@@ -95,7 +108,11 @@ struct IntervalLog {
   ) {
     fairness(page.fairness)
     end(page, sequence: sequence, atNs: nowNs, connections: connections, enterCount: enterCount)
-    if warmupNs > 0 { end(pages[0], sequence: 0, atNs: measuredNs, connections: 0, enterCount: 0) }
+    guard warmupNs > 0 else { return }
+    self.enterCount = 0
+    end(
+      pages[0], sequence: 0, atNs: max(startNs, min(measuredNs, stopNs)), connections: 0,
+      enterCount: warmupEnterCount)
   }
 
   private mutating func turnPage(
@@ -118,7 +135,7 @@ struct IntervalLog {
   private mutating func end(
     _ page: Page, sequence: UInt64, atNs: UInt64, connections: Int, enterCount: UInt64
   ) {
-    page[.endNs] = startNs == .max ? 0 : atNs - startNs
+    page[.endNs] = startNs == .max || atNs < startNs ? 0 : atNs - startNs
     page[.connections] = UInt64(connections)
     page[.enterCalls] = enterCount - self.enterCount
     self.enterCount = enterCount

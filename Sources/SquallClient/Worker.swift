@@ -227,7 +227,7 @@ extension Worker: CompletionHandler {
 
   /// Opens connections ahead of the start, so that the measured time does not begin with it.
   private mutating func build(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
-    announceShares(sinceStartNs: 0, on: ring)
+    announceShares(sinceStartNs: 0, on: ring, nowNs: nowNs)
     if plan.rampNs == 0 { table.openWanted(on: ring, allowed: .max, nowNs: nowNs) }
     table.expire(on: ring, nowNs: nowNs)
     return table.wheel.nextNs
@@ -242,7 +242,7 @@ extension Worker: CompletionHandler {
       return 0
     }
     let sinceStartNs = nowNs - table.log.startNs
-    announceShares(sinceStartNs: sinceStartNs, on: ring)
+    announceShares(sinceStartNs: sinceStartNs, on: ring, nowNs: nowNs)
     let maySend = nowNs < validUntilNs && sinceStartNs < shareUntilNs
     if maySend != table.isSending || hasNews {
       table.isSending = maySend
@@ -281,9 +281,12 @@ extension Worker: CompletionHandler {
     return min(wakeNs, table.wheel.nextNs)
   }
 
-  private mutating func announceShares(sinceStartNs: UInt64, on ring: borrowing Ring) {
+  private mutating func announceShares(
+    sinceStartNs: UInt64, on ring: borrowing Ring, nowNs: UInt64
+  ) {
     while let share = comingShares.first, share.fromNs <= sinceStartNs {
       comingShares.removeFirst()
+      table.openUnused(nowNs: nowNs)
       tell(.adopted(epoch: share.epoch, sentBefore: table.sentCount), on: ring)
     }
   }

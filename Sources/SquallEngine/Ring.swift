@@ -135,7 +135,8 @@ extension squall_completion {
     unsafe squall_ring_await_room(raw, slot, token.bits) == 0
   }
 
-  /// Sends a FIN behind what was sent, in silence. False as for `receive`.
+  /// Sends a FIN behind what was sent, and completes. The slot must not be closed before: the socket
+  /// is looked up only when a thread of the kernel gets to it. False as for `receive`.
   package func finish(slot: UInt32, token: Token) -> Bool {
     unsafe squall_ring_finish(raw, slot, token.bits) == 0
   }

@@ -105,6 +105,9 @@ public struct Batch: Equatable, Sendable {
 public struct WorkerCounters: Equatable, Sendable {
   public var cpuUserNs: UInt64 = 0
   public var cpuSystemNs: UInt64 = 0
+  /// Time it was ready to run and waited for its CPU (schedstat, proc(5)); 0 also where the kernel
+  /// does not tell.
+  public var runQueueWaitNs: UInt64 = 0
   /// Calls of io_uring_enter(2).
   public var enterCalls: UInt64 = 0
   /// Connections established.
@@ -121,6 +124,7 @@ public struct WorkerCounters: Equatable, Sendable {
   public mutating func merge(_ other: WorkerCounters) {
     cpuUserNs += other.cpuUserNs
     cpuSystemNs += other.cpuSystemNs
+    runQueueWaitNs += other.runQueueWaitNs
     enterCalls += other.enterCalls
     opened += other.opened
     reopened += other.reopened

@@ -107,20 +107,20 @@ struct Measured {
   var requests: String { "\(self["requests"] ?? "no requests") \(errors)" }
 }
 
-/// `squall serve` on a port the kernel chose.
+/// `squall serve`, on a port the kernel chose unless told otherwise.
 final class Served {
   let child: Child
   /// Ends in a slash.
   let url: String
   let port: UInt16
 
-  init(_ arguments: [String] = []) throws {
-    child = try Squall.start(["serve", "--port", "0"] + arguments)
+  init(_ arguments: [String] = [], port: UInt16 = 0) throws {
+    child = try Squall.start(["serve", "--port", "\(port)"] + arguments)
     let line = try child.firstLine()
     let first = try #require(
       try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any], "\(line)")
     url = try #require(first["listening"] as? String)
-    port = try #require(UInt16(url.dropLast().split(separator: ":").last ?? ""))
+    self.port = try #require(UInt16(url.dropLast().split(separator: ":").last ?? ""))
     #expect((first["pids"] as? [Int])?.isEmpty == false)
   }
 
@@ -163,6 +163,18 @@ func fetch(_ path: String, port: UInt16) throws -> String {
     let count = recv(socket, &room, room.count, 0)
     try #require(count > 0, "the answer to \(path) ends early: \(text)")
     text += String(decoding: room.prefix(count), as: UTF8.self)
+  }
+}
+
+/// Whether somebody takes connections on a port of loopback.
+func accepts(_ port: UInt16) -> Bool {
+  let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+  defer { close(socket) }
+  var address = loopback(port: port)
+  return withUnsafePointer(to: &address) { pointer in
+    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+    }
   }
 }
 

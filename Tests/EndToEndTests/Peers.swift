@@ -26,7 +26,7 @@ final class Nginx {
       let child = try Child(
         Self.path, ["-p", folder.path, "-e", folder.path + "/error.log", "-c", file])
       do {
-        try child.run { (try? fetch("/status", port: port)) != nil }
+        try child.run { accepts(port) }
       } catch {
         continue
       }

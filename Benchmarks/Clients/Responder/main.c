@@ -63,7 +63,7 @@ struct connection {
 	char *carry; /* an incomplete head, allocated when first needed */
 	uint32_t carry_byte_count;
 	uint16_t generation;
-	bool open, sending, closing;
+	bool open, sending, finishing, closing;
 	uint8_t queue_length;
 	struct queued *queue;
 };
@@ -167,14 +167,25 @@ static void close_slot(uint32_t slot)
 	mine->closed++;
 }
 
-/* The peer learns of the close once it has read everything: a shutdown, and then its own end. */
+/* The peer learns of the close once it has read everything: a shutdown, and then its own end. The
+ * kernel runs a shutdown on a thread of its own and looks the slot up only there, so the slot must
+ * not be given to another connection before it completes: it counts as a send.
+ */
 static void shut_down(uint32_t slot)
 {
-	struct io_uring_sqe *sqe = next_sqe();
+	struct connection *connection = &connections[slot];
+	struct io_uring_sqe *sqe;
 
+	if (connection->sending) {
+		connection->finishing = true;
+		return;
+	}
+	connection->finishing = false;
+	connection->sending = true;
+	sqe = next_sqe();
 	io_uring_prep_shutdown(sqe, (int)slot, SHUT_WR);
-	sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
-	io_uring_sqe_set_data64(sqe, token(CLOSE, 0, slot));
+	sqe->flags |= IOSQE_FIXED_FILE;
+	io_uring_sqe_set_data64(sqe, token(SEND, connection->generation, slot));
 }
 
 static void send_now(uint32_t slot, struct queued queued)
@@ -457,7 +468,7 @@ static void accepted(int slot)
 	struct connection *connection = &connections[slot];
 
 	connection->open = true;
-	connection->sending = connection->closing = false;
+	connection->sending = connection->finishing = connection->closing = false;
 	connection->queue_length = 0;
 	connection->carry_byte_count = 0;
 	mine->accepted++;
@@ -476,8 +487,11 @@ static void sent(uint32_t slot, int result)
 		close_slot(slot);
 		return;
 	}
-	if (count == 0)
+	if (count == 0) {
+		if (connection->finishing)
+			shut_down(slot);
 		return;
+	}
 	memcpy(pending, connection->queue, count * sizeof(pending[0]));
 	connection->queue_length = 0;
 	for (uint8_t i = 0; i < count; i++)

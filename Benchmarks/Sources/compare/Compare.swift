@@ -48,6 +48,9 @@ struct Compare: ParsableCommand {
   @Option(help: "Make tables and plots again from the raw record in this folder.")
   var render: String?
 
+  @Flag(help: "Write the figures of a request's cost into docs/PERFORMANCE.md too.")
+  var writeDocs = false
+
   @Flag(inversion: .prefixedNo, help: "Make a Python environment with Locust if there is none.")
   var locust = true
 

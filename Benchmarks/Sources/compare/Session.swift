@@ -189,12 +189,13 @@ struct Session {
         Header.ClientNote(
           name: $0.name, isHere: $0.path != nil,
           version: $0.path == nil
-            ? "not here; \($0.client.origin.howToGet)" : $0.version, remark: $0.client.remark)
+            ? "not here; \($0.client.origin.howToGet)" : version(of: $0), remark: $0.client.remark)
       }, gate: gate, builtInTarget: builtIn)
     let archive = Archive(folder: options.output ?? package + "/results")
     archive.begin(header)
     let runner = Runner(
       catalog: catalog, scratch: scratch, strace: Catalog.find(program: "strace", folders: folders),
+      perf: Catalog.find(program: "perf", folders: folders),
       ss: Catalog.find(program: "ss", folders: folders), isStopped: isStopRequested)
     let suite = Suite(
       Suite.Setting(
@@ -207,6 +208,31 @@ struct Session {
     write(report, to: archive)
     if let failure = archive.failure { say("not everything is on disk: \(failure)") }
     if isStopRequested() { throw ExitCode(130) }
+  }
+
+  /// What the program says, what Debian says of its package, or how it was built here.
+  private func version(of entry: Catalog.Entry) -> String {
+    let built = ownFolder.hasSuffix("/debug") ? "debug" : "release"
+    switch entry.client.origin {
+    case .ours: return (entry.version + " of this tree, swift build -c \(built)").trimmed
+    case .debian(let package):
+      let version = output(of: ["dpkg-query", "-W", "-f", "${Version}", package])
+      return entry.version + (version.map { " (Debian \($0))" } ?? "")
+    case .pypi, .source: return entry.version.isEmpty ? "does not say" : entry.version
+    }
+  }
+
+  private func output(of command: [String]) -> String? {
+    guard let program = Catalog.find(program: command[0], folders: folders),
+      let child = try? Child(
+        [program] + command.dropFirst(), environment: ProcessInfo.processInfo.environment,
+        cpus: nil, outputPrefix: "\(scratch)/asked")
+    else { return nil }
+    guard let exit = child.wait(untilNs: monotonicNs() + 5_000_000_000) else {
+      child.end()
+      return nil
+    }
+    return exit.code == 0 ? readText(child.standardOutput)?.trimmed : nil
   }
 
   /// `squall serve` where it starts, or what --target says.
@@ -244,19 +270,27 @@ struct Session {
   private func write(_ report: Report, to archive: Archive) {
     for plot in report.plots() { archive.save(plot.svg, as: plot.file) }
     archive.save(report.markdown, as: "results.md")
+    if options.writeDocs { writeDocument(report) }
     print(report.terminal)
     print("\(archive.folder)/results.md")
   }
 
+  private func writeDocument(_ report: Report) {
+    let path = URL(fileURLWithPath: package + "/../docs/PERFORMANCE.md").standardizedFileURL.path
+    guard let text = readText(path), let new = Report.replacing(in: text, with: report.cost) else {
+      say("\(path) lacks the marks between which figures belong: left as it is")
+      return
+    }
+    do {
+      try new.write(toFile: path, atomically: true, encoding: .utf8)
+    } catch {
+      say("\(path): \(error.localizedDescription)")
+    }
+  }
+
   private func commit() -> String {
-    guard let git = Catalog.find(program: "git", folders: folders),
-      let child = try? Child(
-        [git, "-C", package, "describe", "--always", "--dirty", "--abbrev=12"],
-        environment: ProcessInfo.processInfo.environment, cpus: nil,
-        outputPrefix: "\(scratch)/git"),
-      child.wait(untilNs: monotonicNs() + 5_000_000_000) != nil
-    else { return "unknown" }
-    return (readText(child.standardOutput) ?? "unknown").trimmed
+    output(of: ["git", "-C", package, "describe", "--always", "--dirty", "--abbrev=12"])
+      ?? "unknown"
   }
 
   /// Progress goes to standard error: one line that changes on a terminal, lines elsewhere.
@@ -278,7 +312,7 @@ struct Session {
     let catalog = catalog()
     let placement = placement()
     let runner = Runner(
-      catalog: catalog, scratch: scratch, strace: nil,
+      catalog: catalog, scratch: scratch, strace: nil, perf: nil,
       ss: Catalog.find(program: "ss", folders: folders), isStopped: isStopRequested)
     var failed = 0
     for kind in [TargetKind.responder, .squall] {

@@ -89,6 +89,30 @@ struct CountTests {
   }
 }
 
+struct SampleTests {
+  @Test func perfTellsUserAndKernelOfEachThreadTheBusiestFirst() {
+    let text = """
+      # Samples: 192  of event 'cpu-clock:u'
+      # Overhead       Samples      Pid:Command
+      # ........  ............  .......................
+          42.71%            82     7033:exe
+          26.04%            50     7030:a thread
+      # Samples: 2K of event 'cpu-clock:k'
+          96.70%          2025     7033:exe
+           1.24%            26     7028:squall
+      # (Tip: a tip)
+      """
+    let threads = ThreadSamples.parse(text)
+    #expect(
+      threads == [
+        ThreadSamples(thread: 7033, user: 82, kernel: 2_025),
+        ThreadSamples(thread: 7030, user: 50, kernel: 0),
+        ThreadSamples(thread: 7028, user: 0, kernel: 26),
+      ])
+    #expect(ThreadSamples.parse("Error: nothing").isEmpty)
+  }
+}
+
 struct PlacementTests {
   @Test func theClientHasACoreOfItsOwnIfThereIsOne() {
     let eight = Placement.choose(cpus: Array(0..<8)) { [$0 / 2 * 2, $0 / 2 * 2 + 1] }

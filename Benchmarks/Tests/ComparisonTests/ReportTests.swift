@@ -71,6 +71,26 @@ struct GoalTests {
 }
 
 struct ReportTests {
+  @Test func whatSquallLostIsListedAndWhatItWonIsNot() throws {
+    let tables = Tables(Results(runs: try sample(), seed: 1), clients: ["squall", "floor", "wrk"])
+    let rows = tables.losses().rows
+    #expect(rows.map { $0[1] } == ["floor"])
+    #expect(rows.first?[2] == "1.04")
+    #expect(rows.first?[0].hasPrefix("closed, 64 conns") == true)
+  }
+
+  @Test func figuresGoBetweenTheMarksOfADocumentAndNowhereElse() throws {
+    let document = "before\n\(Report.beginMark)\nold\n\(Report.endMark)\nafter \(Report.endMark)"
+    let new = try #require(Report.replacing(in: document, with: "new"))
+    #expect(
+      new == "before\n\(Report.beginMark)\n\nnew\n\(Report.endMark)\nafter \(Report.endMark)")
+    #expect(Report.replacing(in: new, with: "new") == new)
+    #expect(Report.replacing(in: "no marks", with: "new") == nil)
+    #expect(Report.replacing(in: "\(Report.endMark) \(Report.beginMark)", with: "new") == nil)
+    let report = Report(header: header, runs: try sample(), isInterrupted: false)
+    #expect(report.cost.contains("CPU per request, 64 conns, to floor"))
+  }
+
   @Test func aClientThatFailedKeepsItsRowAndItsReason() throws {
     let runs =
       try sample() + [

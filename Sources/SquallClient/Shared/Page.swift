@@ -55,11 +55,13 @@ package import SquallLoad
     worker.reopened = self[.reopened]
     worker.connections = UInt32(self[.connections])
     worker.connectErrno = UInt32(self[.connectErrno])
+    // A page can end before the time it is for: a worker stopped or killed during the warm-up.
+    let (startNs, endNs) = (self[.startNs], max(self[.startNs], self[.endNs]))
     return Batch(
       name: name, firstInterval: UInt32(self[.firstInterval]),
       lastInterval: UInt32(self[.lastInterval]),
-      phase: Phase(rawValue: UInt8(self[.phase])) ?? .measured, startNs: self[.startNs],
-      endNs: self[.endNs], endpoints: (0..<endpointCount).map { endpoint($0).batch(index: $0) },
+      phase: Phase(rawValue: UInt8(self[.phase])) ?? .measured, startNs: startNs, endNs: endNs,
+      endpoints: (0..<endpointCount).map { endpoint($0).batch(index: $0) },
       connect: connect.sparse, scheduleLag: scheduleLag.sparse, fairness: fairness.sparse,
       worker: worker)
   }

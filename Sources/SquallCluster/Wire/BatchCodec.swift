@@ -4,7 +4,8 @@ package import SquallLoad
 //
 //   firstInterval varint · lastInterval - firstInterval varint · phase u8
 //   startNs varint · endNs - startNs varint
-//   worker: cpuUserNs, cpuSystemNs, enterCalls, opened, reopened, connections as varints
+//   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, enterCalls, opened, reopened, connections as
+//     varints
 //   connect histogram · scheduleLag histogram · fairness histogram
 //   endpoints list(endpoint), by rising index
 //   endpoint: index varint
@@ -26,6 +27,7 @@ extension Batch {
     writer.varint(endNs - startNs)
     writer.varint(worker.cpuUserNs)
     writer.varint(worker.cpuSystemNs)
+    writer.varint(worker.runQueueWaitNs)
     writer.varint(worker.enterCalls)
     writer.varint(worker.opened)
     writer.varint(worker.reopened)
@@ -68,6 +70,7 @@ extension Batch {
       startNs: startNs, endNs: endNs)
     worker.cpuUserNs = try reader.varint()
     worker.cpuSystemNs = try reader.varint()
+    worker.runQueueWaitNs = try reader.varint()
     worker.enterCalls = try reader.varint()
     worker.opened = try reader.varint()
     worker.reopened = try reader.varint()

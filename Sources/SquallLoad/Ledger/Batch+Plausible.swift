@@ -22,7 +22,8 @@ extension Batch {
     }
     return connect.isPlausible && scheduleLag.isPlausible && fairness.isPlausible
       && [
-        worker.cpuUserNs, worker.cpuSystemNs, worker.enterCalls, worker.opened, worker.reopened,
+        worker.cpuUserNs, worker.cpuSystemNs, worker.runQueueWaitNs, worker.enterCalls,
+        worker.opened, worker.reopened,
       ].allSatisfy { $0 < Self.byteCountEnd }
   }
 }

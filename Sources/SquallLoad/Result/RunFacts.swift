@@ -42,8 +42,6 @@ package struct WorkerFacts: Equatable, Sendable {
   package var cpu: UInt32?
   /// Lost, and not replaced by another life or another worker.
   package var isLost = false
-  /// Time it was ready to run and waited for its CPU (schedstat, proc(5)); nil when unknown.
-  package var runQueueWaitNs: UInt64?
 
   package init(host: String, cpu: UInt32? = nil) {
     self.host = host

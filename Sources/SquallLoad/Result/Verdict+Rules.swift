@@ -10,6 +10,8 @@ extension RunResult.Verdict {
   package static let littlesLawTolerance = 0.05
   /// Of the time a worker was ready to run.
   package static let runQueueWaitRatioMax = 0.05
+  /// Over less than this, a start and an end beside other processes are all there is to see.
+  package static let runQueueSpanNsMin: UInt64 = 100_000_000
   package static let stealRatioCaution = 0.02
   package static let retransmitRatioCaution = 0.001
 
@@ -50,12 +52,12 @@ extension RunResult.Verdict {
             + "latencies may be its own")
       }
     }
-    for worker in ledger.workers.sorted(by: { $0.place < $1.place }) where worker.measuredNs > 0 {
-      guard let own = facts.workers[worker.place], let waitNs = own.runQueueWaitNs else { continue }
-      let ratio = Double(waitNs) / Double(worker.measuredNs)
+    for worker in ledger.workers.sorted(by: { $0.place < $1.place })
+    where worker.measuredNs >= Self.runQueueSpanNsMin {
+      let ratio = min(1, Double(worker.measured.runQueueWaitNs) / Double(worker.measuredNs))
       guard ratio >= Self.runQueueWaitRatioMax else { continue }
       saturated = true
-      let name = own.cpu.map { "the worker on cpu \($0)" } ?? "a worker"
+      let name = facts.workers[worker.place]?.cpu.map { "the worker on cpu \($0)" } ?? "a worker"
       reasons.append(
         "\(name) waited \(Figures.percent(ratio)) of the time for its CPU: other processes run "
           + "there; stop them, or choose other CPUs (--cpus)")

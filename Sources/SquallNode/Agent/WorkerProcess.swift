@@ -31,10 +31,14 @@ final class WorkerProcess {
   private let region: SharedRegion
   private let process: Int32
   private let channel: EventLoopFuture<any Channel>
+  private let warmupNs: UInt64
   private var startNs: UInt64?
   private var sums = IncarnationLedger()
-  /// CPU time that batches have accounted for.
+  /// CPU time that is accounted for: by batches, or as spent before the measured time.
   private var accounted = CPUTime()
+  private var isMeasuring = false
+  /// CPU time of the warm-up, for the batch that tells of it at the end.
+  private var warmup = CPUTime()
 
   /// Starts the process. `report` is called on `eventLoop`.
   init(
@@ -44,6 +48,7 @@ final class WorkerProcess {
     self.slot = slot
     self.agent = agent
     cpu = setup.cpu
+    warmupNs = setup.plan.warmupNs
     life = UInt64.random(in: 1...UInt64.max)
     region = try SharedRegion.create(
       setup: setup.bytes, endpointCount: setup.plan.endpoints.count)
@@ -89,10 +94,27 @@ final class WorkerProcess {
   var pulse: UInt64 { region.pulse.count }
 
   func tell(_ command: Command) {
-    if case .start(let atNs) = command { startNs = atNs }
+    if case .start(let atNs) = command { starts(atNs: atNs) }
     channel.whenSuccess { channel in
       channel.writeAndFlush(ByteBuffer(bytes: command.bytes), promise: nil)
     }
+  }
+
+  private func starts(atNs: UInt64) {
+    guard startNs != atNs else { return }
+    startNs = atNs
+    _ = channel.eventLoop.assumeIsolated().scheduleTask(
+      deadline: .uptimeNanoseconds(atNs &+ warmupNs)
+    ) { self.beginMeasuring() }
+  }
+
+  /// Keeps what was used so far, connections opened ahead and the warm-up, out of the measured time.
+  private func beginMeasuring() {
+    guard !isMeasuring, !hasFinished else { return }
+    isMeasuring = true
+    let used = CPUTime(of: process, atLeast: accounted)
+    warmup = used - accounted
+    accounted = used
   }
 
   /// Makes batches of the pages that are closed.
@@ -149,12 +171,15 @@ final class WorkerProcess {
     guard !pages.isEmpty else { return [] }
     let nowUsed = used ?? CPUTime(of: process, atLeast: accounted)
     var batches: [Batch] = []
+    var isAccounted = false
     for (_, page) in pages.sorted(by: { $0.sequence < $1.sequence }) {
       var batch = page.batch(name: BatchName(incarnation: incarnation, sequence: sums.batchCount))
-      if batches.isEmpty {
-        batch.worker.cpuUserNs = nowUsed.userNs &- accounted.userNs
-        batch.worker.cpuSystemNs = nowUsed.systemNs &- accounted.systemNs
+      if batch.phase == .warmup {
+        warmup.give(to: &batch)
+      } else if !isAccounted {
+        (nowUsed - accounted).give(to: &batch)
         accounted = nowUsed
+        isAccounted = true
       }
       page.release()
       sums.merge(batch)
@@ -164,14 +189,29 @@ final class WorkerProcess {
   }
 }
 
-/// CPU time of a process, in nanoseconds.
+/// CPU time of a process, and time it waited for a CPU, in nanoseconds.
 private struct CPUTime {
   var userNs: UInt64 = 0
   var systemNs: UInt64 = 0
+  var waitNs: UInt64 = 0
 
-  init(userNs: UInt64 = 0, systemNs: UInt64 = 0) {
+  init(userNs: UInt64 = 0, systemNs: UInt64 = 0, waitNs: UInt64 = 0) {
     self.userNs = userNs
     self.systemNs = systemNs
+    self.waitNs = waitNs
+  }
+
+  static func - (later: CPUTime, earlier: CPUTime) -> CPUTime {
+    CPUTime(
+      userNs: later.userNs - min(later.userNs, earlier.userNs),
+      systemNs: later.systemNs - min(later.systemNs, earlier.systemNs),
+      waitNs: later.waitNs - min(later.waitNs, earlier.waitNs))
+  }
+
+  func give(to batch: inout Batch) {
+    batch.worker.cpuUserNs = userNs
+    batch.worker.cpuSystemNs = systemNs
+    batch.worker.runQueueWaitNs = waitNs
   }
 
   /// The sum is exact (clock_getcpuclockid(3)). The kernel only samples which part of it was user
@@ -182,6 +222,13 @@ private struct CPUTime {
     let share = ticks.user + ticks.system == 0 ? 0 : ticks.user / (ticks.user + ticks.system)
     userNs = max(floor.userNs, UInt64(Double(totalNs) * share))
     systemNs = max(floor.systemNs, totalNs - min(totalNs, userNs))
+    waitNs = max(floor.waitNs, Self.waitNs(of: process))
+  }
+
+  /// The second number of schedstat, proc(5); 0 where the kernel keeps none.
+  private static func waitNs(of process: Int32) -> UInt64 {
+    let numbers = (readText("/proc/\(process)/schedstat") ?? "").split(separator: " ")
+    return numbers.count > 1 ? UInt64(numbers[1]) ?? 0 : 0
   }
 
   private static func ticks(of process: Int32) -> (user: Double, system: Double) {

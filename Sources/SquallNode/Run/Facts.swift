@@ -6,7 +6,7 @@ extension RunFacts {
   /// What surrounds a run besides its counts.
   package init(
     startedAtNs: UInt64, isInterrupted: Bool, status: Status, outcome: Outcome,
-    ledgers: [Ledger], sharedCPUs: [UInt16] = []
+    ledgers: [Ledger], sharedCPUs: [UInt16] = [], isPinned: Bool = true
   ) {
     self.init()
     tool = .ours
@@ -16,7 +16,7 @@ extension RunFacts {
     interrupted = isInterrupted
     for worker in status.workers {
       workers[WorkerPlace(worker.incarnation)] = WorkerFacts(
-        host: worker.host, cpu: UInt32(worker.cpu))
+        host: worker.host, cpu: isPinned ? UInt32(worker.cpu) : nil)
     }
     for ledger in ledgers { ownLedgers[ledger.incarnation] = ledger.sums }
     for gap in outcome.gaps {

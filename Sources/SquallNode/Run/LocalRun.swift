@@ -32,11 +32,13 @@ package final class LocalRun: Sendable {
   private let master: MasterHost
   private let agent: AgentHost
   private let sharedCPUs: [UInt16]
+  private let isPinned: Bool
   private let stopCount = NIOLockedValueBox(0)
 
   package init(plan: Plan, options: Options) {
     let eventLoop = group.next()
-    sharedCPUs = options.sharedCPUs
+    sharedCPUs = options.isPinned ? options.sharedCPUs : []
+    isPinned = options.isPinned
     var settings = MasterMachine.Settings(
       run: UInt64.random(in: 1...UInt64.max), build: Build.description, plan: plan,
       seed: UInt64.random(in: 0...UInt64.max), digests: Digests.standard)
@@ -74,7 +76,7 @@ package final class LocalRun: Sendable {
     let facts = RunFacts(
       startedAtNs: startedAtNs, isInterrupted: stopCount.withLockedValue { $0 } > 0,
       status: await master.status, outcome: outcome, ledgers: await master.ledgers,
-      sharedCPUs: sharedCPUs)
+      sharedCPUs: sharedCPUs, isPinned: isPinned)
     let finished = Finished(ledger: await master.ledger, facts: facts, outcome: outcome)
     _ = try await agent.ended.futureResult.get()
     try await group.shutdownGracefully()

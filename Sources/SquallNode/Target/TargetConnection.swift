@@ -18,6 +18,8 @@ internal import SquallHTTP
     case send
     /// The socket is full.
     case room
+    /// Our FIN, which the kernel sends from a thread of its own.
+    case finish
   }
 
   var parser = RequestParser()
@@ -41,6 +43,8 @@ internal import SquallHTTP
   var peerHasFinished = false
   /// What comes is thrown away: the last answer of this connection is decided.
   var ignoresInput = false
+  /// The peer said that its last request was its last, and nothing came behind it.
+  var peerIsDone = false
   /// The head of the request being read was acted upon.
   var hasMetHead = false
   /// The request being read has its answer.
@@ -53,10 +57,10 @@ enum TargetOperation: UInt8 {
   case receive = 2
   case send = 3
   case room = 4
-  /// Cancels, finishes, resets and closes: only their failures complete, which say that it was over
-  /// already.
+  /// Cancels, resets and closes: only their failures complete, which say that it was over already.
   case close = 5
   case control = 6
+  case finish = 7
 }
 
 /// Rows, first come first served, each at most once.

@@ -37,6 +37,8 @@ struct TargetRequest: BitwiseCopyable {
   private(set) var fault = Fault.none
   private(set) var isCount = false
   private(set) var resetsCounts = false
+  /// The client will send no more on its connection (RFC 9112 section 9.6).
+  private(set) var isLast = false
   /// Its path's row in the page of counts.
   private(set) var path: UInt16 = 0
   private(set) var stallEvery: UInt64 = 0
@@ -59,6 +61,7 @@ struct TargetRequest: BitwiseCopyable {
     // HTTP/1.0 knows no chunks.
     if target.flag("chunked"), !parser.isHTTP10 { traits.insert(.chunked) }
 
+    isLast = isComplete && !parser.keepAlive
     if target.hasPath("/count") {
       answer = TargetAnswer(traits: traits)
       isCount = true

@@ -304,7 +304,8 @@ extension TargetServer {
     }
   }
 
-  mutating func foundRoom(_ row: Int) {
+  /// There is room again, or our FIN is sent.
+  mutating func moveOn(_ row: Int) {
     unsafe connections[row].waits = .nothing
     touch(row)
   }
@@ -320,11 +321,12 @@ extension TargetServer {
     case .none, .hang: preconditionFailure("not the end of a connection: \(ending)")
     case .reset: _ = ring.reset(slot: slot, token: token(.close, row))
     case .finish:
-      // With the peer's FIN here, closing says the same and is all.
-      if unsafe !connection.pointee.peerHasFinished,
+      // With nothing more to come, closing says the same and is all.
+      if unsafe !connection.pointee.peerHasFinished && !connection.pointee.peerIsDone,
         touch(row, atNs: nowNs + Self.lingerNs),
-        ring.finish(slot: slot, token: token(.close, row))
+        ring.finish(slot: slot, token: token(.finish, row))
       {
+        unsafe connection.pointee.waits = .finish
         unsafe connection.pointee.state = .lingering
         unsafe connection.pointee.lingerUntilNs = nowNs + Self.lingerNs
         return
@@ -344,6 +346,8 @@ extension TargetServer {
   /// Gives the row back to the ring; completions still under way are no one's from here on.
   private mutating func release(_ row: Int, on ring: borrowing Ring) {
     let connection = unsafe connections + row
+    // It looks its socket up by the slot only when it runs: it would hit the next tenant's.
+    if unsafe connection.pointee.waits == .finish { return }
     if unsafe connection.pointee.isReceiving {
       guard ring.cancel(token(.receive, row), token: token(.close, row)) else {
         return lookAgain(row)

@@ -38,6 +38,8 @@ extension TargetServer {
       if unsafe connection.pointee.state == .open && !connection.pointee.ignoresInput {
         let bytes = unsafe ring.bytes(buffer, count: completion.result)
         unsafe read(bytes, row, nowNs: isTimed || notesArrivals ? monotonicNs() : nowNs)
+      } else {
+        unsafe connection.pointee.peerIsDone = false
       }
       if !completion.hasMore { touch(row) }
       return
@@ -65,6 +67,7 @@ extension TargetServer {
           rebasing: rest[parse(rest, row, nowNs: nowNs)...])
       }
     }
+    if rest.count > 0 { unsafe connection.pointee.peerIsDone = false }
   }
 
   @inline(__always)
@@ -153,6 +156,7 @@ extension TargetServer {
     if request.isCount { return tellCounts(row, request) }
     page.add(.requests)
     page.path(Int(request.path)).add()
+    if request.isLast { unsafe connections[row].peerIsDone = true }
     if notesArrivals { page.noteArrival(ns: nowNs) }
     var reply = reply
     if isTimed || request.isTimed { reply.dueNs = dueNs(of: request, arrivedNs: nowNs) }

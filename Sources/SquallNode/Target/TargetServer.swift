@@ -18,7 +18,8 @@ internal import SquallHTTP
 /// - There is no time limit on an idle connection. One more than the table holds is accepted and
 ///   closed at once, and counted as refused.
 /// - Of a connection that we end, the peer's FIN is awaited for 2 s, so that what it is still sending
-///   does not make the kernel throw our last answer away (RFC 9112 section 9.6).
+///   does not make the kernel throw our last answer away (RFC 9112 section 9.6). A peer that said
+///   itself that it would send no more is not waited for.
 @safe package struct TargetServer: ~Copyable {
   /// The word that makes this program a process of a target.
   package static let argument = "target-process"
@@ -241,7 +242,7 @@ extension TargetServer: CompletionHandler {
       return
     case .accept: return accepted(completion, on: ring, nowNs: nowNs)
     case .close: return
-    case .receive, .send, .room: break
+    case .receive, .send, .room, .finish: break
     case nil: preconditionFailure("a completion of nothing we armed: \(completion.token)")
     }
     let row = Int(token.slot)
@@ -251,7 +252,7 @@ extension TargetServer: CompletionHandler {
     switch operation {
     case .receive: received(row, completion, on: ring, nowNs: nowNs)
     case .send: sent(row, completion, on: ring)
-    default: foundRoom(row)
+    default: moveOn(row)
     }
   }
 

@@ -251,7 +251,7 @@ struct VerdictTests {
 
   @Test func aWorkerThatWaitsForItsCPUSaturates() {
     var run = SampleRun()
-    run.facts.workers[WorkerPlace(agent: 7, worker: 1)]?.runQueueWaitNs = 300_000_000
+    for index in 5..<10 { run.batches[index].worker.runQueueWaitNs = 60_000_000 }
     let verdict = run.result().verdict
     #expect(verdict.saturated)
     #expect(

@@ -62,6 +62,10 @@ package struct Catalog: Sendable {
     let text =
       (readText(child.standardOutput) ?? "") + "\n" + (readText(child.standardError) ?? "")
     let line = text.split(separator: "\n").first { $0.contains { $0.isNumber } }
-    return line.map { String($0.prefix(70)).trimmed } ?? ""
+    // Some add where they are installed, or who wrote them: neither is a version.
+    let ends = [" from /", " Copyright"]
+    return ends.reduce(String(line ?? "")) { text, end in
+      text.range(of: end).map { String(text[..<$0.lowerBound]) } ?? text
+    }.prefix(70).trimmed
   }
 }

@@ -1,7 +1,7 @@
 /// The questions asked. Each has a table of its own; no two share one.
 package enum Question: String, Codable, CaseIterable, Sendable {
   case closed, nginx, ordinary, body, pipeline, rate, headroom, pacing, stall, delay, freeze
-  case count, memory, syscalls, startup, scaling
+  case count, memory, syscalls, userspace, startup, scaling
 
   package var title: String {
     switch self {
@@ -19,6 +19,7 @@ package enum Question: String, Codable, CaseIterable, Sendable {
     case .count: "Exact counts: told to send so many"
     case .memory: "Resident memory"
     case .syscalls: "System calls per request (a run of its own, under strace)"
+    case .userspace: "User-space CPU per request (a run of its own, under perf)"
     case .startup: "Start-up: from the command to the first request at the target"
     case .scaling: "Scaling from one CPU to all"
     }
@@ -46,7 +47,8 @@ package struct Cell: Codable, Hashable, Sendable {
 
   package var label: String {
     switch question {
-    case .closed, .nginx, .ordinary, .body, .syscalls, .memory: "\(grouped(connections)) conns"
+    case .closed, .nginx, .ordinary, .body, .syscalls, .userspace, .memory:
+      "\(grouped(connections)) conns"
     case .pipeline: "depth \(pipeline)"
     case .rate, .headroom: "\(grouped(rateHz ?? 0))/s"
     case .pacing: "\(grouped(rateHz ?? 0))/s" + (spins ? " spinning" : "")

@@ -53,7 +53,8 @@ package struct Goal: Codable, Sendable {
 extension Results {
   /// Every goal the runs have a figure for, and those of the questions asked that have none.
   package func goals() -> [Goal] {
-    costGoals() + syscallGoals() + pipelineGoals() + memoryGoals() + startupGoals()
+    costGoals() + userspaceGoals() + syscallGoals() + pipelineGoals() + memoryGoals()
+      + startupGoals()
       + countGoals() + littleGoals() + rateGoals() + pacingGoals() + freezeGoals()
   }
 
@@ -72,6 +73,14 @@ extension Results {
           "CPU per request, \(cell.label), to \(peer)", ratio?.value, atMost: limit,
           low: ratio?.low, high: ratio?.high)
       }
+    }
+  }
+
+  private func userspaceGoals() -> [Goal] {
+    cells(.userspace).map { cell in
+      Goal(
+        "user-space CPU per request, \(cell.label)", middle(cell, "squall", .userUs),
+        atMost: 0.25, unit: "µs")
     }
   }
 
@@ -99,8 +108,8 @@ extension Results {
   private func memoryGoals() -> [Goal] {
     let cells = cells(.memory)
     guard let few = cells.first, let many = cells.last, few != many else { return [] }
-    let low = middle(few, "squall", .residentMiB)
-    let high = middle(many, "squall", .residentMiB)
+    let low = middle(few, "squall", .workerMiB)
+    let high = middle(many, "squall", .workerMiB)
     let each = low.flatMap { low in
       high.map { ($0 - low) * 1_048_576 / Double(many.connections - few.connections) }
     }
@@ -108,8 +117,8 @@ extension Results {
       each.map { low - $0 * Double(few.connections) / 1_048_576 }
     }
     return [
-      Goal("memory of one more connection", each, atMost: 1_024, unit: "bytes"),
-      Goal("memory without connections, all processes", fixed, atMost: 32, unit: "MiB"),
+      Goal("memory of a worker for one more connection", each, atMost: 1_024, unit: "bytes"),
+      Goal("memory of a worker without connections", fixed, atMost: 32, unit: "MiB"),
     ]
   }
 
@@ -193,13 +202,18 @@ extension Results {
           Goal("arrival error p99, \(cell.label)", p99, atMost: 10, unit: "µs"), against,
         ]
       }
-      let h2load = ratio(cell, "squall", to: "h2load", .pacingP99)
-      return [
-        Goal("arrival error p99, \(cell.label)", p99, atMost: 60, unit: "µs"), against,
-        Goal(
-          "arrival error p99, \(cell.label), to h2load", h2load?.value, atMost: 1,
-          low: h2load?.low, high: h2load?.high),
-      ]
+      let peers = ["h2load", "wrk2", "zrk"].flatMap { peer -> [Goal] in
+        guard peer == "h2load" || middle(cell, peer, .pacingP99) != nil else { return [] }
+        return [("p50", Metric.pacingP50), ("p99", .pacingP99), ("p99.9", .pacingP999)]
+          .map { name, metric in
+            let ratio = ratio(cell, "squall", to: peer, metric)
+            return Goal(
+              "arrival error \(name), \(cell.label), to \(peer)", ratio?.value, atMost: 1,
+              low: ratio?.low, high: ratio?.high)
+          }
+      }
+      return [Goal("arrival error p99, \(cell.label)", p99, atMost: 60, unit: "µs"), against]
+        + peers
     }
   }
 

@@ -26,7 +26,9 @@ package struct Plan: Sendable {
   /// Seconds that starting, connecting, stopping and settling add to a run, as measured.
   private static func overheadSeconds(_ cell: Cell, _ client: String) -> Double {
     let start = client.hasPrefix("Locust") ? 2.5 : client == "k6" ? 1.0 : 0.2
-    return start + Double(cell.connections) * 40e-6 + (cell.needsFreshTarget ? 0.15 : 0)
+    // perf(1) writes and reads its samples, strace(1) its table.
+    let watched = cell.question == .userspace ? 1.5 : cell.question == .syscalls ? 0.3 : 0
+    return start + watched + Double(cell.connections) * 40e-6 + (cell.needsFreshTarget ? 0.15 : 0)
   }
 
   /// How long this will take when every client named is here.
@@ -82,12 +84,16 @@ package struct Plan: Sendable {
         cell: Self.closed(builtIn, connections: connections),
         clients: connections == 64 ? named + [Catalog.again] : named)
     }
+    // Where a ring gains nothing: expected to be lost.
+    let single = Experiment(
+      cells: [Cell(.closed, target: builtIn, connections: 1)],
+      clients: ["squall", "floor", "epoll", "wrk"], repetitions: 1)
     let pacing = pacings.map { cell in
       Experiment.Column(
         cell: cell, clients: cell.spins ? ["squall", "floor"] : ["squall", "floor", "h2load"])
     }
     return Plan(experiments: [
-      Experiment(columns: closed, repetitions: 3),
+      Experiment(columns: closed, repetitions: 3), single,
       Experiment(cells: pipelines(builtIn), clients: ["squall", "floor"], repetitions: 1),
       Experiment(cells: [rate(1_000, builtIn)], clients: ["squall", "floor"], repetitions: 3),
       Experiment(columns: pacing, repetitions: 1),
@@ -98,6 +104,8 @@ package struct Plan: Sendable {
         repetitions: 1),
       Experiment(cells: memories, clients: ["squall", "wrk"], repetitions: 1),
       Experiment(cells: syscalls(builtIn), clients: ["squall", "wrk"], repetitions: 1),
+      Experiment(
+        cells: [userspaces(builtIn)[0]], clients: ["squall", "floor", "wrk"], repetitions: 1),
       Experiment(cells: [startup], clients: ["squall", "wrk"], repetitions: 2),
     ])
   }
@@ -168,6 +176,10 @@ package struct Plan: Sendable {
         clients: ["squall", "floor", "epoll", "gcannon", "wrk", "h2load", "ab", "hey", "SwiftNIO"],
         repetitions: 1),
       Experiment(
+        cells: userspaces(builtIn),
+        clients: ["squall", "floor", "epoll", "gcannon", "wrk", "h2load", "ab", "SwiftNIO"],
+        repetitions: 1),
+      Experiment(
         cells: [startup],
         clients: ["squall", "floor", "gcannon", "wrk", "h2load", "hey", "oha", "k6"],
         repetitions: 3),
@@ -178,8 +190,10 @@ package struct Plan: Sendable {
   }
 
   /// Two seconds, so that connecting weighs little in the whole process's CPU.
-  private static func closed(_ target: TargetKind, connections: Int) -> Cell {
-    var cell = Cell(.closed, target: target, connections: connections)
+  private static func closed(
+    _ target: TargetKind, connections: Int, _ question: Question = .closed
+  ) -> Cell {
+    var cell = Cell(question, target: target, connections: connections)
     cell.seconds = 2
     return cell
   }
@@ -236,6 +250,10 @@ package struct Plan: Sendable {
 
   private static func syscalls(_ target: TargetKind) -> [Cell] {
     [64, 1_024].map { Cell(.syscalls, target: target, connections: $0) }
+  }
+
+  private static func userspaces(_ target: TargetKind) -> [Cell] {
+    [64, 1_024].map { closed(target, connections: $0, .userspace) }
   }
 
   private static var startup: Cell { Cell(.startup, connections: 1) }

@@ -148,6 +148,19 @@ extension Results.Metric {
     let sum = calls.filter { requestSyscalls.contains($0.key) }.values.reduce(0, +)
     return Double(sum) / Double(counted)
   }
+  /// Of the thread that was seen most: the one that makes the load.
+  package static let userUs = Self("User-space CPU µs per request, busiest thread") { run in
+    guard let thread = run.threads?.first, let counted = run.counted, counted > 0 else {
+      return nil
+    }
+    return Double(thread.user) * 1e6 / Double(ThreadSamples.frequencyHz) / Double(counted)
+  }
+  package static let userShare = Self("Share of it, % of that thread's CPU") { run in
+    run.threads?.first.map { Double($0.user) * 100 / Double(max(1, $0.user + $0.kernel)) }
+  }
+  package static let workerMiB = Self("Resident memory of a worker, MiB") { run in
+    (run.residentWorkerByteCount ?? run.residentByteCount).map { Double($0) / 1_048_576 }
+  }
   package static let firstArrivalMs = Self("First request at the target, ms") { run in
     run.firstArrivalSeconds.map { $0 * 1e3 }
   }

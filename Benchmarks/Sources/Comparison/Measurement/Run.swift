@@ -18,7 +18,10 @@ package struct Run: Codable, Sendable {
   package var connectionsSeen: Int?
   package var residentByteCount: UInt64?
   package var pacing: Pacing?
+  /// Of the largest process but the first: a worker, where a client has such.
+  package var residentWorkerByteCount: UInt64?
   package var syscalls: [String: Int]?
+  package var threads: [ThreadSamples]?
   package var firstArrivalSeconds: Double?
 
   package init(cell: Cell, client: String, repetition: Int) {
@@ -106,6 +109,43 @@ package func parseStrace(_ text: String) -> [String: Int] {
       let name = fields.last, name != "total"
     else { return }
     counts[String(name)] = calls
+  }
+}
+
+/// Where a thread was when perf(1) looked, on a timer of its own and not on the kernel's tick.
+package struct ThreadSamples: Codable, Equatable, Sendable {
+  package let thread: Int
+  package var user: Int
+  package var kernel: Int
+
+  package init(thread: Int, user: Int, kernel: Int) {
+    self.thread = thread
+    self.user = user
+    self.kernel = kernel
+  }
+
+  /// 4,999 a second of CPU: no multiple of anything's period.
+  package static let frequencyHz = 4_999
+  package static let arguments = [
+    "record", "-q", "-F", "\(frequencyHz)", "-e", "cpu-clock:u", "-e", "cpu-clock:k",
+  ]
+
+  /// What `perf report --stdio -n --sort pid` prints: a block for each event, and in it a line for
+  /// each thread (share, samples, id and name).
+  package static func parse(_ text: String) -> [ThreadSamples] {
+    var byThread: [Int: ThreadSamples] = [:]
+    var isUser: Bool?
+    for line in text.split(separator: "\n") {
+      if line.hasPrefix("# Samples:") { isUser = line.contains("cpu-clock:u") }
+      let fields = line.split(whereSeparator: { $0.isWhitespace })
+      guard let isUser, fields.count >= 3, fields[0].hasSuffix("%"), let samples = Int(fields[1]),
+        let thread = Int(fields[2].prefix { $0 != ":" })
+      else { continue }
+      var counts = byThread[thread] ?? ThreadSamples(thread: thread, user: 0, kernel: 0)
+      if isUser { counts.user += samples } else { counts.kernel += samples }
+      byThread[thread] = counts
+    }
+    return byThread.values.sorted { $0.user + $0.kernel > $1.user + $1.kernel }
   }
 }
 

@@ -6,18 +6,20 @@ package struct Runner {
   package let catalog: Catalog
   package let scratch: String
   package let strace: String?
+  package let perf: String?
   package let ss: String?
   package let isStopped: () -> Bool
   /// Beyond the asked duration, before a client counts as hung.
   package let graceSeconds: Double
 
   package init(
-    catalog: Catalog, scratch: String, strace: String?, ss: String?, graceSeconds: Double = 10,
-    isStopped: @escaping () -> Bool
+    catalog: Catalog, scratch: String, strace: String?, perf: String?, ss: String?,
+    graceSeconds: Double = 10, isStopped: @escaping () -> Bool
   ) {
     self.catalog = catalog
     self.scratch = scratch
     self.strace = strace
+    self.perf = perf
     self.ss = ss
     self.graceSeconds = graceSeconds
     self.isStopped = isStopped
@@ -47,7 +49,8 @@ package struct Runner {
       run.failure = error.description
       return run
     }
-    let summary = "\(scratch)/strace-\(monotonicNs())"
+    let summary = "\(scratch)/seen-\(monotonicNs())"
+    defer { unlink(summary) }
     if cell.question == .syscalls {
       guard let strace else {
         run.failure = "strace is not installed: apt-get install strace"
@@ -56,10 +59,36 @@ package struct Runner {
       command.arguments =
         [strace, "-f", "-c", "-qq", "-o", summary] + command.arguments
     }
+    if cell.question == .userspace {
+      guard let perf else {
+        run.failure = "perf is not installed: apt-get install linux-perf"
+        return run
+      }
+      command.arguments =
+        [perf] + ThreadSamples.arguments + ["-o", summary, "--"] + command.arguments
+    }
     run.arguments = command.arguments.map { portable($0) }
     watch(&run, command: command, load: load, client: entry.client, target: target)
     if cell.question == .syscalls { run.syscalls = readText(summary).map(parseStrace) }
+    if cell.question == .userspace { run.threads = perfReport(summary) }
     return run
+  }
+
+  private func perfReport(_ data: String) -> [ThreadSamples]? {
+    let prefix = "\(scratch)/perf-\(monotonicNs())"
+    defer { clean(prefix: prefix, result: nil) }
+    guard let perf,
+      let child = try? Child(
+        [perf, "report", "-i", data, "--stdio", "-n", "--sort", "pid"],
+        environment: ["PATH": "/usr/bin:/bin", "HOME": scratch, "LC_ALL": "C"], cpus: nil,
+        outputPrefix: prefix)
+    else { return nil }
+    guard child.wait(untilNs: monotonicNs() + 20_000_000_000) != nil else {
+      child.end()
+      return nil
+    }
+    let threads = ThreadSamples.parse(readText(child.standardOutput) ?? "")
+    return threads.isEmpty ? nil : threads
   }
 
   /// A command line another can read: programs by their names, our folder by one of its own.
@@ -159,7 +188,9 @@ package struct Runner {
       }
       if !hasLooked && now >= middleNs {
         hasLooked = true
-        run.residentByteCount = clientTree.residentByteCount()
+        let resident = clientTree.residentByteCounts()
+        run.residentByteCount = resident.reduce(0, +)
+        run.residentWorkerByteCount = resident.dropFirst().max()
         if run.repetition == 0 { run.connectionsSeen = connections(port: target.port) }
       }
       freeze.advance(nowNs: now)

@@ -24,16 +24,14 @@ package struct ProcessTree {
     return cpuNsByPid.values.reduce(0, +)
   }
 
-  /// Resident memory of all members, counting pages they share once a process.
-  package func residentByteCount() -> UInt64 {
-    Self.members(of: root).reduce(0) { sum, pid in
+  /// Resident memory of each member, the root's first; pages they share count once a process.
+  package func residentByteCounts() -> [UInt64] {
+    Self.members(of: root).compactMap { pid in
       guard let status = readText("/proc/\(pid)/status"),
-        let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") }),
-        let kib = line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap({
-          UInt64($0)
-        })
-      else { return sum }
-      return sum + kib * 1024
+        let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") })
+      else { return nil }
+      return line.split(whereSeparator: \.isWhitespace).dropFirst().first
+        .flatMap { UInt64($0) }.map { $0 * 1024 }
     }
   }
 

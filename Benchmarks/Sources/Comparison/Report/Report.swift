@@ -1,3 +1,5 @@
+import Foundation
+
 /// Everything a suite says at its end, made from the raw record alone.
 package struct Report {
   private let header: Header
@@ -69,13 +71,35 @@ package struct Report {
       \(tables.goals().markdown)
       \(plots)
 
-      \(tables.all().dropLast().map(\.markdown).joined(separator: "\n"))
+      \(tables.losses().markdown)
+      \(tables.all().dropLast(2).map(\.markdown).joined(separator: "\n"))
       \(clients.markdown)
       ## Machine settings
 
       \(settings)
 
       """
+  }
+
+  /// The figures for a document that explains them: between marks there, written again at will.
+  package var cost: String {
+    let machine = header.machine
+    let facts =
+      "Commit \(header.commit), \(header.startedAt), \(machine.cpuModel), \(machine.cpuCount) CPUs, "
+      + "Linux \(machine.kernel), `\(header.arguments.joined(separator: " "))`, seed \(header.seed)."
+    return ([facts] + remarks + [""]).joined(separator: "  \n") + "\n"
+      + tables.cost().map(\.markdown).joined(separator: "\n")
+  }
+
+  package static let beginMark = "<!-- written by `compare --write-docs`: begin -->"
+  package static let endMark = "<!-- written by `compare --write-docs`: end -->"
+
+  /// The document with what is between its marks replaced; nil when it does not have both.
+  package static func replacing(in document: String, with figures: String) -> String? {
+    guard let begin = document.range(of: beginMark),
+      let end = document.range(of: endMark, range: begin.upperBound..<document.endIndex)
+    else { return nil }
+    return document[..<begin.upperBound] + "\n\n" + figures + "\n" + document[end.lowerBound...]
   }
 
   package struct File: Sendable {

@@ -18,13 +18,26 @@ package struct Tables {
     Question.allCases.flatMap { question -> [Grid] in
       guard !results.cells(question).isEmpty else { return [] }
       return Array(grids(question).prefix([.closed, .pacing].contains(question) ? 2 : 1))
-    } + [goals()]
+    } + [losses(), goals()]
+  }
+
+  /// What a document about the cost of a request shows.
+  package func cost() -> [Grid] {
+    let shown = Question.allCases.flatMap { question -> [Grid] in
+      guard !results.cells(question).isEmpty else { return [] }
+      switch question {
+      case .closed: return Array(grids(question).prefix(2))
+      case .userspace, .syscalls: return grids(question)
+      default: return []
+      }
+    }
+    return shown + [losses(), goals()]
   }
 
   package func all() -> [Grid] {
     Question.allCases.flatMap { question -> [Grid] in
       results.cells(question).isEmpty ? [] : grids(question)
-    } + [goals()]
+    } + [losses(), goals()]
   }
 
   private func grids(_ question: Question) -> [Grid] {
@@ -53,8 +66,9 @@ package struct Tables {
     case .stall, .delay: [truth(question)]
     case .freeze: [freeze()]
     case .count: [matrix(question, .uncounted)]
-    case .memory: [matrix(question, .residentMiB)]
+    case .memory: [matrix(question, .residentMiB), matrix(question, .workerMiB)]
     case .syscalls: [matrix(question, .syscallsPerRequest)]
+    case .userspace: [matrix(question, .userUs), matrix(question, .userShare)]
     case .startup: [matrix(question, .firstArrivalMs), matrix(question, .overrunMs)]
     }
   }
@@ -190,6 +204,36 @@ package struct Tables {
           results.middle(cell, client, .p75Ms).map(shown) ?? "–",
           results.middle(cell, client, .p99Ms).map(shown) ?? "–",
         ])
+      }
+    }
+    return grid
+  }
+
+  /// Every figure in which another did better than squall by more than the interval.
+  package func losses() -> Grid {
+    var grid = Grid(
+      title: "Where squall lost",
+      remark: "squall's figure over the other's, with its interval; smaller is better in all of "
+        + "these. A single round has no interval and says less.",
+      columns: ["", "to", "ratio", "95 % interval"])
+    let metrics: [(Question, Results.Metric)] = [
+      (.closed, .wholeCPUUs), (.nginx, .cpuUs), (.ordinary, .cpuUs), (.body, .cpuUs),
+      (.pipeline, .cpuUs), (.rate, .cpuUs), (.headroom, .cpuUs), (.pacing, .pacingP99),
+      (.memory, .residentMiB), (.syscalls, .syscallsPerRequest), (.userspace, .userUs),
+      (.startup, .firstArrivalMs),
+    ]
+    for (question, metric) in metrics {
+      for cell in results.cells(question) {
+        for client in rows(question) where client != "squall" && client != Catalog.again {
+          guard let ratio = results.ratio(cell, "squall", to: client, metric), ratio.low > 1 else {
+            continue
+          }
+          grid.rows.append([
+            "\(question.rawValue), \(cell.label): \(metric.title)", client,
+            fixed(ratio.value, 2),
+            ratio.pairCount == 1 ? "one round" : "\(fixed(ratio.low, 2))…\(fixed(ratio.high, 2))",
+          ])
+        }
       }
     }
     return grid

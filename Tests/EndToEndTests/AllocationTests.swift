@@ -1,0 +1,100 @@
+import Foundation
+import Testing
+
+extension EndToEnd {
+  /// Nothing allocates per request, counted by a library put in front of malloc(3).
+  @Suite(
+    .serialized, .enabled(if: Allocations.library != nil, "no C compiler to count malloc with"))
+  struct AllocationTests {
+    /// Calls of malloc and its kin in the one worker of a run.
+    private func count(_ arguments: [String]) throws -> Int {
+      let folder = try Folder()
+      let target = try Served()
+      let child = try Squall.ended(
+        ["run", "--quiet", "--format", "json", "-w", "1", "-c", "16"] + arguments + [target.url],
+        environment: [
+          "LD_PRELOAD": try #require(Allocations.library), "SQUALL_TEST_FOLDER": folder.path,
+        ])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      #expect(try Measured(child.output).ok > 0)
+      #expect(folder.names.count == 1, "\(folder.names)")
+      let name = try #require(folder.names.first)
+      let text = try folder.text(name)
+      return try #require(Int(text))
+    }
+
+    @Test(arguments: [[], ["--pipeline", "8"], ["--no-keepalive"], ["-b", "body"]])
+    func twiceTheRequestsTakeNoMoreAllocations(arguments: [String]) throws {
+      // A page more or less is turned on a busy host, so the fewest of three count.
+      let once = try (0..<3).map { _ in try count(["-n", "4000"] + arguments) }
+      let twice = try (0..<3).map { _ in try count(["-n", "8000"] + arguments) }
+      print("allocations: \(once) for 4,000 requests, \(twice) for 8,000")
+      #expect(once.min()! > 10)
+      #expect(once.min() == twice.min(), "\(once) \(twice)")
+    }
+  }
+}
+
+enum Allocations {
+  /// A library whose destructor writes how often a worker process called malloc and its kin.
+  static let library: String? = {
+    // Beside the tests, for it outlives this call.
+    guard let folder = try? Folder(), let source = try? folder.file("count.c", source) else {
+      return nil
+    }
+    let path =
+      URL(fileURLWithPath: Squall.path).deletingLastPathComponent().path + "/count-malloc.so"
+    for compiler in ["cc", "clang", "gcc"] {
+      guard
+        let child = try? Child(
+          compiler, ["-shared", "-fPIC", "-O1", "-fno-builtin", "-o", path, source])
+      else { continue }
+      if (try? child.awaitEnd()) == Child.Ending(code: 0) { return path }
+    }
+    return nil
+  }()
+
+  private static let source = """
+    #include <fcntl.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #include <unistd.h>
+    extern void *__libc_malloc(size_t);
+    extern void *__libc_calloc(size_t, size_t);
+    extern void *__libc_realloc(void *, size_t);
+    extern void *__libc_memalign(size_t, size_t);
+    static unsigned long count;
+    static unsigned long one_more(void) { return __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED); }
+    void *malloc(size_t n) { one_more(); return __libc_malloc(n); }
+    void *calloc(size_t n, size_t m) { one_more(); return __libc_calloc(n, m); }
+    void *realloc(void *p, size_t n) { one_more(); return __libc_realloc(p, n); }
+    void *memalign(size_t a, size_t n) { one_more(); return __libc_memalign(a, n); }
+    void *aligned_alloc(size_t a, size_t n) { one_more(); return __libc_memalign(a, n); }
+    int posix_memalign(void **p, size_t a, size_t n)
+    {
+    	one_more();
+    	*p = __libc_memalign(a, n);
+    	return *p == NULL ? 12 : 0;
+    }
+    __attribute__((destructor)) static void tell(void)
+    {
+    	unsigned long result = count;
+    	char words[256] = { 0 }, path[512], text[32];
+    	const char *folder = getenv("SQUALL_TEST_FOLDER");
+    	int fd = open("/proc/self/cmdline", O_RDONLY);
+    	if (fd < 0 || folder == NULL)
+    		return;
+    	ssize_t length = read(fd, words, sizeof(words) - 1);
+    	close(fd);
+    	if (length <= 7 || strcmp(words + 7, "worker-process") != 0)
+    		return;
+    	snprintf(path, sizeof(path), "%s/%d", folder, (int)getpid());
+    	snprintf(text, sizeof(text), "%lu", result);
+    	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    	if (fd >= 0 && write(fd, text, strlen(text)) > 0)
+    		close(fd);
+    }
+
+    """
+}

@@ -1,0 +1,206 @@
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEnd {
+  /// Servers that break the rules, each in its way: every request ends with its cause, none twice and
+  /// none silently, and the run ends on time.
+  @Suite(.serialized) struct MisbehaviorTests {
+    private static let runMs: UInt64 = 400
+    private static let timeoutMs: UInt64 = 100
+
+    struct Way: Sendable, CustomTestStringConvertible {
+      var name: String
+      /// Causes of which at least one occurs, and beside which none does; empty: all are ok.
+      var causes: Set<String>
+      /// Whether requests besides are ok; nil when that is left to chance.
+      var hasOk: Bool? = false
+      var arguments: [String] = []
+      var script: @Sendable (Scripted.Connection, Scripted) -> Void
+
+      var testDescription: String { name }
+    }
+
+    private static func answering(
+      _ name: String, _ causes: Set<String>, hasOk: Bool? = false, arguments: [String] = [],
+      _ act: @escaping @Sendable (Scripted.Connection) -> Bool
+    ) -> Way {
+      Way(name: name, causes: causes, hasOk: hasOk, arguments: arguments) { connection, server in
+        while connection.head() != nil {
+          server.note()
+          guard act(connection) else { return }
+        }
+      }
+    }
+
+    /// Answers with these bytes and goes on reading.
+    private static func saying(_ name: String, _ causes: Set<String>, _ bytes: String) -> Way {
+      answering(name, causes) { connection in
+        connection.write(bytes)
+      }
+    }
+
+    private static let head = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n"
+
+    static let ways: [Way] = [
+      answering("never answers", ["timeout"]) { _ in true },
+      saying("stops in the head", ["timeout"], "HTTP/1.1 200 OK\r\nContent-Le"),
+      saying("stops in the body", ["timeout"], head + "\r\nHello"),
+      saying(
+        "stops in a chunk", ["timeout"],
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
+      answering("drips a byte each 5 ms, for longer than the timeout", ["timeout"]) { connection in
+        for byte in head + "\r\nHello, world!" {
+          guard connection.write(String(byte)) else { return false }
+          usleep(5_000)
+        }
+        return true
+      },
+      answering("ends before the head", ["closed"]) { _ in false },
+      answering("ends in the head", ["closed"]) { connection in
+        connection.write("HTTP/1.1 200")
+        return false
+      },
+      answering("ends in the body", ["closed"]) { connection in
+        connection.write(head + "\r\nHello")
+        return false
+      },
+      answering("ends before the last chunk", ["closed"]) { connection in
+        connection.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n")
+        return false
+      },
+      answering("resets before the head", ["reset"]) { connection in
+        connection.reset()
+        return false
+      },
+      answering("resets in the body", ["reset"]) { connection in
+        connection.write(head + "\r\nHello")
+        connection.reset()
+        return false
+      },
+      saying("speaks another protocol", ["parse"], "SSH-2.0-OpenSSH_9.2\r\n"),
+      saying("speaks TLS", ["parse"], "\u{15}\u{3}\u{1}\u{0}\u{2}\u{2}\u{46}"),
+      saying(
+        "gives two lengths", ["parse"],
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nHello!"),
+      saying(
+        "gives a length below zero", ["parse"], "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"),
+      saying(
+        "gives a length of 2^64 + 5", ["parse"],
+        "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551621\r\n\r\nHello"),
+      saying(
+        "gives a chunk no size", ["parse"],
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nabcde\r\n0\r\n\r\n"),
+      answering("sends a head without end", ["parse"]) { connection in
+        connection.write("HTTP/1.1 200 OK\r\n")
+        let line = String(repeating: "X: \(String(repeating: "y", count: 200))\r\n", count: 50)
+        while connection.write(line) {}
+        return false
+      },
+      answering("sends interim responses without end", ["parse"]) { connection in
+        while connection.write("HTTP/1.1 103 Early Hints\r\n\r\n") {}
+        return false
+      },
+      answering("sends interim responses first", [], hasOk: true) { connection in
+        connection.write(
+          "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + head
+            + "\r\nHello, world!")
+      },
+      answering("ends the body with the connection", [], hasOk: true) { connection in
+        connection.write("HTTP/1.1 200 OK\r\n\r\nHello, world!")
+        return false
+      },
+      answering("says that it ends the connection, and leaves that to us", [], hasOk: true) {
+        connection in
+        connection.write(head + "Connection: close\r\n\r\nHello, world!")
+        connection.readToEnd()
+        return false
+      },
+      // Behind its answer stands one that nobody asked for: only the first counts.
+      answering("answers twice", [], hasOk: true) { connection in
+        connection.write(head + "\r\nHello, world!" + head + "\r\nHello, world!")
+      },
+      // The next request may be under way already.
+      answering(
+        "ends each connection after one answer without saying so", ["closed", "reset", "send"],
+        hasOk: true
+      ) {
+        connection in
+        connection.write(head + "\r\nHello, world!")
+        return false
+      },
+      answering(
+        "answers before the body has come and ends", ["status", "send", "reset"], hasOk: false,
+        arguments: ["-b", String(repeating: "x", count: 100_000)]
+      ) { connection in
+        connection.write(
+          "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        shutdown(connection.socket, Int32(SHUT_WR))
+        connection.readToEnd()
+        return false
+      },
+    ]
+
+    @Test(arguments: ways) func isCountedForWhatItIs(way: Way) throws {
+      let server = try Scripted(way.script)
+      defer { server.end() }
+      let child = try Squall.ended(
+        [
+          "run", "--quiet", "--format", "json", "-w", "1", "-c", "3", "-d", "\(Self.runMs)ms",
+          "--timeout", "\(Self.timeoutMs)ms", "--drain", "300ms",
+        ] + way.arguments + [server.url])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      let result = try Measured(child.output)
+      result.expectConservation()
+      #expect(result.number("measured_ns") == Int(Self.runMs) * 1_000_000)
+      #expect(result.sent > 0)
+      // The time itself, the drain, and starting and reporting on a busy host.
+      #expect((child.endedNs ?? .max) - child.startedNs < (Self.runMs + 300 + 3_000) * 1_000_000)
+      let causes = Set(result.errors.keys)
+      if way.causes.isEmpty {
+        #expect(causes.isEmpty, "\(result.requests)")
+      } else {
+        #expect(causes.isSubset(of: way.causes), "\(result.requests)")
+        #expect(way.hasOk == true || !causes.isEmpty, "\(result.requests)")
+      }
+      if let hasOk = way.hasOk { #expect((result.ok > 0) == hasOk, "\(result.requests)") }
+      // A server cannot have read less than was answered, nor more than was sent.
+      #expect(result.ok <= server.requestCount)
+      #expect(server.requestCount <= result.sent)
+      if way.causes == ["timeout"] {
+        // Three connections, one after the other for as long as the timeout.
+        let most = 3 * Int(Self.runMs / Self.timeoutMs + 1)
+        #expect((3...most).contains(result.notOk), "\(result.requests)")
+      }
+    }
+
+    @Test func aTargetThatDoesNotTakeConnectionsIsCountedInTime() throws {
+      // The queue of this listener holds the program's own first look, which nobody takes out.
+      let socket = Glibc.socket(
+        AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+      defer { close(socket) }
+      var address = loopback(port: 0)
+      var byteCount = socklen_t(MemoryLayout<sockaddr_in>.size)
+      let isListening = withUnsafeMutablePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
+          bind(socket, raw, byteCount) == 0 && listen(socket, 0) == 0
+            && getsockname(socket, raw, &byteCount) == 0
+        }
+      }
+      try #require(isListening)
+      let port = UInt16(bigEndian: address.sin_port)
+      let child = try Squall.ended([
+        "run", "--quiet", "--format", "json", "-w", "1", "-c", "2", "-d", "500ms",
+        "--connect-timeout", "100ms", "--drain", "100ms", "http://127.0.0.1:\(port)/",
+      ])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      let result = try Measured(child.output)
+      result.expectConservation()
+      #expect(result.sent == 0)
+      #expect(Set(result.errors.keys) == ["connect"])
+      // Two connections, each again after 100 ms and a pause that grows from 10 ms.
+      #expect((2...10).contains(result.errors["connect", default: 0]), "\(result.requests)")
+      #expect((child.endedNs ?? .max) - child.startedNs < 4_000_000_000)
+    }
+  }
+}
