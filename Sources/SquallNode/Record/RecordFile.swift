@@ -94,6 +94,9 @@ package final class RecordFile: Sendable {
   private static func checkHeader(
     _ descriptor: Int32, _ path: String, _ access: Access
   ) throws(Trouble) {
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+    else { throw .unavailable("\(path) is no file that can hold a record") }
     var header = [UInt8](repeating: 0, count: 100)
     let count = unsafe pread(descriptor, &header, header.count, 0)
     guard count >= 0 else { throw .unavailable("\(path) cannot be read: \(errnoText())") }
@@ -233,6 +236,12 @@ package final class RecordFile: Sendable {
     var lock = Self.lock(number)
     return unsafe fcntl(descriptor, Self.setLock, &lock) == 0
       || errno != EAGAIN && errno != EACCES
+  }
+
+  func letGo(run number: Int64) {
+    var lock = Self.lock(number)
+    lock.l_type = Int16(F_UNLCK)
+    _ = unsafe fcntl(descriptor, Self.setLock, &lock)
   }
 
   /// A process that lives leads it.
