@@ -94,18 +94,12 @@ package final class RecordFile: Sendable {
   private static func checkHeader(
     _ descriptor: Int32, _ path: String, _ access: Access
   ) throws(Trouble) {
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+    guard squall_file_is_regular(descriptor) != 0
     else { throw .unavailable("\(path) is no file that can hold a record") }
     var header = [UInt8](repeating: 0, count: 100)
     let count = unsafe pread(descriptor, &header, header.count, 0)
     guard count >= 0 else { throw .unavailable("\(path) cannot be read: \(errnoText())") }
-    if count == 0, access == .writing {
-      // A character device is empty and holds nothing.
-      guard squall_file_is_regular(descriptor) != 0
-      else { throw .unavailable("\(path) is no file that can hold a record") }
-      return
-    }
+    if count == 0, access == .writing { return }
     let id = header[68..<72].reduce(Int32(0)) { $0 << 8 | Int32($1) }
     guard count == header.count, header.starts(with: "SQLite format 3\0".utf8), id == applicationID
     else { throw .refused("\(path) is no record of squall") }
