@@ -18,6 +18,8 @@ package struct RunFacts: Sendable {
   package var startedAt = ""
   package var interrupted = false
   package var workers: [WorkerPlace: WorkerFacts] = [:]
+  /// What is known to be missing from the counts, a sentence each.
+  package var gaps: [String] = []
   /// As the workers' side reported them at the end of each life (I3).
   package var ownLedgers: [Incarnation: IncarnationLedger] = [:]
   /// CPUs that workers are pinned to and that the target may use as well; empty when none is known.

@@ -214,6 +214,7 @@ extension RunResult.Verdict {
 
   private mutating func judgeCompleteness(_ result: RunResult, facts: RunFacts) {
     let lost = facts.workers.values.count { $0.isLost }
+    cautions += facts.gaps
     incomplete =
       lost > 0 || conservation.ledgersAbsent > 0 || conservation.ledgersDiffering > 0
       || conservation.missing != 0

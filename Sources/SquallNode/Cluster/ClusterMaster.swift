@@ -9,8 +9,10 @@ package final class ClusterMaster: Sendable {
   package struct Options: Sendable {
     package var host = "127.0.0.1"
     package var port = MasterAddress.standardPort
-    /// Start by itself with this many workers; 0 waits for a start command.
+    /// Workers without which there is no start.
     package var expectWorkers = 1
+    /// Start by itself once they are there, and not on a command.
+    package var startsAlone = true
     package var expectWorkersMaxWaitNs = UInt64.max
     package var heartbeatIntervalNs: UInt64 = 1_000_000_000
     package var liveness: UInt8 = 3
@@ -35,8 +37,10 @@ package final class ClusterMaster: Sendable {
     package var hadTooFewWorkers: Bool
   }
 
+  private let plan: Plan
   private let options: Options
   private let voice: MasterVoice
+  private let run: UInt64
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let digests: Digests
   private let master: MasterHost
@@ -44,6 +48,7 @@ package final class ClusterMaster: Sendable {
   private let stopCount = NIOLockedValueBox(0)
 
   package init(plan: Plan, options: Options, voice: MasterVoice) {
+    self.plan = plan
     self.options = options
     self.voice = voice
     let eventLoop = group.next()
@@ -51,11 +56,16 @@ package final class ClusterMaster: Sendable {
     var settings = MasterMachine.Settings(
       run: options.record?.run ?? RunRecord.name(), build: Build.description, plan: plan,
       seed: UInt64.random(in: 0...UInt64.max), digests: digests)
-    settings.expectWorkers = options.expectWorkers
-    settings.expectWorkersMaxWaitNs = options.expectWorkersMaxWaitNs
+    settings.expectWorkers = options.startsAlone ? options.expectWorkers : 0
+    settings.expectWorkersMaxWaitNs = options.startsAlone ? options.expectWorkersMaxWaitNs : .max
+    run = settings.run
     settings.heartbeatIntervalNs = options.heartbeatIntervalNs
     settings.liveness = options.liveness
     settings.leaseNs = options.leaseNs
+    // An agent comes back within some heartbeats or not at all.
+    settings.goneAfterNs = min(settings.goneAfterNs, 60 * options.heartbeatIntervalNs)
+    settings.goneAfterCloseNs = min(
+      settings.goneAfterCloseNs, max(Self.returnNs, 15 * options.heartbeatIntervalNs))
     settings.startLeadNs += Self.openingNs(plan: plan, workerCount: max(1, options.expectWorkers))
     var observer = MasterHost.Observer()
     observer.noticed = { voice.noticed($0) }
@@ -68,6 +78,9 @@ package final class ClusterMaster: Sendable {
     listener = TCPListener(
       for: master, security: options.security, announce: { voice.heard($0) })
   }
+
+  /// Longer than an agent waits between two attempts to connect.
+  private static let returnNs: UInt64 = 3_000_000_000
 
   /// Connections are opened between the choice of the start instant and the instant: some 30 µs each.
   private static func openingNs(plan: Plan, workerCount: Int) -> UInt64 {
@@ -96,9 +109,37 @@ package final class ClusterMaster: Sendable {
       facts.take(record.head, run: record.run, startedAtNs: record.startedAtNs)
       facts.recordFault = record.failure.map { .unwritten($0) }
     }
+    facts.gaps = outcome.gaps.map(voice.describe)
     return Finished(
-      ledger: await master.ledger, facts: facts, missing: outcome.gaps.map(voice.describe),
+      ledger: await master.ledger, facts: facts, missing: facts.gaps,
       hadTooFewWorkers: outcome.reason == .tooFewWorkers)
+  }
+
+  /// What the run does now.
+  package func figures() async -> LiveFigures {
+    LiveFigures(status: await master.status, run: run, ledger: await master.ledger)
+  }
+
+  /// Begins the load with the workers that are ready.
+  package func start() async throws(ControlPort.Objection) {
+    let status = await master.status
+    guard status.stage == .waiting else {
+      throw .init("the run is past its start: it is \(status.stage.rawValue)")
+    }
+    guard status.readyCount >= max(1, options.expectWorkers) else {
+      throw .init(
+        "\(status.readyCount) of \(max(1, options.expectWorkers)) workers are ready: start squall "
+          + "worker on more hosts")
+    }
+    await master.startLoad()
+  }
+
+  /// Shows the run's figures on `line` each interval, until this task is cancelled.
+  package func show(on line: LiveLine) async {
+    while (try? await Task.sleep(nanoseconds: max(100_000_000, plan.intervalNs / 2))) != nil {
+      let figures = await figures()
+      if figures.status.stage == .running, let text = figures.line(plan: plan) { line.show(text) }
+    }
   }
 
   /// Lets the agents go, and everything else.

@@ -1,3 +1,4 @@
+internal import CSquall
 internal import GRDB
 internal import Glibc
 internal import SquallCluster
@@ -93,8 +94,7 @@ package final class RecordFile: Sendable {
   private static func checkHeader(
     _ descriptor: Int32, _ path: String, _ access: Access
   ) throws(Trouble) {
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+    guard squall_file_is_regular(descriptor) != 0
     else { throw .unavailable("\(path) is no file that can hold a record") }
     var header = [UInt8](repeating: 0, count: 100)
     let count = unsafe pread(descriptor, &header, header.count, 0)
