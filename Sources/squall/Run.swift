@@ -47,7 +47,8 @@ struct Run: AsyncParsableCommand {
       let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
       defer { target?.stop() }
       let plan = try load.plan(defaultURL: target?.url)
-      try Preflight.check(plan)
+      let workerCount = placement.workers.count
+      try Preflight.check(plan, workerCount: workerCount)
       if debug { return try DebugExchange.run(plan) }
 
       var measurement = Measurement(placement: placement)
@@ -56,7 +57,7 @@ struct Run: AsyncParsableCommand {
       measurement.showsProgress = output.showsProgress
       if let vs {
         let other = try load.other(vs, defaultURL: target?.url)
-        try Preflight.check(other)
+        try Preflight.check(other, workerCount: workerCount)
         return try await compare(plan, with: other, by: measurement)
       }
       for _ in 0..<max(1, `repeat`) {
