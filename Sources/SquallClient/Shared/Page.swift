@@ -54,7 +54,8 @@ package import SquallLoad
     worker.opened = self[.opened]
     worker.reopened = self[.reopened]
     worker.connections = UInt32(self[.connections])
-    worker.connectErrno = UInt32(self[.connectErrno])
+    worker.portFailures = self[.portFailures]
+    worker.descriptorFailures = self[.descriptorFailures]
     // A page can end before the time it is for: a worker stopped or killed during the warm-up.
     let (startNs, endNs) = (self[.startNs], max(self[.startNs], self[.endNs]))
     return Batch(

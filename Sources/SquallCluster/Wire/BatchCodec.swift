@@ -4,8 +4,8 @@ package import SquallLoad
 //
 //   firstInterval varint · lastInterval - firstInterval varint · phase u8
 //   startNs varint · endNs - startNs varint
-//   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, enterCalls, opened, reopened, connections as
-//     varints
+//   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, enterCalls, opened, reopened, connections,
+//     portFailures, descriptorFailures as varints
 //   connect histogram · scheduleLag histogram · fairness histogram
 //   endpoints list(endpoint), by rising index
 //   endpoint: index varint
@@ -32,6 +32,8 @@ extension Batch {
     writer.varint(worker.opened)
     writer.varint(worker.reopened)
     writer.varint(worker.connections)
+    writer.varint(worker.portFailures)
+    writer.varint(worker.descriptorFailures)
     writer.histogram(connect)
     writer.histogram(scheduleLag)
     writer.histogram(fairness)
@@ -75,6 +77,8 @@ extension Batch {
     worker.opened = try reader.varint()
     worker.reopened = try reader.varint()
     worker.connections = try reader.varint(UInt32.self)
+    worker.portFailures = try reader.varint()
+    worker.descriptorFailures = try reader.varint()
     connect = try reader.histogram()
     scheduleLag = try reader.histogram()
     fairness = try reader.histogram()

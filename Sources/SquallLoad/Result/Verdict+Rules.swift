@@ -25,7 +25,7 @@ extension RunResult.Verdict {
       judgeLag(result, ledger: ledger, plan: plan)
       judgeRate(result)
     }
-    judgeSurroundings(facts, result)
+    judgeSurroundings(facts, ledger, result)
     conserve(ledger: ledger, facts: facts)
     judgeCompleteness(result, facts: facts)
     valid = reasons.isEmpty
@@ -134,21 +134,26 @@ extension RunResult.Verdict {
     }
   }
 
-  private mutating func judgeSurroundings(_ facts: RunFacts, _ result: RunResult) {
+  private mutating func judgeSurroundings(
+    _ facts: RunFacts, _ ledger: RunLedger, _ result: RunResult
+  ) {
     if !facts.cpusSharedWithTarget.isEmpty {
       let list = facts.cpusSharedWithTarget.map(String.init).joined(separator: ",")
       cautions.append(
         "the target runs on the workers' CPUs (\(list)): each takes time from the other; keep them "
           + "apart with --cpus or on two hosts")
     }
-    if facts.portFailureCount > 0 {
+    let own = ledger.workers.map(\.measured)
+    let portFailureCount = own.reduce(0) { $0 + $1.portFailures }
+    let descriptorFailureCount = own.reduce(0) { $0 + $1.descriptorFailures }
+    if portFailureCount > 0 {
       cautions.append(
-        "\(Figures.grouped(facts.portFailureCount)) connections found no free local port: spread over "
+        "\(Figures.grouped(portFailureCount)) connections found no free local port: spread over "
           + "addresses with --source-ip, or widen net.ipv4.ip_local_port_range")
     }
-    if facts.descriptorFailureCount > 0 {
+    if descriptorFailureCount > 0 {
       cautions.append(
-        "\(Figures.grouped(facts.descriptorFailureCount)) connections found no free descriptor: "
+        "\(Figures.grouped(descriptorFailureCount)) connections found no free descriptor: "
           + "raise the limit (ulimit -n)")
     }
     if let count = facts.listenOverflowCount, count > 0 {

@@ -325,8 +325,8 @@ struct VerdictTests {
 
   @Test func troubleAroundTheRunIsNamedWithItsRemedy() {
     var run = SampleRun()
-    run.facts.portFailureCount = 1200
-    run.facts.descriptorFailureCount = 1
+    run.batches[0].worker.portFailures = 1200
+    run.batches[7].worker.descriptorFailures = 1
     run.facts.listenOverflowCount = 3
     run.facts.retransmitRatio = 0.01
     run.facts.stealRatio = 0.1
