@@ -87,6 +87,20 @@ void squall_timers_sharpen(void)
 	prctl(PR_SET_TIMERSLACK, 1);
 }
 
+int32_t squall_file_mode(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) < 0 ? -errno : (int32_t)(status.st_mode & 07777);
+}
+
+int32_t squall_file_is_regular(int32_t fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 uint64_t squall_files_raise(uint64_t wanted)
 {
 	struct rlimit limit;

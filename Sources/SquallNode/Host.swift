@@ -29,4 +29,9 @@ package enum Host {
   }
 
   package static var wallNs: UInt64 { squall_wall_ns() }
+
+  /// Names the kernel's life, within which its monotonic clock goes on (random(4)).
+  static var boot: String {
+    readText("/proc/sys/kernel/random/boot_id")?.split(separator: "\n").first.map(String.init) ?? ""
+  }
 }

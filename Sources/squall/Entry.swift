@@ -14,8 +14,10 @@ enum Entry {
   }
 
   private static func run(_ arguments: [String]) async {
+    let spelling = LocustSpelling(arguments)
+    for sentence in spelling.advice { Console.say("note: \(sentence)") }
     do {
-      var command = try Squall.parseAsRoot(arguments)
+      var command = try Squall.parseAsRoot(spelling.arguments)
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {

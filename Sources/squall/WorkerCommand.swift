@@ -44,9 +44,12 @@ struct WorkerCommand: AsyncParsableCommand {
       options.security = try TransportSecurity.worker(cluster.files)
       options.statistics = cluster.statsTransport.carrier
       options.leftoversFolder = DataFolder.path
-      let worker = ClusterWorker(
-        options: options, voice: AgentVoice(master: master, say: Console.say))
-      let interrupts = Interrupts { worker.leave() }
+      let voice = AgentVoice(master: master, hasToken: options.token != nil, say: Console.say)
+      let worker = ClusterWorker(options: options, voice: voice)
+      let interrupts = Interrupts {
+        voice.told("leaving once everything is delivered; once more to leave now")
+        worker.leave()
+      }
       let exit = try await worker.run()
       interrupts.end()
       // Leaving when asked to, with everything delivered, is no failure.

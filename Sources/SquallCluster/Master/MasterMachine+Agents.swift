@@ -180,8 +180,10 @@ extension MasterMachine {
       epoch: dealing.deal?.epoch ?? 0, assignments: assignments(of: agent))
   }
 
-  /// Short when somebody else could take over, whole when nobody could.
+  /// Short when somebody else could take over, whole when nobody could. Before the load there is none
+  /// to keep up, and a whole lease given then would bind the share for as long.
   private var leaseNs: UInt64 {
+    guard stage == .running else { return min(settings.leaseNs, silenceNs) }
     let taking = agents.lazy.filter { $0.presence == .present && !$0.lives.isEmpty }.prefix(2)
     return taking.count > 1 ? min(settings.leaseNs, silenceNs) : settings.leaseNs
   }

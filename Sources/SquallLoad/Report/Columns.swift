@@ -1,12 +1,12 @@
 /// Words laid out for a terminal of 80 columns.
-enum Columns {
+package enum Columns {
   static let width = 80
 
-  static func left(_ text: String, _ width: Int) -> String {
+  package static func left(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(0, width - text.count))
   }
 
-  static func right(_ text: String, _ width: Int) -> String {
+  package static func right(_ text: String, _ width: Int) -> String {
     String(repeating: " ", count: max(0, width - text.count)) + text
   }
 
@@ -30,7 +30,7 @@ enum Columns {
   }
 
   /// What a terminal may show of a text from outside: control characters become `?`.
-  static func harmless(_ text: String) -> String {
+  package static func harmless(_ text: String) -> String {
     String(
       String.UnicodeScalarView(
         text.unicodeScalars.map {

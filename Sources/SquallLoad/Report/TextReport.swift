@@ -13,6 +13,7 @@ package struct TextReport {
     latencies()
     evenness()
     client()
+    hosts()
     accounts()
     objectives()
     tail()
@@ -289,6 +290,28 @@ package struct TextReport {
     row("Verdict", [word, idle])
     for caution in verdict.cautions {
       lines += Columns.wrapped(caution, after: String(repeating: " ", count: 18) + "- ")
+    }
+  }
+
+  private static let workerHeadings = ["cpu", "conns", "sent", "ok", "not ok", "busy"]
+  private static let workerWidths = [5, 7, 13, 13, 9, 6]
+
+  /// One line for each worker of a run that a master led.
+  private mutating func hosts() {
+    guard result.run != nil, !result.workers.isEmpty else { return }
+    func cells(_ texts: [String]) -> String {
+      zip(texts, Self.workerWidths).map { Columns.right($0, $1) }.joined()
+    }
+    lines.append("  " + Columns.left("Workers", 20) + cells(Self.workerHeadings))
+    for worker in result.workers {
+      let fate = worker.lost ? "  lost" : ""
+      let figures = [
+        worker.cpu.map(String.init) ?? "any", Figures.grouped(worker.connections),
+        Figures.grouped(worker.sent), Figures.grouped(worker.ok), Figures.grouped(worker.notOk),
+        Figures.fixed(worker.busyRatio * 100, 0) + "%",
+      ]
+      let host = String(Columns.harmless(worker.host).prefix(18))
+      lines.append("   " + Columns.left(host, 19) + cells(figures) + fate)
     }
   }
 

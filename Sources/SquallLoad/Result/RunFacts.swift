@@ -1,5 +1,16 @@
 /// What a result needs to know that is not in batches: read off the hosts by whoever ran the run.
 package struct RunFacts: Sendable {
+  /// What keeps the record of the run from being whole.
+  package enum RecordFault: Equatable, Sendable {
+    /// It could not be written.
+    case unwritten(String)
+    /// Its end is not in it: the run goes on, or its master ended before it did.
+    case endless
+  }
+
+  /// Name of the run in its record; nil for one that is not coordinated.
+  package var run: UInt64?
+  package var recordFault: RecordFault?
   package var tool = RunResult.Tool()
   package var host = RunResult.Host()
   package var argv: [String] = []
@@ -7,6 +18,8 @@ package struct RunFacts: Sendable {
   package var startedAt = ""
   package var interrupted = false
   package var workers: [WorkerPlace: WorkerFacts] = [:]
+  /// What is known to be missing from the counts, a sentence each.
+  package var gaps: [String] = []
   /// As the workers' side reported them at the end of each life (I3).
   package var ownLedgers: [Incarnation: IncarnationLedger] = [:]
   /// CPUs that workers are pinned to and that the target may use as well; empty when none is known.

@@ -7,6 +7,7 @@ extension RunResult: JSONRecord {
       .init("tool", \.tool),
       .init("host", \.host, "Of the master, or of the host of a local run."),
       .init("argv", \.argv, "The command line, as given."),
+      .init(optional: "run", \.run, "Its name in the master's record; absent without a master."),
       .init("plan", \.plan),
       .init("started_at", \.startedAt, "Wall clock of the run's start, RFC 3339, UTC."),
       .init("measured_ns", \.measuredNs, "The measured time; rates are per second of it."),

@@ -9,6 +9,7 @@ extension RunResult {
     tool = facts.tool
     host = facts.host
     argv = facts.argv
+    run = facts.run?.hexadecimal
     startedAt = facts.startedAt
     interrupted = facts.interrupted
     self.plan = PlanSummary(plan)
@@ -63,6 +64,10 @@ extension RunResult {
       ledger.workers[$0].place < ledger.workers[$1].place
     }
     workers = order.map { Worker(ledger.workers[$0], facts: facts) }
+    // Also those that were lost before their first batch.
+    let heard = Set(ledger.workers.map(\.place))
+    let unheard = facts.workers.filter { $0.value.isLost && !heard.contains($0.key) }
+    workers += unheard.sorted { $0.key < $1.key }.map { Worker(unheard: $0.value) }
     let isClosed = plan.load == .closed
     intervals = ledger.timeline.intervals.map { Interval($0, order: order, isClosed: isClosed) }
 
@@ -152,6 +157,13 @@ extension RunResult.Interval {
 }
 
 extension RunResult.Worker {
+  fileprivate init(unheard facts: WorkerFacts) {
+    self.init()
+    host = facts.host
+    cpu = facts.cpu
+    lost = facts.isLost
+  }
+
   fileprivate init(_ worker: RunLedger.Worker, facts: RunFacts) {
     self.init()
     let own = facts.workers[worker.place]

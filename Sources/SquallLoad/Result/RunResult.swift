@@ -9,6 +9,8 @@ package struct RunResult: Equatable, Sendable {
   package var tool = Tool()
   package var host = Host()
   package var argv: [String] = []
+  /// Name of the run in the master's record, 16 hexadecimal digits; absent where there is no master.
+  package var run: String?
   package var plan = PlanSummary()
   /// Wall clock of the run's start, RFC 3339 in UTC.
   package var startedAt = ""

@@ -28,6 +28,7 @@ extension RunResult.Verdict {
     judgeSurroundings(facts, ledger, result)
     conserve(ledger: ledger, facts: facts)
     judgeCompleteness(result, facts: facts)
+    judgeRecord(facts)
     valid = reasons.isEmpty
   }
 
@@ -204,8 +205,21 @@ extension RunResult.Verdict {
     }
   }
 
+  private mutating func judgeRecord(_ facts: RunFacts) {
+    switch facts.recordFault {
+    case nil: break
+    case .unwritten(let cause): cautions.append("the run was not recorded: \(cause)")
+    case .endless:
+      incomplete = true
+      cautions.append(
+        "the run's end is not in the record: it goes on, or its master ended before it did "
+          + "(squall master --resume)")
+    }
+  }
+
   private mutating func judgeCompleteness(_ result: RunResult, facts: RunFacts) {
     let lost = facts.workers.values.count { $0.isLost }
+    cautions += facts.gaps
     incomplete =
       lost > 0 || conservation.ledgersAbsent > 0 || conservation.ledgersDiffering > 0
       || conservation.missing != 0

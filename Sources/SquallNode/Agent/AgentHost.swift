@@ -42,6 +42,14 @@ package actor AgentHost {
     package init() {}
   }
 
+  /// How long a worker may take to end when it is told to, beyond the drain; and when its work is
+  /// done.
+  private static let stoppingNs: UInt64 = 3_000_000_000
+  private static let dismissalNs: UInt64 = 1_000_000_000
+  private static let drainNsMax: UInt64 = 86_400_000_000_000
+  /// Twice this without a beat is a worker that does not move; a worker beats each 250 ms.
+  private static let pulseNsMin: UInt64 = 300_000_000
+
   package nonisolated let eventLoop: any EventLoop
   package nonisolated var unownedExecutor: UnownedSerialExecutor {
     unsafe eventLoop.executor.asUnownedSerialExecutor()
@@ -124,12 +132,13 @@ package actor AgentHost {
       workers[slot]?.tell(.share(share, untilNs: untilNs, validUntilNs: validUntilNs))
     case .renewShare(let slot, let validUntilNs):
       workers[slot]?.tell(.renew(validUntilNs: validUntilNs))
-    case .stopWorker(let slot): workers[slot]?.tell(.stop)
+    case .stopWorker(let slot): stopWorker(slot)
     case .persist(let batches, let ledgers): persist(batches, ledgers)
     case .log(let notice): options.announce(.notice(notice))
     case .exit(let exit):
       self.exit = exit
       for worker in workers { worker?.dismiss() }
+      kill(workers.indices.filter { workers[$0] != nil }, afterNs: Self.dismissalNs)
       endIfAlone()
     }
   }
@@ -187,6 +196,26 @@ package actor AgentHost {
     }
   }
 
+  private func stopWorker(_ slot: Int) {
+    guard let worker = workers[slot] else { return }
+    worker.tell(.stop)
+    kill([slot], afterNs: min(setup?.plan.drainNs ?? 0, Self.drainNsMax) + Self.stoppingNs)
+  }
+
+  /// One that cannot move any more would be waited for without end. Its pages outlive it, so nothing
+  /// that it counted is lost.
+  private func kill(_ slots: [Int], afterNs: UInt64) {
+    let lives = slots.map { workers[$0]?.life }
+    eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: afterNs))) {
+      self.assumeIsolated { agent in
+        for (slot, life) in zip(slots, lives) {
+          guard let worker = agent.workers[slot], worker.life == life else { continue }
+          if agent.exit != nil || !worker.hasFinished { worker.kill() }
+        }
+      }
+    }
+  }
+
   private func deliver(_ batches: [Batch]) {
     for batch in batches { handle(.batchClosed(batch)) }
   }
@@ -211,7 +240,7 @@ package actor AgentHost {
     ended.succeed(exit)
   }
 
-  /// Looks once a second whether each worker's loop turns; twice still is a stopped worker.
+  /// Looks each heartbeat whether each worker's loop turns; twice still is a stopped worker.
   private func feelPulses() {
     for (slot, worker) in workers.enumerated() {
       guard let worker, !worker.hasFinished else { continue }
@@ -225,7 +254,11 @@ package actor AgentHost {
       }
     }
     guard exit == nil else { return }
-    eventLoop.scheduleTask(in: .seconds(1)) { self.assumeIsolated { $0.feelPulses() } }
+    let heartbeatNs = max(
+      Self.pulseNsMin, min(welcome?.heartbeatIntervalNs ?? 1_000_000_000, 1_000_000_000))
+    eventLoop.scheduleTask(in: .nanoseconds(Int64(heartbeatNs))) {
+      self.assumeIsolated { $0.feelPulses() }
+    }
   }
 
   private func persist(_ batches: [Batch], _ ledgers: [Ledger]) {

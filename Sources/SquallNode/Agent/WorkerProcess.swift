@@ -163,7 +163,8 @@ final class WorkerProcess {
       switch state {
       case .closed: pages.append((sequence, page))
       case .open where alsoOpen:
-        page[.endNs] = startNs.map { monotonicNs() &- $0 } ?? 0
+        // It may have died before the start it was told of.
+        page[.endNs] = startNs.map { max(monotonicNs(), $0) - $0 } ?? 0
         pages.append((sequence, page))
       case .open, .free: break
       }

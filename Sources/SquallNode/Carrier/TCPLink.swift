@@ -85,6 +85,11 @@ package final class TCPLink: AgentHost.Link {
     switch event {
     case .opened: break
     case .received(let message): tell(.received(message))
+    case .closed(.malformed(.version(let version), _)):
+      // Frames of another version cannot be read, so neither can a refusal in one.
+      var refusal = Refusal(build: "another squall", reason: .version)
+      refusal.protocolVersion = UInt16(version)
+      tell(.received(.refusal(refusal)))
     case .closed(let ending):
       hangUp()
       tell(.closed(master.explain(ending)))

@@ -4,12 +4,16 @@ internal import SquallCluster
 /// What an agent tells the person at its terminal, in sentences. Its lines begin with `worker: `.
 package final class AgentVoice: Sendable {
   private let master: MasterAddress
+  private let hasToken: Bool
   private let say: @Sendable (String) -> Void
   /// The last reason why the master was not reached, so that a thousand attempts are one line.
   private let lastReason = NIOLockedValueBox<String?>(nil)
 
-  package init(master: MasterAddress, say: @escaping @Sendable (String) -> Void) {
+  package init(
+    master: MasterAddress, hasToken: Bool, say: @escaping @Sendable (String) -> Void
+  ) {
     self.master = master
+    self.hasToken = hasToken
     self.say = { say("worker: " + $0) }
   }
 
@@ -34,14 +38,14 @@ package final class AgentVoice: Sendable {
     case .masterLost(let why):
       say("the master is lost (\(why)); counts are kept, and it is tried again")
     case .unreachable(let why, _):
-      let isNew = lastReason.withLockedValue { last in
-        defer { last = why }
-        return last != why
-      }
-      if isNew { say("no master yet: \(why); trying again") }
+      sayOnce(why, "no master yet: \(why); trying again")
     case .refused(let refusal): say(Self.describe(refusal, by: master))
     case .masterUnauthentic:
-      say("\(master) does not know our token: give both sides the same --token-file")
+      sayOnce(
+        Self.tokenReason,
+        hasToken
+          ? "\(master) does not know our token: give both sides the same --token-file; trying again"
+          : "\(master) asks for a token and we have none: give --token-file; trying again")
     case .planDamaged: say("the plan arrived damaged and is asked for again")
     case .leaseEnded: say("no word from the master within the lease: the load has stopped")
     case .leaseRenewed: say("the master is back: the load goes on")
@@ -52,6 +56,18 @@ package final class AgentVoice: Sendable {
       say("worker \(slot) \(MasterVoice.describe(ending)); its counts are kept")
     case .workerGivenUp(let slot): say("worker \(slot) died too often and is not started again")
     }
+  }
+
+  private static let tokenReason = "token"
+
+  /// Once for the same reason, and for all that follows from a wrong token.
+  private func sayOnce(_ reason: String, _ sentence: String) {
+    let isNew = lastReason.withLockedValue { last in
+      if last == Self.tokenReason && reason.contains("token") { return false }
+      defer { last = reason }
+      return last != reason
+    }
+    if isNew { say(sentence) }
   }
 
   private static func describe(_ refusal: Refusal, by master: MasterAddress) -> String {

@@ -25,8 +25,8 @@ package struct RunAccount: Sendable {
     }
   }
 
-  /// Where the workers were, and which of them were lost.
-  package var workers: [WorkerPlace: WorkerFacts] {
+  /// Where the workers were, and which of them these gaps say were lost.
+  package func workers(gaps: [Gap]) -> [WorkerPlace: WorkerFacts] {
     var workers: [WorkerPlace: WorkerFacts] = [:]
     for agent in agents.values {
       for (worker, cpu) in agent.cpus.enumerated() {
@@ -34,7 +34,7 @@ package struct RunAccount: Sendable {
           host: agent.host, cpu: UInt32(cpu))
       }
     }
-    for gap in outcome?.gaps ?? [] {
+    for gap in gaps {
       switch gap {
       case .silent(let incarnation, _), .notReplaced(let incarnation):
         workers[WorkerPlace(incarnation)]?.isLost = true

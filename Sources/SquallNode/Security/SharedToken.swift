@@ -1,3 +1,4 @@
+internal import CSquall
 internal import Crypto
 internal import Glibc
 package import SquallCluster
@@ -25,11 +26,11 @@ package struct SharedToken: Sendable {
   }
 
   private init(file: String) throws(Complaint) {
-    var status = stat()
-    guard unsafe stat(file, &status) == 0 else {
-      throw .usage("--token-file \(file) cannot be read: \(errnoText()).")
+    let mode = unsafe squall_file_mode(file)
+    guard mode >= 0 else {
+      throw .usage("--token-file \(file) cannot be read: \(errnoText(-mode)).")
     }
-    guard status.st_mode & 0o077 == 0 else {
+    guard mode & 0o077 == 0 else {
       throw .usage(
         "--token-file \(file) may be read by other users: run chmod 600 \(file), and make a new "
           + "token if others have read it.")
@@ -52,6 +53,9 @@ package struct SharedToken: Sendable {
     }
     self.init(String(trimmed.reversed()))
   }
+
+  /// Takes the same time wherever the first difference is.
+  func isSame(as text: String) -> Bool { key == SymmetricKey(data: Array(text.utf8)) }
 
   /// HMAC-SHA-256 (RFC 2104), 32 bytes.
   package func authenticate(_ text: [UInt8]) -> [UInt8] {

@@ -1,0 +1,205 @@
+internal import FoundationEssentials
+internal import GRDB
+package import SquallCluster
+package import SquallLoad
+
+/// A run as its record has it.
+package struct RecordedRun: Sendable {
+  package var run: UInt64
+  package var head: RecordHead
+  package var plan: Plan
+  package var startedAtNs: UInt64
+  package var account: RunAccount
+  package var recovery: Recovery
+  package var isInterrupted: Bool
+  /// All of the run's entries were recorded; nil while its end is not.
+  package var isWhole: Bool?
+  /// The result as it was printed.
+  package var printed: RunResult?
+
+  /// The result, made anew from what the workers counted. Of a run whose recording failed on the way,
+  /// it is what was printed.
+  package var result: RunResult {
+    if isWhole == false, let printed { return printed }
+    var facts = RunFacts()
+    facts.take(head, run: run, startedAtNs: startedAtNs)
+    facts.interrupted = isInterrupted
+    facts.workers = account.workers(gaps: gaps)
+    for ledger in account.ledgers { facts.ownLedgers[ledger.incarnation] = ledger.sums }
+    if isWhole == nil { facts.recordFault = .endless }
+    return RunResult(
+      ledger: account.ledger, plan: plan, facts: facts,
+      objectives: head.objectives.flatMap { (try? Objective.list($0)) ?? [] }, deflate: deflate)
+  }
+
+  /// What is missing, now that leftovers may have come in after the run's end.
+  package var gaps: [Gap] {
+    (account.outcome?.gaps ?? []).filter { gap in
+      if case .notReplaced = gap { return true }
+      let life = recovery.lives.first { $0.incarnation == gap.incarnation }
+      guard let life, let ledger = life.ledger else { return true }
+      return life.sums != ledger.sums || life.merged.next < ledger.sums.batchCount
+    }
+  }
+}
+
+/// A line of a list of runs.
+package struct RecordedRunSummary: Sendable {
+  package enum State: Sendable {
+    /// A master leads it.
+    case running
+    /// Its master ended before it did: `--resume` goes on with it.
+    case cutOff
+    case ended
+    /// Ended, and its record is not whole.
+    case partlyRecorded
+  }
+
+  package var run: UInt64
+  package var startedAtNs: UInt64
+  package var url: String
+  package var connections: UInt32
+  package var durationNs: UInt64
+  package var hosts: Int
+  package var ok: UInt64
+  package var notOk: UInt64
+  package var state: State
+}
+
+extension RecordFile {
+  /// Every run, oldest first.
+  package func runs() throws(Trouble) -> [RecordedRunSummary] {
+    try Self.attempt(path) {
+      try database.read { db in
+        let rows = try Row.fetchAll(
+          db,
+          sql: """
+            SELECT number, id, started_at_ns, plan, is_whole, result IS NOT NULL AS has_ended,
+              (SELECT count(*) FROM agent WHERE agent.run = number) AS hosts,
+              (SELECT coalesce(sum(ok), 0) FROM batch WHERE batch.run = number) AS ok,
+              (SELECT coalesce(sum(not_ok), 0) FROM batch WHERE batch.run = number) AS not_ok
+            FROM run ORDER BY number
+            """)
+        return try rows.map { row in
+          let plan = try plan(of: row)
+          let hasEnded: Bool = row["has_ended"]
+          let isWhole: Bool? = row["is_whole"]
+          return RecordedRunSummary(
+            run: try name(of: row), startedAtNs: row.number("started_at_ns"), url: plan.url,
+            connections: plan.connections, durationNs: plan.durationNs, hosts: row["hosts"],
+            ok: row.number("ok"), notOk: row.number("not_ok"),
+            state: hasEnded
+              ? isWhole == false ? .partlyRecorded : .ended
+              : isLed(run: row["number"]) ? .running : .cutOff)
+        }
+      }
+    }
+  }
+
+  /// A run by its name; the last one without.
+  package func read(run: UInt64? = nil) throws(Trouble) -> RecordedRun {
+    try Self.attempt(path) {
+      try database.read { db in
+        guard let run else {
+          let last = "SELECT * FROM run ORDER BY number DESC LIMIT 1"
+          guard let row = try Row.fetchOne(db, sql: last) else {
+            throw Trouble.refused("\(path) has no run yet")
+          }
+          return try read(row, db)
+        }
+        return try read(self.row(of: run, db), db)
+      }
+    }
+  }
+
+  func read(_ row: Row, _ db: Database) throws -> RecordedRun {
+    let plan = try plan(of: row)
+    let printed: String? = row["result"]
+    var run = RecordedRun(
+      run: try name(of: row), head: try head(of: row), plan: plan,
+      startedAtNs: row.number("started_at_ns"),
+      account: RunAccount(endpointCount: plan.endpoints.count), recovery: Recovery(),
+      isInterrupted: row["interrupted"] ?? false, isWhole: row["is_whole"],
+      printed: printed.flatMap { try? RunResult(text: Array($0.utf8)) })
+    let number: Int64 = row["number"]
+    let agents = try Row.fetchCursor(
+      db, sql: "SELECT * FROM agent WHERE run = ? ORDER BY position", arguments: [number])
+    while let row = try agents.next() { run.apply(try agent(of: row)) }
+    // Batches and ledgers need no order among the rest: nothing that was decided changes what they
+    // add, and nothing they add changes what was decided.
+    for table in ["decision", "batch", "incarnation"] {
+      let entries = try Data.fetchCursor(
+        db, sql: "SELECT entry FROM \(table) WHERE run = ? ORDER BY position", arguments: [number])
+      while let bytes = try entries.next() {
+        do throws(Malformed) {
+          run.apply(try RecordEntry(bytes: Array(bytes)))
+        } catch {
+          throw Trouble.refused("\(path) is damaged: an entry of table \(table) is \(error)")
+        }
+      }
+    }
+    return run
+  }
+
+  func row(of run: UInt64, _ db: Database) throws -> Row {
+    let sql = "SELECT * FROM run WHERE id = ?"
+    guard let row = try Row.fetchOne(db, sql: sql, arguments: [run.hexadecimal]) else {
+      throw Trouble.refused("\(path) has no run \(run.hexadecimal)")
+    }
+    return row
+  }
+
+  func name(of row: Row) throws -> UInt64 {
+    let id: String = row["id"]
+    guard let run = UInt64(id, radix: 16) else { throw damaged("a run's id is \(id)") }
+    return run
+  }
+
+  func plan(of row: Row) throws -> Plan {
+    let bytes: Data = row["plan"]
+    guard let plan = Plan(bytes: Array(bytes)) else {
+      throw Trouble.refused(
+        "run \(row["id"] as String) of \(path) has a plan of another version of squall")
+    }
+    return plan
+  }
+
+  func head(of row: Row) throws -> RecordHead {
+    let text: String = row["head"]
+    do {
+      return try RecordHead(json: try JSONValue(text: Array(text.utf8)))
+    } catch {
+      throw damaged("a run's head: \(error)")
+    }
+  }
+
+  private func agent(of row: Row) throws -> RecordEntry {
+    let text: String = row["cpus"]
+    do {
+      return .agent(
+        AgentName(
+          agent: row.number("agent"), host: row["host"], build: row["build"],
+          cpus: try [UInt16](json: try JSONValue(text: Array(text.utf8)))))
+    } catch {
+      throw damaged("an agent's CPUs: \(error)")
+    }
+  }
+
+  private func damaged(_ what: String) -> Trouble { .refused("\(path) is damaged: \(what)") }
+}
+
+extension RecordedRun {
+  fileprivate mutating func apply(_ entry: RecordEntry) {
+    account.apply(entry)
+    recovery.apply(entry)
+  }
+}
+
+extension Row {
+  /// See `UInt64.signed`.
+  func number(_ column: String) -> UInt64 { UInt64(bitPattern: self[column] as Int64) }
+}
+
+extension [UInt8] {
+  var data: Data { Data(self) }
+}
