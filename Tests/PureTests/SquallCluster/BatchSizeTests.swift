@@ -60,7 +60,9 @@ import Testing
       batch.worker.opened = 100
       batch.worker.reopened = 100
       batch.worker.connections = 1_000
-      batch.worker.connectErrno = 111
+      batch.worker.late = 100
+      batch.worker.portFailures = 100
+      batch.worker.descriptorFailures = 1
       for index in 0..<endpoints {
         var endpoint = Batch.Endpoint(index: UInt16(index))
         endpoint.counters.sent = 100_000
