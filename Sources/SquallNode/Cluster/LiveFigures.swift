@@ -57,10 +57,11 @@ package struct LiveFigures: Sendable {
     guard let recent else { return nil }
     let working = status.workers.count { $0.state == .running || $0.state == .ramping }
     let known = status.workers.count { $0.state != .gone }
-    return "\(working)/\(known) workers  "
+    let workers = "\(working)/\(known) workers  "
+    return workers
       + Progress.line(
         endNs: recent.endNs, plan: plan, rate: recent.okPerS, latency: recent.latency.dense,
-        errorCount: errorCount, rates: rates)
+        errorCount: errorCount, rates: rates, width: 80 - workers.count)
   }
 
   /// The answer to `GET /api/status`.

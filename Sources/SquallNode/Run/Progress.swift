@@ -100,21 +100,30 @@ package final class Progress: Sendable {
   package static func line(
     _ slice: Slice, plan: Plan, errorCount: UInt64, rates: [Double], width: Int, hasColour: Bool
   ) -> String {
-    let elapsedNs = slice.endNs - min(slice.endNs, plan.warmupNs)
+    line(
+      endNs: slice.endNs, plan: plan, rate: slice.okPerS, latency: slice.latency, lag: slice.lag,
+      errorCount: errorCount, rates: rates, width: width, hasColour: hasColour)
+  }
+
+  static func line(
+    endNs: UInt64, plan: Plan, rate okPerS: Double, latency: Histogram, lag: Histogram = .init(),
+    errorCount: UInt64, rates: [Double], width: Int = 80, hasColour: Bool = false
+  ) -> String {
+    let elapsedNs = endNs - min(endNs, plan.warmupNs)
     var cells: [(text: String, colour: Colour?)] = []
     cells.append((Figures.fixed(Double(elapsedNs) * 1e-9, 0) + "s", nil))
-    var rate = Figures.rate(slice.okPerS)
+    var rate = Figures.rate(okPerS)
     var colour: Colour?
     if case .open(let schedule) = plan.load {
-      let wantedHz = schedule.rateHz(atNs: slice.endNs - min(slice.endNs, plan.intervalNs / 2))
+      let wantedHz = schedule.rateHz(atNs: endNs - min(endNs, plan.intervalNs / 2))
       rate += "/" + Figures.rate(wantedHz)
-      if slice.okPerS < wantedHz * RunResult.Verdict.achievedRatioMin { colour = .yellow }
+      if okPerS < wantedHz * RunResult.Verdict.achievedRatioMin { colour = .yellow }
     }
     cells.append((rate + " ok/s", colour))
-    cells.append(("p50 " + Figures.duration(slice.latency.quantileNs(0.5)), nil))
-    cells.append(("p99 " + Figures.duration(slice.latency.quantileNs(0.99)), nil))
-    if !slice.lag.isEmpty {
-      let lagNs = slice.lag.quantileNs(0.99)
+    cells.append(("p50 " + Figures.duration(latency.quantileNs(0.5)), nil))
+    cells.append(("p99 " + Figures.duration(latency.quantileNs(0.99)), nil))
+    if !lag.isEmpty {
+      let lagNs = lag.quantileNs(0.99)
       cells.append(
         (
           "lag " + Figures.duration(lagNs),
