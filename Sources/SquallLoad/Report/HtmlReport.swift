@@ -5,6 +5,8 @@
 package struct HtmlReport {
   package static let byteCountMax = 500 * 1024
   private static let rowCountMax = 64
+  /// Characters of the text report; one takes up to five bytes when it is escaped.
+  private static let textLengthMax = 20_000
 
   private let result: RunResult
 
@@ -29,7 +31,7 @@ package struct HtmlReport {
       <main>
       \(head)\(tiles)\(remarks)\(HtmlPlots(result).all)\(tables)
       <details><summary>The same as text</summary><pre>\
-      \(Svg.escaped(TextReport(result).text))</pre></details>
+      \(Svg.escaped(String(TextReport(result).text.prefix(Self.textLengthMax))))</pre></details>
       </main>
       </body>
       </html>

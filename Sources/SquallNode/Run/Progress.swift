@@ -130,7 +130,8 @@ package final class Progress: Sendable {
           lagNs > RunResult.Verdict.scheduleLagP99NsMax ? .yellow : nil
         ))
     }
-    cells.append(("err " + Figures.short(Double(errorCount)), errorCount > 0 ? .red : nil))
+    let errors = errorCount < 1_000 ? "\(errorCount)" : Figures.short(Double(errorCount))
+    cells.append(("err " + errors, errorCount > 0 ? .red : nil))
 
     var line = ""
     var room = max(0, width - 1)
