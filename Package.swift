@@ -75,7 +75,9 @@ let package = Package(
       swiftSettings: tests),
     .testTarget(
       name: "EngineTests",
-      dependencies: ["CSquall", "SquallClient", "SquallEngine", "SquallLoad", "SquallNode"],
+      dependencies: [
+        "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad", "SquallNode",
+      ],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),
   ]

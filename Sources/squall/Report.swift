@@ -4,7 +4,7 @@ import SquallNode
 
 struct Report: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show a result again: from a result file, or from a master's record.",
+    abstract: "Show a result again, from its file or from a master's record.",
     discussion: """
       FILE is a result written with --format json, or a record (squall master --record), whose runs \
       are put together anew from what the workers counted. Without FILE, it is the record that \
@@ -41,6 +41,11 @@ struct Report: AsyncParsableCommand {
   }
 
   private func report() throws {
+    for file in files where ReportSource(file) == .leftovers {
+      throw Complaint.usage(
+        "\(file) is what a worker could not deliver: squall report --add \(file) puts it into the "
+          + "record of its run.")
+    }
     guard let file = files.first, ReportSource(file) == .result else { return try reportRecord() }
     if list || run != nil || !add.isEmpty {
       throw Complaint.usage(
@@ -57,9 +62,22 @@ struct Report: AsyncParsableCommand {
     guard files.count <= 1 else { throw Complaint.usage("name one record.") }
     let record = try RecordFile(
       path: files.first ?? RecordFile.standardPath, for: add.isEmpty ? .reading : .writing)
+    let added = try add.map { try put($0, into: record) }
     if list { return try output.write(RunList(try record.runs()).text) }
-    let recorded = try record.read(run: try id())
+    let recorded = try record.read(run: try id() ?? added.last)
     try output.write(recorded.result)
+  }
+
+  /// The run that the file belongs to.
+  private func put(_ file: String, into record: RecordFile) throws -> UInt64 {
+    let leftovers = try Leftovers.read(file)
+    let fresh = try record.add(leftovers)
+    if !output.quiet {
+      Console.say(
+        "\(file): \(fresh) of \(leftovers.entries.count) accounts were new to run "
+          + leftovers.run.hexadecimal)
+    }
+    return leftovers.run
   }
 
   private func id() throws -> UInt64? {

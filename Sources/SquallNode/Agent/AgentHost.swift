@@ -66,6 +66,8 @@ package actor AgentHost {
   private var isLeaving = false
   /// The newest, for the name of the run.
   private var welcome: Welcome?
+  /// What the master will not get from us: what was given up, and what workers still had then.
+  private var undelivered: [RecordEntry] = []
   /// How the agent's part ended, once every worker process is gone.
   package nonisolated let ended: EventLoopPromise<AgentMachine.Exit>
 
@@ -133,7 +135,8 @@ package actor AgentHost {
     case .renewShare(let slot, let validUntilNs):
       workers[slot]?.tell(.renew(validUntilNs: validUntilNs))
     case .stopWorker(let slot): stopWorker(slot)
-    case .persist(let batches, let ledgers): persist(batches, ledgers)
+    case .persist(let batches, let ledgers):
+      undelivered += batches.map { .batch($0) } + ledgers.map { .ledger($0) }
     case .log(let notice): options.announce(.notice(notice))
     case .exit(let exit):
       self.exit = exit
@@ -217,6 +220,7 @@ package actor AgentHost {
   }
 
   private func deliver(_ batches: [Batch]) {
+    if exit != nil { undelivered += batches.map { .batch($0) } }
     for batch in batches { handle(.batchClosed(batch)) }
   }
 
@@ -230,6 +234,9 @@ package actor AgentHost {
     workers[slot] = nil
     pulses[slot] = (0, 0)
     deliver(batches)
+    if exit != nil, !worker.hasFinished, ledger.sums.batchCount > 0 {
+      undelivered.append(.ledger(ledger))
+    }
     handle(.workerDied(slot: slot, ledger))
     endIfAlone()
   }
@@ -237,6 +244,9 @@ package actor AgentHost {
   private func endIfAlone() {
     guard let exit, workers.allSatisfy({ $0 == nil }) else { return }
     wake?.cancel()
+    guard undelivered.contains(where: \.saysSomething) else { return ended.succeed(exit) }
+    persistUndelivered()
+    if case .delivered = exit { return ended.succeed(.gaveUp) }
     ended.succeed(exit)
   }
 
@@ -261,18 +271,29 @@ package actor AgentHost {
     }
   }
 
-  private func persist(_ batches: [Batch], _ ledgers: [Ledger]) {
+  private func persistUndelivered() {
+    defer { undelivered = [] }
     guard let welcome, let folder = options.leftoversFolder else {
       return options.announce(.notPersisted("no folder to write it to"))
     }
     let leftovers = Leftovers(
-      run: welcome.run, planHash: welcome.planHash,
-      entries: batches.map { .batch($0) } + ledgers.map { .ledger($0) })
+      run: welcome.run, planHash: welcome.planHash, entries: undelivered)
     do throws(Complaint) {
       let path = try leftovers.write(folder: folder, agent: machine.settings.agent)
       options.announce(.persisted(path: path))
     } catch {
       options.announce(.notPersisted(error.sentence))
+    }
+  }
+}
+
+extension RecordEntry {
+  /// Without it, somebody's counts would be wrong.
+  fileprivate var saysSomething: Bool {
+    switch self {
+    case .batch(let batch): Tally(batch) != Tally()
+    case .ledger(let ledger): ledger.sums.sent > 0
+    case .agent, .deal, .start, .stop, .end: false
     }
   }
 }

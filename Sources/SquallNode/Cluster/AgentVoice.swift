@@ -25,7 +25,9 @@ package final class AgentVoice: Sendable {
     case .workerFailed(let cpu, let cause): say("the worker on CPU \(cpu) cannot work: \(cause)")
     case .unresolvable(let cause): say(cause)
     case .persisted(let path):
-      say("what could not be delivered is in \(path): add it with squall report")
+      say(
+        "what could not be delivered is in \(path): squall report --add puts it into the master's "
+          + "record")
     case .notPersisted(let cause): say("what could not be delivered is lost: \(cause)")
     }
   }

@@ -1,3 +1,4 @@
+internal import GRDB
 internal import Glibc
 package import SquallCluster
 internal import SquallLoad
@@ -61,5 +62,51 @@ package struct Leftovers: Equatable, Sendable {
     let path = "\(folder)/undelivered-\(run.hexadecimal)-\(agent.hexadecimal).squall"
     try DataFolder.write(bytes, to: path)
     return path
+  }
+}
+
+extension RecordFile {
+  /// Takes in what a worker could not deliver. Returns how many entries were new: one that is there
+  /// already changes nothing.
+  package func add(_ leftovers: Leftovers) throws(Trouble) -> Int {
+    let id = leftovers.run.hexadecimal
+    return try Self.attempt(path) {
+      try database.write { db in
+        let row = try row(of: leftovers.run, db)
+        let plan = try plan(of: row)
+        guard Digests.standard.hash(plan.bytes) == leftovers.planHash else {
+          throw Trouble.refused("run \(id) of \(path) has another plan than these counts")
+        }
+        guard !isLed(run: row["number"]) else {
+          throw Trouble.refused("run \(id) goes on: let its master end first")
+        }
+        let isWhole: Bool? = row["is_whole"]
+        if isWhole == false {
+          throw Trouble.refused("run \(id) is not whole in \(path): its result cannot be made anew")
+        }
+        return try leftovers.entries.count { entry in
+          if case .batch(let batch) = entry {
+            guard batch.isPlausible(endpointCount: plan.endpoints.count) else {
+              throw Trouble.refused("these counts of run \(id) cannot be true")
+            }
+          }
+          return try insert(entry, run: row["number"], db)
+        }
+      }
+    }
+  }
+}
+
+extension Leftovers {
+  /// Reads the file.
+  package static func read(_ path: String) throws(Complaint) -> Leftovers {
+    guard let bytes = readBytes(path) else {
+      throw .usage("cannot read \(path): \(errnoText()).")
+    }
+    do throws(Malformed) {
+      return try Leftovers(bytes: bytes)
+    } catch {
+      throw .usage("\(path) holds no undelivered counts, or is damaged (\(error)).")
+    }
   }
 }

@@ -94,15 +94,12 @@ package final class RecordFile: Sendable {
   private static func checkHeader(
     _ descriptor: Int32, _ path: String, _ access: Access
   ) throws(Trouble) {
+    guard squall_file_is_regular(descriptor) != 0
+    else { throw .unavailable("\(path) is no file that can hold a record") }
     var header = [UInt8](repeating: 0, count: 100)
     let count = unsafe pread(descriptor, &header, header.count, 0)
     guard count >= 0 else { throw .unavailable("\(path) cannot be read: \(errnoText())") }
-    if count == 0, access == .writing {
-      // A character device is empty and holds nothing.
-      guard squall_file_is_regular(descriptor) != 0
-      else { throw .unavailable("\(path) is no file that can hold a record") }
-      return
-    }
+    if count == 0, access == .writing { return }
     let id = header[68..<72].reduce(Int32(0)) { $0 << 8 | Int32($1) }
     guard count == header.count, header.starts(with: "SQLite format 3\0".utf8), id == applicationID
     else { throw .refused("\(path) is no record of squall") }
@@ -233,6 +230,12 @@ package final class RecordFile: Sendable {
     var lock = Self.lock(number)
     return unsafe fcntl(descriptor, Self.setLock, &lock) == 0
       || errno != EAGAIN && errno != EACCES
+  }
+
+  func letGo(run number: Int64) {
+    var lock = Self.lock(number)
+    lock.l_type = Int16(F_UNLCK)
+    _ = unsafe fcntl(descriptor, Self.setLock, &lock)
   }
 
   /// A process that lives leads it.

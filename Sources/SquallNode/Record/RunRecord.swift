@@ -138,6 +138,7 @@ package final class RunRecord: Sendable {
         self.store(result)
         // Puts what is in the log into the file, so that the record is one file again.
         try? self.file?.database.close()
+        self.file?.letGo(run: self.number)
         done.resume()
       }
     }
