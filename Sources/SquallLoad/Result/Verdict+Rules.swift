@@ -99,7 +99,7 @@ extension RunResult.Verdict {
     let lag = result.latency.scheduleLag.p99
     guard lag > Self.scheduleLagP99NsMax else { return }
     let late = ledger.workers.reduce(0) { $0 + $1.measured.late }
-    if Double(late) <= Self.lateRatioMax * Double(ledger.phases.measured.sent) {
+    if Double(late) <= Self.lateRatioMax * Double(ledger.phases.counted.sent) {
       cautions.append(
         "requests waited for a free connection (schedule lag p99 \(Figures.duration(lag))): the "
           + "target held all of them; response time has the wait in it")
