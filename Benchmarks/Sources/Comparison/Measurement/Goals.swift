@@ -65,13 +65,17 @@ extension Results {
       ("gcannon", [64: 1.0, 1_024: 1.0, 4_096: 1.0]),
     ]
     return cells(.closed).flatMap { cell in
-      limits.compactMap { peer, byConnections in
-        guard let limit = byConnections[cell.connections] else { return nil }
-        // The whole process by wait4(2), start and stop included: what a user pays.
-        let ratio = ratio(cell, "squall", to: peer, .wholeCPUUs)
-        return Goal(
-          "CPU per request, \(cell.label), to \(peer)", ratio?.value, atMost: limit,
-          low: ratio?.low, high: ratio?.high)
+      limits.flatMap { peer, byConnections -> [Goal] in
+        guard let limit = byConnections[cell.connections] else { return [] }
+        // The second is what a user pays, start and report included; two seconds weigh those much
+        // more than a real run does.
+        return [("steady part", Metric.cpuUs), ("whole process", .wholeCPUUs)]
+          .map { part, metric in
+            let ratio = ratio(cell, "squall", to: peer, metric)
+            return Goal(
+              "CPU per request, \(cell.label), \(part), to \(peer)", ratio?.value,
+              atMost: limit, low: ratio?.low, high: ratio?.high)
+          }
       }
     }
   }
