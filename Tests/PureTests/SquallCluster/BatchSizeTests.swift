@@ -56,6 +56,7 @@ import Testing
         startNs: 100_000 * second, endNs: 100_001 * second)
       batch.worker.cpuUserNs = 400_000_000
       batch.worker.cpuSystemNs = 600_000_000
+      batch.worker.runQueueWaitNs = 30_000_000
       batch.worker.enterCalls = 50_000
       batch.worker.opened = 100
       batch.worker.reopened = 100

@@ -73,6 +73,7 @@ struct MessageSamples {
       endNs: startNs + number(bits: 40))
     batch.worker.cpuUserNs = number()
     batch.worker.cpuSystemNs = number()
+    batch.worker.runQueueWaitNs = number()
     batch.worker.enterCalls = number()
     batch.worker.opened = number()
     batch.worker.reopened = number()
