@@ -20,6 +20,7 @@ lint:
 	$(SWIFT) format lint --strict -r Package.swift Sources Tests Benchmarks
 
 bench: build
+	@scripts/setup bench
 	$(SWIFT) run -c release --package-path Benchmarks compare $(ARGS)
 
 # The parts alone, held against Benchmarks/Thresholds.

@@ -192,6 +192,16 @@ void squall_ring_destroy(squall_ring *ring)
 	free(ring);
 }
 
+bool squall_ring_waits_absolutely(const squall_ring *ring)
+{
+	return ring->has_absolute_wait;
+}
+
+bool squall_ring_connects_in_ring(const squall_ring *ring)
+{
+	return ring->has_connect_chain;
+}
+
 uint64_t squall_ring_enter_count(const squall_ring *ring)
 {
 	return ring->enter_count;

@@ -44,6 +44,11 @@ squall_ring *squall_ring_create(const struct squall_ring_options *options,
 				struct squall_failure *failure);
 void squall_ring_destroy(squall_ring *ring);
 
+/* What only newer kernels do: wait for an absolute instant (6.12), and make and
+ * bind sockets in the ring (6.11). */
+bool squall_ring_waits_absolutely(const squall_ring *ring);
+bool squall_ring_connects_in_ring(const squall_ring *ring);
+
 /* Calls of io_uring_enter(2) so far. */
 uint64_t squall_ring_enter_count(const squall_ring *ring);
 

@@ -50,7 +50,8 @@ extension ConnectionTable {
       unsafe flights[row &* Int(pipeline) &+ Int(place)] = Flight(
         scheduledNs: log.startNs &+ scheduledNs, sentNs: nowNs)
       log.sent(
-        scheduledNs: log.startNs &+ scheduledNs, byteCount: requestByteCount, nowNs: nowNs)
+        scheduledNs: log.startNs &+ scheduledNs, byteCount: requestByteCount,
+        ownLagNs: max(scheduledNs, min(sinceStartNs, blockedSinceNs)) &- scheduledNs, nowNs: nowNs)
       count &+= 1
     }
     guard count > 0 else { return }

@@ -19,12 +19,16 @@ extension ConnectionTable {
         }
         return
       }
-      guard let row = idle.popFirst() else { return }
+      guard let row = idle.popFirst() else {
+        blockedSinceNs = min(blockedSinceNs, sinceStartNs)
+        return
+      }
       unsafe connections[Int(row)].isIdle = false
       // One each, so that a backlog spreads over all connections.
       fill(Int(row), on: ring, nowNs: nowNs, countMax: 1)
       queue(Int(row))
     }
+    blockedSinceNs = .max
   }
 
   /// Gives up what fell due before an instant and was not sent, for want of a free connection.

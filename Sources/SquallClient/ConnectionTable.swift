@@ -46,6 +46,9 @@ internal import SquallLoad
   /// Requests sent in this process's life.
   var sentCount: UInt64 = 0
   var inFlightLimit = Int.max
+  /// Since when, in run time, requests are due that no connection is free for; `UInt64.max` when none
+  /// is. What falls due meanwhile is late by the target's doing, not by ours.
+  var blockedSinceNs: UInt64 = .max
   /// Requests may go out: started, within the lease, not stopped.
   var isSending = false
 

@@ -161,13 +161,15 @@ struct IntervalLog {
     page[.connectErrno] = UInt64(errno)
   }
 
+  /// `ownLagNs` is the part of its lateness that no other connection's being taken explains.
   @inline(__always)
-  func sent(scheduledNs: UInt64, byteCount: Int, nowNs: UInt64) {
+  func sent(scheduledNs: UInt64, byteCount: Int, ownLagNs: UInt64, nowNs: UInt64) {
     let endpoint = endpoint(scheduledNs: scheduledNs)
     endpoint.add(.sent, 1)
     endpoint.add(.bytesSent, UInt64(byteCount))
     if isOpenLoop && scheduledNs >= measuredNs {
       page.scheduleLag.record(nowNs &- scheduledNs)
+      if ownLagNs > WorkerCounters.lateNs { page[.late] &+= 1 }
     }
   }
 

@@ -60,6 +60,12 @@ extension squall_completion {
 
   deinit { unsafe squall_ring_destroy(raw) }
 
+  package var features: RingFeatures {
+    unsafe RingFeatures(
+      waitsAbsolutely: squall_ring_waits_absolutely(raw),
+      connectsInRing: squall_ring_connects_in_ring(raw))
+  }
+
   /// Calls of io_uring_enter(2) so far.
   package var enterCount: UInt64 { unsafe squall_ring_enter_count(raw) }
 

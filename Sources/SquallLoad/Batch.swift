@@ -103,6 +103,9 @@ public struct Batch: Equatable, Sendable {
 
 /// What a worker process itself did in an interval. All but the last two add up.
 public struct WorkerCounters: Equatable, Sendable {
+  /// A generator with time left sends within this of the scheduled instant, also in a guest machine.
+  public static let lateNs: UInt64 = 1_000_000
+
   public var cpuUserNs: UInt64 = 0
   public var cpuSystemNs: UInt64 = 0
   /// Time it was ready to run and waited for its CPU (schedstat, proc(5)); 0 also where the kernel
@@ -114,6 +117,8 @@ public struct WorkerCounters: Equatable, Sendable {
   public var opened: UInt64 = 0
   /// Of these, the ones that replaced an earlier connection.
   public var reopened: UInt64 = 0
+  /// Requests that left more than `lateNs` late by the worker's own doing: a connection was free.
+  public var late: UInt64 = 0
   /// Connections open at the interval's end.
   public var connections: UInt32 = 0
   /// errno of the last connection that could not be opened; 0 when none failed.
@@ -128,6 +133,7 @@ public struct WorkerCounters: Equatable, Sendable {
     enterCalls += other.enterCalls
     opened += other.opened
     reopened += other.reopened
+    late += other.late
     connections = other.connections
     if other.connectErrno != 0 { connectErrno = other.connectErrno }
   }

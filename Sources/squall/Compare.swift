@@ -33,7 +33,7 @@ struct Compare: AsyncParsableCommand {
         throw Complaint.usage(
           "compare takes two results, or pairs of them: squall compare A.json B.json.")
       }
-      let limits = try regressions()
+      let limits = try Self.regressions(failOn)
       try output.check()
       var results: (baseline: [RunResult], candidate: [RunResult]) = ([], [])
       for (index, file) in files.enumerated() {
@@ -49,14 +49,14 @@ struct Compare: AsyncParsableCommand {
         acceptsPlanDifferences: acceptDifferentPlans, seed: seed)
       try output.write(
         output.format == .json
-          ? comparison.json.indentedText + "\n"
+          ? comparison.json.indentedText
           : comparison.text(baseline: files[0], candidate: files[1]))
       let isWorse = limits.contains { $0.isShown(by: comparison) == true }
       try Program.leave(with: isWorse ? .regression : .good, interruptedBy: nil)
     }
   }
 
-  private func regressions() throws -> [Regression] {
+  static func regressions(_ failOn: [String]) throws -> [Regression] {
     do {
       return try failOn.flatMap { try Regression.list($0) }
     } catch let error as Misspelt {

@@ -18,8 +18,8 @@ struct Find: AsyncParsableCommand {
   var slo: [String]
 
   @Option(
-    name: [.customShort("w"), .long, .customShort("t"), .customLong("threads")],
-    help: "Worker processes: a number, or auto for one per CPU.", transform: Read.workers)
+    name: .workers, help: "Worker processes: a number, or auto for one per CPU.",
+    transform: Read.workers)
   var workers: WorkerCount = .auto
 
   @Option(
@@ -92,7 +92,7 @@ struct Find: AsyncParsableCommand {
       }
       switch output.format {
       case .text, .html: try output.write(search.text)
-      case .json: try output.write(search.json.indentedText + "\n")
+      case .json: try output.write(search.json.indentedText)
       case .csv: try output.write(search.csv)
       }
       let isFound = search.outcome?.rateHz != nil

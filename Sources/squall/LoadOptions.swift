@@ -11,22 +11,22 @@ struct LoadOptions: ParsableArguments {
   var url: String?
 
   @Option(
-    name: [.customShort("c"), .long],
+    name: .short("c"),
     help: "Connections in all, dealt out over the workers.", transform: Read.count)
   var connections: UInt64 = 64
 
   @Option(
-    name: [.customShort("d"), .customShort("z"), .long],
+    name: .short("d", "z"),
     help: "Measured time, warm-up not included: 10s, 1m30s, 250ms.", transform: Read.measuredTime)
   var duration: UInt64?
 
   @Option(
-    name: [.customShort("n"), .long], help: "Stop after this many requests in all.",
+    name: .short("n"), help: "Stop after this many requests in all.",
     transform: Read.count)
   var requests: UInt64?
 
   @Option(
-    name: [.customShort("R"), .long],
+    name: .short("R"),
     help: ArgumentHelp(
       "Open loop: requests per second in all, on a schedule that does not wait for responses.",
       discussion: "A:B goes from A to B over the run.", valueName: "rate|from:to"))

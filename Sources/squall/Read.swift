@@ -90,6 +90,17 @@ enum Read {
   }
 }
 
+extension NameSpecification {
+  /// A letter that may stand before its value without a space, as in `-c64`, and a long name.
+  static func short(_ letters: Character...) -> NameSpecification {
+    NameSpecification(letters.map { .customShort($0, allowingJoined: true) } + [.long])
+  }
+
+  static let workers = NameSpecification(
+    [.customLong("workers"), .customLong("threads")]
+      + ["w", "t"].map { .customShort($0, allowingJoined: true) })
+}
+
 enum WorkerCount: Equatable {
   case auto
   case count(Int)

@@ -9,8 +9,8 @@ struct Run: AsyncParsableCommand {
   @OptionGroup(title: "Load") var load: LoadOptions
 
   @Option(
-    name: [.customShort("w"), .long, .customShort("t"), .customLong("threads")],
-    help: "Worker processes: a number, or auto for one per CPU.", transform: Read.workers)
+    name: .workers, help: "Worker processes: a number, or auto for one per CPU.",
+    transform: Read.workers)
   var workers: WorkerCount = .auto
 
   @Option(
@@ -28,15 +28,21 @@ struct Run: AsyncParsableCommand {
   var debug = false
 
   @Option(
-    help: "Measure this many times, each with its report; with --vs, in turn with the other load.",
-    transform: Read.count)
-  var `repeat`: UInt64 = 1
+    help: ArgumentHelp(
+      "Measure this many times, each with its report (FILE.1, FILE.2, ... with -o); with --vs, in "
+        + "turn with the other load (default: 5).", valueName: "count"), transform: Read.count)
+  var `repeat`: UInt64?
 
   @Option(
     help: ArgumentHelp(
       "Compare with another load, described by these flags (and URL) in the place of this one's: "
         + "runs are interleaved, --repeat of each.", valueName: "flags"))
   var vs: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --vs: exit 4 when this is shown, such as 'p99>+5%'. Repeatable.", valueName: "change"))
+  var failOn: [String] = []
 
   mutating func run() async throws {
     try await Program.reportingComplaints {
@@ -54,25 +60,43 @@ struct Run: AsyncParsableCommand {
       measurement.isPinned = !noPin
       measurement.hasOwnTarget = target != nil
       measurement.showsProgress = output.showsProgress
+      let regressions = try Compare.regressions(failOn)
+      let count = `repeat` ?? (vs == nil ? 1 : 5)
+      guard count >= (vs == nil ? 1 : 2), count <= Self.repeatCountMax else {
+        throw Complaint.usage(
+          "--repeat \(count) is outside of \(vs == nil ? 1 : 2) to \(Self.repeatCountMax).")
+      }
+      guard vs != nil || failOn.isEmpty else {
+        throw Complaint.usage("--fail-on compares: say with what by --vs, or use squall compare.")
+      }
       if let vs {
         let other = try load.other(vs, defaultURL: target?.url)
         try Preflight.check(other)
-        return try await compare(plan, with: other, by: measurement)
+        let shown = try await compare(
+          plan, with: other, times: Int(count), by: measurement, until: regressions)
+        return try Program.leave(with: shown ? .regression : .good, interruptedBy: nil)
       }
-      for _ in 0..<max(1, `repeat`) {
+      var status = ExitStatus.good
+      for turn in 1...count {
         let (result, signal) = try await measurement.result(of: plan, objectives: objectives)
-        try output.write(result)
-        try Program.leave(with: judgement.status(of: result), interruptedBy: signal)
+        try (count == 1 ? output : output.numbered(Int(turn))).write(result)
+        if status == .good { status = judgement.status(of: result) }
+        if let signal { try Program.leave(with: status, interruptedBy: signal) }
       }
+      try Program.leave(with: status, interruptedBy: nil)
     }
   }
 
-  /// A B A B …, so that what drifts on the host meets both alike.
+  private static let repeatCountMax: UInt64 = 10_000
+
+  /// A B A B …, so that what drifts on the host meets both alike. True when one of the regressions was
+  /// shown.
   private func compare(
-    _ plan: Plan, with other: Plan, by measurement: Measurement
-  ) async throws {
+    _ plan: Plan, with other: Plan, times count: Int, by measurement: Measurement,
+    until regressions: [Regression]
+  ) async throws -> Bool {
     var results: (baseline: [RunResult], candidate: [RunResult]) = ([], [])
-    for turn in 1...max(5, `repeat`) {
+    for turn in 1...count {
       for (name, plan) in [("A", plan), ("B", other)] {
         let (result, signal) = try await measurement.result(of: plan)
         if let signal { try Program.leave(with: .good, interruptedBy: signal) }
@@ -89,8 +113,9 @@ struct Run: AsyncParsableCommand {
       seed: load.seed)
     let text =
       output.format == .json
-      ? comparison.json.indentedText + "\n" : comparison.text(baseline: "A", candidate: "B")
+      ? comparison.json.indentedText : comparison.text(baseline: "A", candidate: "B")
     try output.write(text)
+    return regressions.contains { $0.isShown(by: comparison) == true }
   }
 }
 
@@ -164,6 +189,23 @@ struct OutputOptions: ParsableArguments {
     for path in paths { try ResultFile.checkWritable(path) }
   }
 
+  /// The same with the number in the names of all files: `r.json` becomes `r.2.json`.
+  func numbered(_ number: Int) -> OutputOptions {
+    func numbered(_ path: String) -> String {
+      let name = path.lastIndex(of: "/").map { path[path.index(after: $0)...] } ?? path[...]
+      guard let dot = name.lastIndex(of: "."), dot > name.startIndex else {
+        return "\(path).\(number)"
+      }
+      return path[..<dot] + ".\(number)" + path[dot...]
+    }
+    var output = self
+    output.output = self.output.map(numbered)
+    output.hdr = hdr.map(numbered)
+    output.timeseries = timeseries.map(numbered)
+    output.csv = csv.map { "\($0).\(number)" }
+    return output
+  }
+
   /// To the output file, or to standard output.
   func write(_ text: String) throws {
     guard let output else { return Console.print(text) }
@@ -175,7 +217,7 @@ struct OutputOptions: ParsableArguments {
     let text =
       switch format {
       case .text: TextReport(result).text
-      case .json: result.json.indentedText + "\n"
+      case .json: result.json.indentedText
       case .csv: Csv.header + Csv.row(result)
       case .html: HtmlReport(result).text
       }

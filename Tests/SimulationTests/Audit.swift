@@ -19,11 +19,14 @@ struct Audit {
   private(set) var mergedByLife: [UInt64: UInt64] = [:]
   private(set) var mergedCount: UInt64 = 0
   private var durableNames: Set<BatchName> = []
+  private var durableLedgers: Set<Incarnation> = []
+  private var isEndDurable = false
+  /// By worker's life, the sequence below which acknowledgements were found to be right.
+  private var checkedBelow: [Incarnation: UInt32] = [:]
   private var sentMax: UInt64 = 0
   private var incarnations: [Incarnation] = []
   private var persistedNames: Set<BatchName> = []
-  private var hasFullShares = false
-  private var fullSharesDueNs: UInt64?
+  private var fullSharesDueNs: UInt64 = 0
   private var violation: String?
 
   init(plan: Plan, leaseNs: UInt64) {
@@ -70,9 +73,38 @@ struct Audit {
   }
 
   mutating func recorded(_ entry: RecordEntry) {
-    guard case .batch(let batch) = entry else { return }
-    if !durableNames.insert(batch.name).inserted { fail("\(batch.name) was recorded twice") }
+    switch entry {
+    case .batch(let batch):
+      if !durableNames.insert(batch.name).inserted { fail("\(batch.name) was recorded twice") }
+    case .ledger(let ledger): durableLedgers.insert(ledger.incarnation)
+    case .end: isEndDurable = true
+    case .agent, .deal, .start, .stop: break
+    }
   }
+
+  /// I2: what an agent is told that it may forget is in the record.
+  mutating func acknowledged(_ acknowledgement: Acknowledgement, to agent: UInt64) {
+    for entry in acknowledgement.entries {
+      let incarnation = Incarnation(agent: agent, worker: entry.worker, life: entry.life)
+      let checked = checkedBelow[incarnation] ?? 0
+      let below = checked..<max(checked, entry.below)
+      let beyond = (0..<UInt32(64)).filter { entry.beyond >> UInt64($0) & 1 != 0 }
+      for sequence in Array(below.prefix(100_000)) + beyond.map({ entry.below &+ 1 &+ $0 }) {
+        let name = BatchName(incarnation: incarnation, sequence: sequence)
+        guard durableNames.contains(name) else {
+          return fail("\(name) was acknowledged and is not in the record")
+        }
+      }
+      checkedBelow[incarnation] = below.upperBound
+      // After the end a ledger that says nothing is let go unrecorded.
+      if entry.hasLedger, !isEndDurable, !durableLedgers.contains(incarnation) {
+        fail("the ledger of \(incarnation) was acknowledged and is not in the record")
+      }
+    }
+  }
+
+  /// An agent stops its load because too much is undelivered, or goes on: it may have to again and again.
+  mutating func keptFullOrDrained(nowNs: UInt64) { fullSharesDueNs = nowNs }
 
   mutating func persisted(_ batches: [Batch], _ ledgers: [Ledger]) {
     for batch in batches {
@@ -134,13 +166,12 @@ struct Audit {
     if active > plan.connections {
       fail("\(active) connections are used where the plan has \(plan.connections)")
     }
-    if active == plan.connections { hasFullShares = true }
   }
 
   /// Once the faults are over, the whole plan is dealt again, soon.
   private mutating func checkFullShares(_ simulation: Simulation) {
     guard let healedNs, plan.requestCount == .max else { return }
-    let dueNs = max(healedNs, fullSharesDueNs ?? 0) + 25 * second
+    let dueNs = max(healedNs, fullSharesDueNs) + 25 * second
     guard simulation.nowNs > dueNs, let machine = simulation.master.machine,
       machine.stage == .running
     else { return }

@@ -21,4 +21,6 @@ struct Clock {
   }
 
   mutating func jump(byNs: UInt64) { originNs += byNs }
+  /// For a host that stood still: to itself, no time has passed.
+  mutating func fallBehind(byNs: UInt64) { originNs -= min(byNs, originNs) }
 }

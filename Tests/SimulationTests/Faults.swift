@@ -28,7 +28,8 @@ extension Simulation {
       tell(agent, .leave)
     case .join: queue.add(.agentJoins, atNs: nowNs)
     case .killMaster(let forNs): killMaster(restartAfterNs: forNs)
-    case .pauseMaster(let forNs): pauseMaster(forNs: forNs)
+    case .pauseMaster(let forNs, let clockStops):
+      pauseMaster(forNs: forNs, clockStops: clockStops)
     case .cutConnection(let agent):
       let agent = pick(agent)
       guard let connection = agents[agent].connection else { return }

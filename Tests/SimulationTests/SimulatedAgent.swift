@@ -51,6 +51,9 @@ extension Simulation {
     if case .received(.order(let order)) = event, order.phase == .run || order.phase == .prepare {
       agents[agent].lastOrderNs = nowNs
     }
+    if case .received(.acknowledgement(let acknowledgement)) = event {
+      audit.acknowledged(acknowledgement, to: agents[agent].id)
+    }
     let effects = agents[agent].machine.handle(event, nowNs: localNs(agent))
     for effect in effects { carryOut(effect, of: agent) }
     guard agents[agent].exit == nil else { return }
@@ -89,7 +92,9 @@ extension Simulation {
       agents[agent].exit = exit
       for slot in agents[agent].workers.indices { endWorker(agent, slot) }
     case .persist(let batches, let ledgers): audit.persisted(batches, ledgers)
-    case .log(let notice): trace("agent \(agent): \(notice)")
+    case .log(let notice):
+      trace("agent \(agent): \(notice)")
+      if notice == .keptFull || notice == .keptDrained { audit.keptFullOrDrained(nowNs: nowNs) }
     case .joined: break
     }
   }

@@ -8,6 +8,8 @@ struct SimulatedMaster {
   /// Counts its processes.
   var life = 0
   var isPaused = false
+  /// Since when its clock stands still.
+  var clockStoppedNs: UInt64?
   var inbox: [MasterMachine.Event] = []
   /// Raised when the wake-up time changes.
   var generation = 0
@@ -122,6 +124,7 @@ extension Simulation {
     master.life += 1
     master.generation += 1
     master.isPaused = false
+    master.clockStoppedNs = nil
     master.inbox = []
     // The kernel may have got some of the writes down without anybody having heard so.
     let count = master.writing.isEmpty ? 0 : dice.below(master.writing.count + 1)
@@ -134,15 +137,21 @@ extension Simulation {
     queue.add(.masterRestarts, atNs: nowNs + restartAfterNs)
   }
 
-  func pauseMaster(forNs: UInt64) {
+  func pauseMaster(forNs: UInt64, clockStops: Bool) {
     guard master.machine != nil, !master.isPaused else { return }
     master.isPaused = true
+    if clockStops { master.clockStoppedNs = nowNs }
     queue.add(.masterResumes, atNs: nowNs + forNs)
   }
 
   func resumeMaster() {
     guard master.machine != nil, master.isPaused else { return }
     master.isPaused = false
+    if let stoppedNs = master.clockStoppedNs {
+      master.clock.fallBehind(byNs: nowNs - stoppedNs)
+      master.clockStoppedNs = nil
+      audit.hasClockJumped = true
+    }
     let waiting = master.inbox
     master.inbox = []
     // Its loop may look at its timers first or at its sockets.

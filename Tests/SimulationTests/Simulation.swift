@@ -47,6 +47,9 @@ final class Simulation {
     var description: String
   }
 
+  /// A hundred times what a run takes; more is a storm of messages that feed on each other.
+  static let eventCountMax = 500_000
+
   let seed: UInt64
   let swarm: Swarm
   let faults: Faults
@@ -95,7 +98,7 @@ final class Simulation {
     while !queue.isEmpty {
       let (atNs, event) = queue.removeFirst()
       nowNs = atNs
-      guard nowNs <= limitNs else { throw stuck() }
+      guard nowNs <= limitNs, eventCount < Self.eventCountMax else { throw stuck() }
       note(event)
       handle(event)
       try audit.check(self)
@@ -109,7 +112,9 @@ final class Simulation {
   private func stuck() -> Violation {
     let stage = master.machine.map { $0.stage.rawValue } ?? "dead"
     let exits = agents.map { $0.exit.map { "\($0)" } ?? ($0.isAlive ? "alive" : "killed") }
-    return Violation(description: "no end by \(nowNs / second) s: master \(stage), agents \(exits)")
+    let seconds = nowNs / second
+    return Violation(
+      description: "no end by \(seconds) s, \(eventCount) events: master \(stage), agents \(exits)")
   }
 
   private func note(_ event: Event) {

@@ -3,7 +3,7 @@ import SquallCluster
 import Testing
 
 /// A number from the environment, for replaying and for long runs.
-private func environment(_ name: String) -> UInt64? {
+func environment(_ name: String) -> UInt64? {
   getenv(name).flatMap { UInt64(String(cString: $0)) }
 }
 
@@ -43,6 +43,25 @@ func failure(seed: UInt64, faults: Faults = Faults(), isVerbose: Bool = false) -
     }
     #expect(failures.isEmpty, "\(failures.prefix(5).joined(separator: "\n"))")
     #expect(failures.count == 0)
+  }
+
+  /// What a test run of 500 seeds goes through: every kind of fault, and the worst of networks.
+  @Test func theSeedsOfATestRunHaveEveryFault() {
+    let swarms = (UInt64(1)...500).map { Swarm(seed: $0) }
+    let kinds = swarms.flatMap { $0.faults.map(\.1.kind) }
+    for kind in [
+      "killWorker", "pauseWorker", "killAgent", "pauseAgent", "pauseHost", "leave", "join",
+      "killMaster", "pauseMaster", "cutConnection", "partition", "partitionAll", "clog", "slowDisk",
+      "clockJump", "stop",
+    ] {
+      #expect(kinds.count { $0 == kind } >= 5, "\(kind)")
+    }
+    #expect(swarms.contains { $0.loss == 0.3 && $0.duplication == 0.3 && !$0.isOrdered })
+    #expect(swarms.count { $0.corruption > 0 } >= 50)
+    #expect(swarms.count { $0.hasToken } >= 50)
+    #expect(swarms.count { $0.plan.load != .closed } >= 50)
+    #expect(swarms.count { $0.plan.requestCount != .max } >= 50)
+    #expect(swarms.count { $0.partsPerBatch > 1 } >= 50)
   }
 
   @Test(arguments: [3, 14, 159, 2653] as [UInt64])

@@ -14,7 +14,8 @@ struct Swarm {
     case leave(agent: Int)
     case join
     case killMaster(forNs: UInt64)
-    case pauseMaster(forNs: UInt64)
+    /// With `clockStops` as in a virtual machine that is set aside: its time stands still meanwhile.
+    case pauseMaster(forNs: UInt64, clockStops: Bool)
     case cutConnection(agent: Int)
     case partition(agent: Int, toMaster: Bool, toAgent: Bool, forNs: UInt64)
     case partitionAll(forNs: UInt64)
@@ -22,7 +23,13 @@ struct Swarm {
     case slowDisk(forNs: UInt64)
     case clockJump(agent: Int, byNs: UInt64)
     case stop
+
+    /// The case's name.
+    var kind: Substring { "\(self)".prefix { $0 != "(" } }
   }
+
+  /// Of every message, lost or repeated, in the worst of networks.
+  static let shareLostMax = 0.3
 
   var plan: Plan
   var workersPerAgent: [Int]
@@ -69,8 +76,8 @@ struct Swarm {
     delayMinNs = dice.chance(0.5) ? 100 * microsecond : dice.between(0, 30) * millisecond
     delayMeanNs = dice.chance(0.5) ? 200 * microsecond : dice.between(1, 100) * millisecond
     isOrdered = dice.chance(0.5)
-    if dice.chance(0.5) { loss = dice.between(0.0, 0.3) }
-    if dice.chance(0.5) { duplication = dice.between(0.0, 0.3) }
+    if dice.chance(0.5) { loss = Self.share(&dice) }
+    if dice.chance(0.5) { duplication = Self.share(&dice) }
     if dice.chance(0.3) { corruption = dice.between(0.0, 0.02) }
     commitNs = dice.chance(0.7) ? 2 * millisecond : dice.between(1, 200) * millisecond
 
@@ -97,7 +104,7 @@ struct Swarm {
         case 6: .leave(agent: agent)
         case 7: .join
         case 8, 9: .killMaster(forNs: forNs)
-        case 10: .pauseMaster(forNs: forNs)
+        case 10: .pauseMaster(forNs: forNs, clockStops: dice.chance(0.3))
         case 11: .cutConnection(agent: agent)
         case 12:
           .partition(
@@ -111,5 +118,10 @@ struct Swarm {
       faults.append((atNs, fault))
     }
     faults.sort { $0.atNs < $1.atNs }
+  }
+
+  /// The worst as often as all that is less bad.
+  private static func share(_ dice: inout Dice) -> Double {
+    dice.chance(0.5) ? shareLostMax : dice.between(0.0, shareLostMax)
   }
 }

@@ -48,12 +48,15 @@ private func sample() throws -> [Run] {
 struct GoalTests {
   @Test func aRatioWithinItsLimitIsMet() throws {
     let goals = Results(runs: try sample(), seed: 1).goals()
-    let floor = try #require(goals.first { $0.name == "CPU per request, 64 conns, to floor" })
+    let floor = try #require(
+      goals.first { $0.name == "CPU per request, 64 conns, steady part, to floor" })
     #expect(abs((floor.value ?? 0) - 1.04) < 1e-6)
     #expect(floor.verdict == .met)
-    let wrk = try #require(goals.first { $0.name == "CPU per request, 64 conns, to wrk" })
+    let wrk = try #require(
+      goals.first { $0.name == "CPU per request, 64 conns, whole process, to wrk" })
     #expect(wrk.verdict == .met)
-    let gcannon = try #require(goals.first { $0.name.hasSuffix("64 conns, to gcannon") })
+    let gcannon = try #require(
+      goals.first { $0.name.hasSuffix("64 conns, steady part, to gcannon") })
     #expect(gcannon.verdict == .notMeasured)
     let little = try #require(goals.first { $0.name.hasPrefix("mean against Little's law, 64") })
     #expect(little.verdict == .met)
@@ -66,7 +69,8 @@ struct GoalTests {
       old.client == "squall" ? try run("squall", repetition: old.repetition, cpuUs: 9) : old
     }
     let goals = Results(runs: runs, seed: 1).goals()
-    #expect(goals.first { $0.name.hasSuffix("64 conns, to floor") }?.verdict == .missed)
+    #expect(
+      goals.first { $0.name.hasSuffix("64 conns, steady part, to floor") }?.verdict == .missed)
   }
 }
 
@@ -88,7 +92,7 @@ struct ReportTests {
     #expect(Report.replacing(in: "no marks", with: "new") == nil)
     #expect(Report.replacing(in: "\(Report.endMark) \(Report.beginMark)", with: "new") == nil)
     let report = Report(header: header, runs: try sample(), isInterrupted: false)
-    #expect(report.cost.contains("CPU per request, 64 conns, to floor"))
+    #expect(report.cost.contains("CPU per request, 64 conns, steady part, to floor"))
   }
 
   @Test func aClientThatFailedKeepsItsRowAndItsReason() throws {

@@ -53,6 +53,7 @@ package import SquallLoad
     worker.enterCalls = self[.enterCalls]
     worker.opened = self[.opened]
     worker.reopened = self[.reopened]
+    worker.late = self[.late]
     worker.connections = UInt32(self[.connections])
     worker.connectErrno = UInt32(self[.connectErrno])
     // A page can end before the time it is for: a worker stopped or killed during the warm-up.

@@ -33,7 +33,8 @@ extension AgentMachine {
     /// The latest validity it was ever told, whether or not it has looked.
     var validUntilNs: UInt64 = 0
     var isUnresponsive = false
-    /// The share it was given was taken back here, not by the master.
+    /// It has nothing under the epoch it was given last: the order named no share for it, or the one
+    /// it named was taken back here.
     var isTakenBack = false
     var restarts = 0
 
@@ -211,7 +212,9 @@ extension AgentMachine {
     guard !slots[slot].share.isIdle || slots[slot].givenEpoch < epoch else { return }
     slots[slot].givenEpoch = max(epoch, slots[slot].givenEpoch)
     slots[slot].givenNs = nowNs
-    slots[slot].isTakenBack = false
+    // Should this epoch's share be its again, the master must know that it will not take that up.
+    if !slots[slot].isTakenBack { session.isReportDue = true }
+    slots[slot].isTakenBack = true
     idleShare(slot)
   }
 

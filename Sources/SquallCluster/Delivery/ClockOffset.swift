@@ -3,6 +3,8 @@
 /// since the offset's error is at most half of its delay.
 package struct ClockOffset: Equatable, Sendable {
   package static let sampleCountMax = 8
+  /// Two clocks drift apart by less than this while a sample is kept.
+  private static let driftNs: UInt64 = 10_000_000
 
   private struct Sample: Equatable {
     var offsetNs: Int64
@@ -25,7 +27,15 @@ package struct ClockOffset: Equatable, Sendable {
     let back = Int64(bitPattern: answeredNs &- nowNs)
     // Half of each first: the sum of two arbitrary numbers need not fit.
     let offsetNs = there / 2 + back / 2
-    samples.append(Sample(offsetNs: offsetNs, delayNs: roundNs > heldNs ? roundNs - heldNs : 0))
+    let sample = Sample(offsetNs: offsetNs, delayNs: roundNs > heldNs ? roundNs - heldNs : 0)
+    // Further apart than their errors allow: one of the clocks was stepped, and the past is void.
+    if let best = samples.min(by: { $0.delayNs < $1.delayNs }),
+      sample.offsetNs.subtractingSaturated(best.offsetNs).magnitude
+        > sample.delayNs / 2 + best.delayNs / 2 + Self.driftNs
+    {
+      samples.removeAll()
+    }
+    samples.append(sample)
     if samples.count > Self.sampleCountMax { samples.removeFirst() }
   }
 
@@ -41,5 +51,12 @@ package struct ClockOffset: Equatable, Sendable {
     if offset >= 0 { return masterNs > UInt64(offset) ? masterNs - UInt64(offset) : 0 }
     let (sum, overflow) = masterNs.addingReportingOverflow(offset.magnitude)
     return overflow ? .max : sum
+  }
+}
+
+extension Int64 {
+  fileprivate func subtractingSaturated(_ other: Int64) -> Int64 {
+    let (difference, overflow) = subtractingReportingOverflow(other)
+    return overflow ? .max : difference
   }
 }

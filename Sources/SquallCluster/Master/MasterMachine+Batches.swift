@@ -145,8 +145,10 @@ extension MasterMachine {
     acknowledge(agent, life, nowNs: nowNs)
     guard agents[agent].lives[life].ledger == nil else { return }
     guard outcome == nil else {
-      // The account is closed. One that says nothing may go; what it would add is the agent's to keep.
-      agents[agent].lives[life].isLedgerDurable = ledger.sums == IncarnationLedger()
+      // The account is closed. One that says nothing may go, once the closing is durable; what it
+      // would add is the agent's to keep.
+      agents[agent].lives[life].isLedgerDurable =
+        stage == .ended && ledger.sums == IncarnationLedger()
       return
     }
     if ledger.sums.sent > 0 { agents[agent].lives[life].hasPart = true }

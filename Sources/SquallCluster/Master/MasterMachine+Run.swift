@@ -10,6 +10,8 @@ extension MasterMachine {
     lastProgressNs = nowNs
     stoppedNs = nowNs
     isDirty = true
+    // Whoever is released already was so at a time that the record does not tell.
+    if dealing.holds.contains(.released) { dealing.unconfirmedUntilNs = nowNs }
     if let outcome { ended(outcome, nowNs: nowNs) }
     for agent in agents.indices {
       agents[agent].heardNs = nowNs

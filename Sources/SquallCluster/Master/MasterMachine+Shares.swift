@@ -28,6 +28,9 @@ extension MasterMachine {
     var staleSinceNs: UInt64?
     /// An agent has taken a share back: it will not be used again, whatever the deal says.
     var isSpoiled = false
+    /// When, at the latest so far, a holder was released that had not confirmed where its schedule
+    /// ends: it may have followed it until then.
+    var unconfirmedUntilNs: UInt64 = 0
     /// Yields in a row that came too late for their instant.
     var lateCount = 0
 
@@ -36,6 +39,10 @@ extension MasterMachine {
       return range.first { deal.holdings[$0].incarnation == incarnation }
     }
   }
+
+  /// An instant is set this many doublings further ahead, at most, for a host that hears of it late or
+  /// whose clock is ahead of the run's: 16 s with the usual lead.
+  private static let lateCountMax = 5
 
   private var isOpenLoop: Bool { settings.plan.load != .closed }
   private var isCounted: Bool { settings.plan.requestCount != .max }
@@ -47,6 +54,8 @@ extension MasterMachine {
     guard let index = dealing.index(of: name), let deal = dealing.deal,
       worker.epoch == deal.epoch
     else { return }
+    // Its lease had ended, and what it held is on its way to others: too late to have it back.
+    if dealing.holds[index] == .released, dealing.isPending { return }
     let share = deal.holdings[index].share
     if worker.isTakenBack, !share.isIdle { dealing.isSpoiled = true }
     dealing.holds[index] = .adopted
@@ -59,6 +68,10 @@ extension MasterMachine {
   /// The worker can no longer act on its share.
   mutating func releaseHolding(_ name: Incarnation) {
     guard let index = dealing.index(of: name), dealing.holds[index] != .released else { return }
+    if dealing.connections[index] > 0, dealing.holds[index] == .held || dealing.deal?.kind == .grant
+    {
+      dealing.unconfirmedUntilNs = max(dealing.unconfirmedUntilNs, lastNs ?? 0)
+    }
     dealing.holds[index] = .released
     isDirty = true
   }
@@ -249,9 +262,11 @@ extension MasterMachine {
   private mutating func grant(_ wanted: [(agent: Int, life: Int)], nowNs: UInt64) {
     guard !wanted.isEmpty else { return }
     var fromNs: UInt64 = 0
-    if let deal = dealing.deal, isOpenLoop, startNs != nil {
-      // Where the yields end; where nobody was left to yield, from a little later than now.
-      fromNs = deal.kind == .yield ? deal.untilNs : cutNs(nowNs: nowNs)
+    if let deal = dealing.deal, isOpenLoop, let startNs {
+      // Where the yields end, or the last holder that had not heard of them; where nobody was left to
+      // yield, from a little later than now.
+      let usedNs = dealing.unconfirmedUntilNs.subtractingSaturated(startNs)
+      fromNs = deal.kind == .yield ? max(deal.untilNs, usedNs) : cutNs(nowNs: nowNs)
     }
     let shares = shares(for: wanted, fromNs: fromNs)
     var holdings = zip(wanted, shares).map { place, share in
@@ -310,7 +325,7 @@ extension MasterMachine {
   /// The next instant of run time at which schedules may change hands.
   private func cutNs(nowNs: UInt64) -> UInt64 {
     guard let startNs else { return 0 }
-    let leadNs = settings.cutLeadNs << UInt64(min(dealing.lateCount, 2))
+    let leadNs = settings.cutLeadNs << UInt64(min(dealing.lateCount, Self.lateCountMax))
     return nowNs.subtractingSaturated(startNs) + leadNs
   }
 

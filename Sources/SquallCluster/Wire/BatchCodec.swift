@@ -4,8 +4,8 @@ package import SquallLoad
 //
 //   firstInterval varint · lastInterval - firstInterval varint · phase u8
 //   startNs varint · endNs - startNs varint
-//   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, enterCalls, opened, reopened, connections as
-//     varints
+//   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, enterCalls, opened, reopened, late,
+//     connections, connectErrno as varints
 //   connect histogram · scheduleLag histogram · fairness histogram
 //   endpoints list(endpoint), by rising index
 //   endpoint: index varint
@@ -31,7 +31,9 @@ extension Batch {
     writer.varint(worker.enterCalls)
     writer.varint(worker.opened)
     writer.varint(worker.reopened)
+    writer.varint(worker.late)
     writer.varint(worker.connections)
+    writer.varint(worker.connectErrno)
     writer.histogram(connect)
     writer.histogram(scheduleLag)
     writer.histogram(fairness)
@@ -74,7 +76,9 @@ extension Batch {
     worker.enterCalls = try reader.varint()
     worker.opened = try reader.varint()
     worker.reopened = try reader.varint()
+    worker.late = try reader.varint()
     worker.connections = try reader.varint(UInt32.self)
+    worker.connectErrno = try reader.varint(UInt32.self)
     connect = try reader.histogram()
     scheduleLag = try reader.histogram()
     fairness = try reader.histogram()

@@ -29,8 +29,8 @@ package struct Report: Equatable, Sendable {
     package var sentBefore: UInt64
     /// It has sent all the requests its share allows.
     package var isExhausted: Bool
-    /// Its agent has taken its share back, because it stalled or too much is undelivered: it sends
-    /// nothing until it gets another.
+    /// It sends nothing until it gets a share of a later epoch: the order named none for it, or its
+    /// agent has taken it back, because it stalled or too much is undelivered.
     package var isTakenBack: Bool
 
     package init(

@@ -155,7 +155,11 @@ package struct Comparison: Equatable, Sendable {
       let stretch = Bootstrap.studentQuantile(values.count - 1) / 1.959_96
       return (square / Double(values.count)).squareRoot() * stretch
     }
+    var noise = Self.runNoise(metric)
+    if metric == .errors { noise *= max(values[0], 0.001) }
     let series = IntervalSeries(runs[0], metric)
+    // A single interval says nothing of itself: what runs usually differ by has to do for both.
+    guard series.count >= 2 else { return noise * 1.4142 }
     guard
       let within = bootstrap.blockDeviation(
         count: series.count,
@@ -163,8 +167,6 @@ package struct Comparison: Equatable, Sendable {
           series.value(picks).flatMap { metric == .errors || $0 > 0 ? scale($0) : nil }
         })
     else { return nil }
-    var noise = Self.runNoise(metric)
-    if metric == .errors { noise *= max(values[0], 0.001) }
     return (within * within + noise * noise).squareRoot()
   }
 

@@ -10,9 +10,14 @@ package enum Columns {
     String(repeating: " ", count: max(0, width - text.count)) + text
   }
 
+  /// At most `width` characters of a text.
+  package static func cut(_ text: String, _ width: Int) -> String {
+    text.count <= width ? text : text.prefix(width - 3) + "..."
+  }
+
   /// Breaks at spaces; the first line after `first`, the others after as many spaces. A word longer
   /// than a line stays whole.
-  static func wrapped(_ text: String, after first: String) -> [String] {
+  package static func wrapped(_ text: String, after first: String) -> [String] {
     let indent = String(repeating: " ", count: first.count)
     var lines: [String] = []
     var line = first

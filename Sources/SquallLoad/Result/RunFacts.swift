@@ -29,9 +29,6 @@ package struct RunFacts: Sendable {
   /// Connections the target's host turned away because a listen queue was full; nil when unknown, as
   /// on any other host than ours.
   package var listenOverflowCount: UInt64?
-  /// Connections that failed for want of a free local port or of a descriptor.
-  package var portFailureCount: UInt64 = 0
-  package var descriptorFailureCount: UInt64 = 0
   /// CPU time another guest of the machine got, of all time, during the run; nil when unknown.
   package var stealRatio: Double?
 

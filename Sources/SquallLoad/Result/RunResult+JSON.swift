@@ -148,6 +148,9 @@ extension RunResult.Worker: JSONRecord {
       .init("in_flight_at_stop", \.inFlightAtStop),
       .init("enter_calls", \.enterCalls, "Calls of io_uring_enter in the measured time."),
       .init("schedule_lag_p99_ns", \.scheduleLagP99Ns),
+      .init(
+        "sent_late", \.sentLate,
+        "Requests of the measured time that left over 1 ms late though a connection was free."),
       .init("lost", \.lost, "Lost and not replaced."),
     ]
   }

@@ -182,6 +182,7 @@ extension RunResult.Worker {
     notOk = counted.notOk
     inFlightAtStop = worker.phases.inFlight
     enterCalls = worker.measured.enterCalls
+    sentLate = worker.measured.late
     scheduleLagP99Ns = worker.scheduleLag.quantileNs(0.99)
     lost = own?.isLost ?? false
   }

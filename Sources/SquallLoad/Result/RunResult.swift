@@ -63,6 +63,8 @@ package struct RunResult: Equatable, Sendable {
     package var inFlightAtStop: Int64 = 0
     package var enterCalls: UInt64 = 0
     package var scheduleLagP99Ns: UInt64 = 0
+    /// See `WorkerCounters.late`.
+    package var sentLate: UInt64 = 0
     package var lost = false
     package init() {}
   }

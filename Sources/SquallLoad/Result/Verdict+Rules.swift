@@ -3,8 +3,9 @@ extension RunResult.Verdict {
   package static let busyRatioMax = 0.95
   /// From here on a worker's queue for its own CPU time bends the slowest latencies.
   package static let busyRatioCaution = 0.85
-  /// A generator with time left sends within this of the scheduled instant, also in a guest machine.
-  package static let scheduleLagP99NsMax: UInt64 = 1_000_000
+  package static let scheduleLagP99NsMax = WorkerCounters.lateNs
+  /// Of the requests sent, those that left late though a connection was free.
+  package static let lateRatioMax = 0.01
   package static let achievedRatioMin = 0.99
   /// By which Little's law may be off before it says something.
   package static let littlesLawTolerance = 0.05
@@ -25,6 +26,7 @@ extension RunResult.Verdict {
       judgeLag(result, ledger: ledger, plan: plan)
       judgeRate(result)
     }
+    judgeConnecting(ledger)
     judgeSurroundings(facts, result)
     conserve(ledger: ledger, facts: facts)
     judgeCompleteness(result, facts: facts)
@@ -97,20 +99,18 @@ extension RunResult.Verdict {
   private mutating func judgeLag(_ result: RunResult, ledger: RunLedger, plan: Plan) {
     let lag = result.latency.scheduleLag.p99
     guard lag > Self.scheduleLagP99NsMax else { return }
-    let capacity = Double(plan.connections) * Double(plan.pipeline)
-    // A request that finds no free connection waits for about one service time. Where those are as
-    // long as the lag or connections were mostly taken, the target held them.
-    if result.latency.service.p99 >= lag / 2 || meanInFlight(result, ledger) >= capacity / 2 {
+    let late = ledger.workers.reduce(0) { $0 + $1.measured.late }
+    if Double(late) <= Self.lateRatioMax * Double(ledger.phases.measured.sent) {
       cautions.append(
         "requests waited for a free connection (schedule lag p99 \(Figures.duration(lag))): the "
-          + "target held all of them; response time has the wait in it; more connections (-c) would "
-          + "shorten it")
+          + "target held all of them; response time has the wait in it")
       return
     }
     saturated = true
     reasons.append(
-      "requests left late (schedule lag p99 \(Figures.duration(lag))) with connections free: the "
-        + "generator fell behind; give it more workers (-w), a quiet CPU (--cpus) or --spin")
+      "\(Figures.grouped(late)) requests left more than \(Figures.duration(Self.scheduleLagP99NsMax)) "
+        + "late with connections free (schedule lag p99 \(Figures.duration(lag))): the generator fell "
+        + "behind; give it more workers (-w), a quiet CPU (--cpus) or --spin")
   }
 
   private mutating func judgeRate(_ result: RunResult) {
@@ -126,12 +126,40 @@ extension RunResult.Verdict {
     } else if result.requests.dropped > 0
       || result.latency.scheduleLag.p99 > Self.scheduleLagP99NsMax
     {
+      let remedy =
+        result.plan.maxInFlight == nil
+        ? "raise -c, or the target's limit is below this rate"
+        : "raise --max-in-flight, or the target's limit is below this rate"
       reasons.append(
-        "\(reached), though workers had time left: connections were held by the target; raise -c, or "
-          + "the target's limit is below this rate")
+        "\(reached), though workers had time left: the target held what may be in flight; \(remedy)"
+      )
     } else {
       reasons.append(
         "\(reached), the rest was nobody's to send: a worker was missing for some of the time")
+    }
+  }
+
+  /// Numbers of errno(3) on Linux; those of x86-64 and arm64 are the same.
+  private mutating func judgeConnecting(_ ledger: RunLedger) {
+    let causes: [(errnos: [UInt32], sentence: String)] = [
+      (
+        [99, 98],
+        "found no free local port: spread over addresses with --source-ip, widen "
+          + "net.ipv4.ip_local_port_range, or keep connections open"
+      ),
+      ([23, 24], "found no free descriptor: raise the limit (ulimit -n)"),
+      ([111], "were refused: nobody listened at that moment, or its listen queue was full"),
+      (
+        [110, 62],
+        "were not answered in time: raise --connect-timeout or the target's backlog, or open them "
+          + "over time (--ramp)"
+      ),
+      ([104], "were reset by the target while they were opened"),
+      ([101, 113], "found no way to the target's network"),
+    ]
+    for (errnos, sentence) in causes {
+      let count = errnos.reduce(0) { $0 + (ledger.connectFailures[$1] ?? 0) }
+      if count > 0 { cautions.append("\(Figures.grouped(count)) connections \(sentence)") }
     }
   }
 
@@ -141,16 +169,6 @@ extension RunResult.Verdict {
       cautions.append(
         "the target runs on the workers' CPUs (\(list)): each takes time from the other; keep them "
           + "apart with --cpus or on two hosts")
-    }
-    if facts.portFailureCount > 0 {
-      cautions.append(
-        "\(Figures.grouped(facts.portFailureCount)) connections found no free local port: spread over "
-          + "addresses with --source-ip, or widen net.ipv4.ip_local_port_range")
-    }
-    if facts.descriptorFailureCount > 0 {
-      cautions.append(
-        "\(Figures.grouped(facts.descriptorFailureCount)) connections found no free descriptor: "
-          + "raise the limit (ulimit -n)")
     }
     if let count = facts.listenOverflowCount, count > 0 {
       cautions.append(

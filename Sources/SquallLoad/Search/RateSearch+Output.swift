@@ -17,7 +17,7 @@ extension RateSearch {
         Figures.duration(measurement.latency.p99), Figures.duration(measurement.latency.max),
         Figures.percent(measurement.errorShare), Figures.percent(measurement.busyRatio),
       ]
-      let word = measurement.saturated ? "generator" : measurement.passes ? "pass" : "FAIL"
+      let word = measurement.passes ? "pass" : measurement.saturated ? "generator" : "FAIL"
       lines.append(
         "  " + cells.map { Columns.right($0, 9) }.joined() + "  "
           + (measurement.isConfirming ? "\(word)*" : word))
@@ -43,10 +43,10 @@ extension RateSearch {
         "Highest rate that meets the objectives: \(rate), \(confirmed). Above it, \(expression) fails."
     case .rateNotReached:
       return "Highest rate the target takes: \(rate), \(confirmed)."
-    case .generator:
+    case .generator(let reason):
       return
-        "The generator reached its own limit: \(rate) passed, \(confirmed). The target may do more: "
-        + "add workers (-w) or hosts."
+        "The generator reached its own limit: \(rate) passed, \(confirmed). The target may do more. "
+        + "Above it: \(reason ?? "the generator was saturated")."
     case .end:
       return "\(rate), the highest rate allowed, passed, \(confirmed). The target may do more."
     case .nothingPasses, .stepCount:
@@ -138,6 +138,7 @@ extension RateSearch {
               .init("response_ns", measurement.latency.json),
               .init("busy_ratio", .number(measurement.busyRatio)),
               .init("saturated", .bool(measurement.saturated)),
+              .init("reason", measurement.reason.map { .string($0) } ?? .null),
               .init("passes", .bool(measurement.passes)),
               .init("slo", measurement.objectives.json),
             ])

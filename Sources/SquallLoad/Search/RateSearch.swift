@@ -4,7 +4,8 @@
 ///     growing ─fails▶ bisecting ─close enough▶ confirming ─passes▶ done
 ///        └─passes, at the limit▶ confirming      └─fails▶ confirming, a little lower
 ///
-/// A rate passes when every objective does, the rate was reached and the generator was not saturated.
+/// A rate passes when every objective does and the rate was reached. A generator that is late or busy
+/// makes its numbers worse, never better, so what it passes is passed; what it fails is its own limit.
 /// Where the load exceeds what the target can do, the rate it answered at is a good guess of its
 /// limit, and the next step is taken from it rather than from the middle.
 package struct RateSearch: Equatable, Sendable {
@@ -44,6 +45,8 @@ package struct RateSearch: Equatable, Sendable {
     /// Highest busy ratio of a worker.
     package var busyRatio: Double
     package var saturated: Bool
+    /// Why it was not valid, the first reason; nil when it was.
+    package var reason: String?
     package var objectives: [RunResult.SloOutcome]
 
     package init(_ result: RunResult, step: Step) {
@@ -55,11 +58,12 @@ package struct RateSearch: Equatable, Sendable {
       latency = result.latency.response
       busyRatio = result.workers.map(\.busyRatio).max() ?? 0
       saturated = result.verdict.saturated
+      reason = result.verdict.reasons.first
       objectives = result.slo
     }
 
     package var passes: Bool {
-      !saturated && achievedRatio >= RunResult.Verdict.achievedRatioMin
+      achievedRatio >= RunResult.Verdict.achievedRatioMin
         && objectives.allSatisfy { $0.pass == true }
     }
   }
@@ -70,8 +74,8 @@ package struct RateSearch: Equatable, Sendable {
     case objective(String)
     /// The target did not take the rate.
     case rateNotReached
-    /// The generator's own; the target may do more.
-    case generator
+    /// The generator's own, for that reason; the target may do more.
+    case generator(String?)
     /// `Options.endHz`.
     case end
     /// Not even the lowest rate passed.
@@ -201,7 +205,7 @@ package struct RateSearch: Equatable, Sendable {
   }
 
   private static func limit(_ measurement: Measurement) -> Limit {
-    if measurement.saturated { return .generator }
+    if measurement.saturated { return .generator(measurement.reason) }
     if let failed = measurement.objectives.first(where: { $0.pass != true }) {
       return .objective(failed.expression)
     }

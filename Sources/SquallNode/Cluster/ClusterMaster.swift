@@ -138,7 +138,8 @@ package final class ClusterMaster: Sendable {
   package func show(on line: LiveLine) async {
     while (try? await Task.sleep(nanoseconds: max(100_000_000, plan.intervalNs / 2))) != nil {
       let figures = await figures()
-      if figures.status.stage == .running, let text = figures.line(plan: plan) { line.show(text) }
+      guard figures.status.stage == .running, let moment = figures.moment else { continue }
+      line.show(moment, of: plan)
     }
   }
 

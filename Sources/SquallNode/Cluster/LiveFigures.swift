@@ -10,6 +10,7 @@ package struct LiveFigures: Sendable {
     package var okPerS: Double
     package var completedPerS: Double
     package var latency: CompactHistogram
+    package var lag: CompactHistogram
   }
 
   package var status: Status
@@ -20,8 +21,6 @@ package struct LiveFigures: Sendable {
   package var recent: Recent?
   /// Ok rates of the last intervals, oldest first.
   package var rates: [Double]
-
-  private static let rateCountMax = 16
 
   init(status: Status, run: UInt64, ledger: RunLedger) {
     self.status = status
@@ -37,12 +36,12 @@ package struct LiveFigures: Sendable {
         $0.workers.count >= working || elapsedNs >= $0.endNs + $0.durationNs / 4
       } == true
     let whole = isWhole ? measured : measured.dropLast()
-    rates = whole.suffix(Self.rateCountMax).map { Self.perSecond($0.tally.ok, in: $0) }
+    rates = whole.suffix(LiveLine.rateCountMax).map { Self.perSecond($0.tally.ok, in: $0) }
     recent = whole.last.map {
       Recent(
         index: $0.lastIndex, endNs: $0.endNs, okPerS: Self.perSecond($0.tally.ok, in: $0),
         completedPerS: Self.perSecond($0.tally.completed, in: $0),
-        latency: $0.response.isEmpty ? $0.service : $0.response)
+        latency: $0.response.isEmpty ? $0.service : $0.response, lag: $0.scheduleLag)
     }
   }
 
@@ -50,17 +49,15 @@ package struct LiveFigures: Sendable {
     interval.durationNs == 0 ? 0 : Double(count) / (Double(interval.durationNs) * 1e-9)
   }
 
-  var errorCount: UInt64 { totals.notOk + totals.counters.errorCount(.connect) }
-
-  /// `3s  2/2 workers  139k ok/s  p50 …`; nil before the first interval is here.
-  func line(plan: Plan) -> String? {
+  /// Nil before the first interval is here.
+  package var moment: LiveLine.Moment? {
     guard let recent else { return nil }
     let working = status.workers.count { $0.state == .running || $0.state == .ramping }
     let known = status.workers.count { $0.state != .gone }
-    return "\(working)/\(known) workers  "
-      + Progress.line(
-        endNs: recent.endNs, plan: plan, rate: recent.okPerS, latency: recent.latency.dense,
-        errorCount: errorCount, rates: rates)
+    return LiveLine.Moment(
+      endNs: recent.endNs, okPerS: recent.okPerS, latency: recent.latency.dense,
+      lag: recent.lag.dense, errorCount: totals.notOk + totals.counters.errorCount(.connect),
+      rates: rates, workers: "\(working)/\(known) workers")
   }
 
   /// The answer to `GET /api/status`.

@@ -31,14 +31,19 @@ package final class LocalRun: Sendable {
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let master: MasterHost
   private let agent: AgentHost
+  private let cpus: [UInt16]
   private let sharedCPUs: [UInt16]
   private let isPinned: Bool
+  /// Port of a target on this host; nil when it is elsewhere.
+  private let localPort: UInt16?
   private let stopCount = NIOLockedValueBox(0)
 
   package init(plan: Plan, options: Options) {
     let eventLoop = group.next()
+    cpus = options.isPinned ? options.cpus : Host.cpus
     sharedCPUs = options.isPinned ? options.sharedCPUs : []
     isPinned = options.isPinned
+    localPort = plan.destinations.first { Self.isLoopback($0.host) }?.port
     var settings = MasterMachine.Settings(
       run: UInt64.random(in: 1...UInt64.max), build: Build.description, plan: plan,
       seed: UInt64.random(in: 0...UInt64.max), digests: Digests.standard)
@@ -67,16 +72,24 @@ package final class LocalRun: Sendable {
     return min(10_000_000 + UInt64(plan.connections) * 50_000 / UInt64(workerCount), 2_000_000_000)
   }
 
+  private static func isLoopback(_ host: String) -> Bool {
+    host == "localhost" || host == "::1" || host.hasPrefix("127.")
+  }
+
   /// Runs the plan to its end.
   package func run() async throws -> Finished {
     let startedAtNs = Host.wallNs
+    let before = Surroundings()
+    let listener = localPort.flatMap { LocalListener(port: $0) }
     await master.start()
     await agent.start()
     let outcome = try await master.ended.futureResult.get()
-    let facts = RunFacts(
+    var facts = RunFacts(
       startedAtNs: startedAtNs, isInterrupted: stopCount.withLockedValue { $0 } > 0,
       status: await master.status, outcome: outcome, ledgers: await master.ledgers,
-      sharedCPUs: sharedCPUs, isPinned: isPinned)
+      sharedCPUs: listener.map { cpus.filter($0.cpus.contains) } ?? sharedCPUs,
+      isPinned: isPinned)
+    Surroundings().note(since: before, targetIsHere: listener != nil, in: &facts)
     let finished = Finished(ledger: await master.ledger, facts: facts, outcome: outcome)
     _ = try await agent.ended.futureResult.get()
     try await group.shutdownGracefully()

@@ -157,6 +157,21 @@ struct ComparisonTests {
     #expect(row(far, .cpu)?.verdict == .worse)
   }
 
+  @Test func aRunOfOneIntervalShowsOnlyWhatIsLarge() {
+    func short(_ serviceNs: UInt64) -> RunResult {
+      var sample = SampleRun(serviceNs: serviceNs)
+      sample.batches.removeAll { $0.firstInterval > 0 }
+      return sample.result()
+    }
+    let base = short(1_000_000)
+    #expect(
+      row(Comparison(baseline: [base], candidate: [short(1_150_000)]), .mean(.service))?.verdict
+        == .noDifference)
+    #expect(
+      row(Comparison(baseline: [base], candidate: [short(2_000_000)]), .mean(.service))?.verdict
+        == .worse)
+  }
+
   @Test func runsThatAreNotValidAreNamed() {
     var bad = run()
     bad.interrupted = true

@@ -16,7 +16,10 @@ struct SampleRun {
   var objectives: [Objective] = []
 
   /// Five measured seconds, 1,000 responses of 8 ms a second and worker: 16 in flight by Little's law.
-  init(serviceNs: UInt64 = 8_000_000, lagNs: [UInt64] = [], cpuNs: UInt64 = 400_000_000) {
+  init(
+    serviceNs: UInt64 = 8_000_000, lagNs: [UInt64] = [], late: UInt64 = 0,
+    cpuNs: UInt64 = 400_000_000
+  ) {
     plan.durationNs = 5_000_000_000
     facts.tool.version = "0.1"
     facts.host.cpuModel = "CPU of \"this\" <host>"
@@ -29,6 +32,7 @@ struct SampleRun {
         var batch = LoadSample.batch(
           LoadSample.incarnation(worker: worker), sequence: second, interval: second,
           service: Array(repeating: serviceNs, count: 1000), lag: lagNs, cpuNs: cpuNs)
+        batch.worker.late = late
         if second == 4 { batch.fairness = LoadSample.sparse([512 * 600, 512 * 625, 512 * 650]) }
         batches.append(batch)
       }
@@ -261,16 +265,20 @@ struct VerdictTests {
   }
 
   @Test func lateSendsWithConnectionsFreeAreTheGenerators() {
-    var run = SampleRun(serviceNs: 100_000, lagNs: [2_000_000])
+    // Eleven of each second's thousand.
+    var run = SampleRun(serviceNs: 100_000, lagNs: [2_000_000], late: 11)
     run.open(2000)
+    #expect(run.result().workers[0].sentLate == 55)
     let verdict = run.result().verdict
     #expect(verdict.saturated)
+    #expect(verdict.reasons[0].hasPrefix("110 requests left more than 1.00ms late"))
     #expect(verdict.reasons.count == 1)
     #expect(verdict.reasons[0].contains("schedule lag p99 2.00ms"))
   }
 
   @Test func lateSendsBehindASlowTargetAreTheTargets() {
-    var run = SampleRun(serviceNs: 4_000_000, lagNs: [5_000_000])
+    // Ten of each second's thousand are no more than what a host's hiccups explain.
+    var run = SampleRun(serviceNs: 4_000_000, lagNs: [5_000_000], late: 10)
     run.open(2000)
     let verdict = run.result().verdict
     #expect(!verdict.saturated)
@@ -325,8 +333,10 @@ struct VerdictTests {
 
   @Test func troubleAroundTheRunIsNamedWithItsRemedy() {
     var run = SampleRun()
-    run.facts.portFailureCount = 1200
-    run.facts.descriptorFailureCount = 1
+    for (index, errno) in [(0, 99), (1, 24)] as [(Int, UInt32)] {
+      run.batches[index].endpoints[0].counters.errors[Int(ErrorCause.connect.rawValue)] = 1
+      run.batches[index].worker.connectErrno = errno
+    }
     run.facts.listenOverflowCount = 3
     run.facts.retransmitRatio = 0.01
     run.facts.stealRatio = 0.1

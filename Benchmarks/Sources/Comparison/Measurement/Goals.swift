@@ -65,13 +65,17 @@ extension Results {
       ("gcannon", [64: 1.0, 1_024: 1.0, 4_096: 1.0]),
     ]
     return cells(.closed).flatMap { cell in
-      limits.compactMap { peer, byConnections in
-        guard let limit = byConnections[cell.connections] else { return nil }
-        // The whole process by wait4(2), start and stop included: what a user pays.
-        let ratio = ratio(cell, "squall", to: peer, .wholeCPUUs)
-        return Goal(
-          "CPU per request, \(cell.label), to \(peer)", ratio?.value, atMost: limit,
-          low: ratio?.low, high: ratio?.high)
+      limits.flatMap { peer, byConnections -> [Goal] in
+        guard let limit = byConnections[cell.connections] else { return [] }
+        // The second is what a user pays, start and report included; two seconds weigh those much
+        // more than a real run does.
+        return [("steady part", Metric.cpuUs), ("whole process", .wholeCPUUs)]
+          .map { part, metric in
+            let ratio = ratio(cell, "squall", to: peer, metric)
+            return Goal(
+              "CPU per request, \(cell.label), \(part), to \(peer)", ratio?.value,
+              atMost: limit, low: ratio?.low, high: ratio?.high)
+          }
       }
     }
   }
@@ -217,12 +221,17 @@ extension Results {
     }
   }
 
-  /// Half of the requests of a run of D seconds wait for a freeze of D/2: uniformly up to D/2.
+  /// Of the requests of a run of D seconds those of a freeze of F seconds wait for its end,
+  /// uniformly up to F: the share p waits at most F - (1 - p) D.
   private func freezeGoals() -> [Goal] {
     cells(.freeze).flatMap { cell -> [Goal] in
-      let frozenMs = Double(cell.seconds) * 500
-      func off(_ metric: Metric, _ truthMs: Double) -> Double? {
-        middle(cell, "squall", metric).map { abs($0 / truthMs - 1) * 100 }
+      func off(_ metric: Metric, _ share: Double) -> Double? {
+        median(
+          runs(cell, "squall").compactMap { run in
+            let frozen = run.frozenSeconds ?? Double(cell.seconds) / 2
+            let truthMs = (frozen - (1 - share) * Double(cell.seconds)) * 1e3
+            return metric.value(run).map { abs($0 / truthMs - 1) * 100 }
+          })
       }
       let planned = Double((cell.rateHz ?? 0) * cell.seconds)
       let accounted = runs(cell, "squall").compactMap(\.claim).map { claim in
@@ -230,8 +239,8 @@ extension Results {
       }.max()
       return [
         Goal("freeze: requests unaccounted for", accounted, atMost: 0, unit: "requests"),
-        Goal("freeze: p75 off the truth", off(.p75Ms, frozenMs / 2), atMost: 2, unit: "%"),
-        Goal("freeze: p99 off the truth", off(.p99Ms, frozenMs * 0.98), atMost: 2, unit: "%"),
+        Goal("freeze: p75 off the truth", off(.p75Ms, 0.75), atMost: 2, unit: "%"),
+        Goal("freeze: p99 off the truth", off(.p99Ms, 0.99), atMost: 2, unit: "%"),
       ]
     }
   }

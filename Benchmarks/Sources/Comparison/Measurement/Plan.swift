@@ -262,6 +262,7 @@ package struct Plan: Sendable {
     [1, cpuCount].map { threads in
       var cell = Cell(.scaling, target: target, connections: 256)
       cell.threads = threads
+      cell.seconds = 2
       return cell
     }
   }

@@ -71,6 +71,11 @@ package struct Results: Sendable {
       if let window = run.window, window.foreignShare > QuiesceGate.foreignShareMax {
         remarks.insert("contended: others used the machine")
       }
+      if run.window == nil,
+        [.closed, .nginx, .ordinary, .body, .pipeline, .scaling].contains(cell.question)
+      {
+        remarks.insert("no steady part: the run was too short for so busy a machine")
+      }
       if let rate = cell.rateHz, let window = run.window, window.rateHz < 0.98 * Double(rate) {
         remarks.insert("missed its rate")
       }

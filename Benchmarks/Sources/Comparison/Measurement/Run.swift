@@ -23,6 +23,8 @@ package struct Run: Codable, Sendable {
   package var syscalls: [String: Int]?
   package var threads: [ThreadSamples]?
   package var firstArrivalSeconds: Double?
+  /// How long the target was stopped, by the clock: a busy machine stretches it.
+  package var frozenSeconds: Double?
 
   package init(cell: Cell, client: String, repetition: Int) {
     self.cell = cell

@@ -164,6 +164,7 @@ package struct Runner {
     while true {
       if let exit = child.poll() {
         freeze.thaw()
+        run.frozenSeconds = freeze.seconds
         run.window = Window(samples, connections: run.cell.connections)
         return exit
       }
@@ -205,8 +206,10 @@ package struct Runner {
     private let isWanted: Bool
     private var firstRequestNs: UInt64?
     private var countBefore: UInt64?
-    private var isFrozen = false
+    private var frozenNs: UInt64?
+    private var isFrozen: Bool { frozenNs != nil }
     private var isDone = false
+    private(set) var seconds: Double?
 
     init(cell: Cell, target: RunningTarget) {
       self.target = target
@@ -224,18 +227,19 @@ package struct Runner {
         return
       }
       if !isFrozen && nowNs >= first + quarterNs {
-        isFrozen = true
         signal(SIGSTOP)
+        frozenNs = monotonicNs()
       } else if isFrozen && nowNs >= first + 3 * quarterNs {
         thaw()
       }
     }
 
     mutating func thaw() {
-      guard isFrozen else { return }
-      isFrozen = false
+      guard let since = frozenNs else { return }
+      frozenNs = nil
       isDone = true
       signal(SIGCONT)
+      seconds = Double(monotonicNs() - since) / 1e9
     }
 
     private func signal(_ number: Int32) {

@@ -181,17 +181,18 @@ package struct Tables {
   private func freeze() -> Grid {
     var grid = Grid(
       title: Question.freeze.title,
-      remark: "Truth: half of the requests wait for the target, uniformly up to half of the run.",
-      columns: ["client", "answered", "mean, ms", "p75, ms", "p99, ms"])
+      remark: "Truth: half of the requests wait for the target, uniformly up to half of the run. "
+        + "Where the target was stopped for longer, mean and percentiles are as much higher.",
+      columns: ["client", "answered", "mean, ms", "p75, ms", "p99, ms", "stopped, ms"])
     for cell in results.cells(.freeze) {
       let frozenMs = Double(cell.seconds) * 500
       grid.rows.append([
         "(truth)", grouped((cell.rateHz ?? 0) * cell.seconds), shown(frozenMs / 4),
-        shown(frozenMs / 2), shown(frozenMs * 0.98),
+        shown(frozenMs / 2), shown(frozenMs * 0.98), shown(frozenMs),
       ])
       for client in rows(.freeze) {
         if results.isAbsent(cell, client) {
-          grid.rows.append([client, "not here", "", "", ""])
+          grid.rows.append([client, "not here", "", "", "", ""])
           continue
         }
         let marks = results.remarks(cell, client).map { mark($0, in: &grid) }
@@ -203,6 +204,8 @@ package struct Tables {
           client + suffix, answered.map(shown) ?? "–", mean ?? "–",
           results.middle(cell, client, .p75Ms).map(shown) ?? "–",
           results.middle(cell, client, .p99Ms).map(shown) ?? "–",
+          median(results.runs(cell, client).compactMap(\.frozenSeconds))
+            .map { shown($0 * 1e3) } ?? "–",
         ])
       }
     }
@@ -236,6 +239,7 @@ package struct Tables {
         }
       }
     }
+    if grid.rows.isEmpty { grid.rows.append(["nothing in these runs", "", "", ""]) }
     return grid
   }
 

@@ -1,0 +1,18 @@
+import ArgumentParser
+import SquallLoad
+import SquallNode
+
+struct Doctor: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Tell what on this host would spoil a measurement, each with its remedy.",
+    discussion: "Changes nothing. Exits with 1 when io_uring cannot be used, with 0 otherwise.")
+
+  @Flag(help: "Print JSON instead of a table.")
+  var json = false
+
+  mutating func run() async throws {
+    let checkup = Checkup(HostReadings.here)
+    Console.print(json ? checkup.json.indentedText : checkup.text)
+    try Program.leave(with: checkup.canMeasure ? .good : .couldNotRun, interruptedBy: nil)
+  }
+}
