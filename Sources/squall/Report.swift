@@ -53,7 +53,10 @@ struct Report: AsyncParsableCommand {
     }
     let results = try files.map { try ResultFile.read($0) }
     guard results.count == 1 else {
-      throw Complaint.usage("several results: name one, or compare them with squall compare.")
+      throw Complaint.usage(
+        "runs of their own have no common time, so their rates cannot be put together: name one "
+          + "result, compare them with squall compare, or measure from many hosts at once with squall "
+          + "master.")
     }
     try output.write(results[0])
   }
