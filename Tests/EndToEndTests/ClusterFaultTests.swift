@@ -6,7 +6,7 @@ extension EndToEnd {
   /// Processes die, hang and come back; what was counted stays counted, once.
   @Suite(.serialized) struct ClusterFaultTests {
     /// A run of two agents with a worker each, under load.
-    private func underLoad(_ arguments: [String] = ["-d", "3s"]) throws -> Cluster {
+    private func underLoad(_ arguments: [String] = ["-d", "2500ms"]) throws -> Cluster {
       let cluster = try Cluster(Cluster.gentle + arguments)
       try cluster.addAgent()
       try cluster.addAgent()
@@ -188,7 +188,7 @@ extension EndToEnd {
 
     /// Between the choice of the start instant and the instant.
     @Test func aWorkerKilledAtTheStartIsReplaced() throws {
-      let cluster = try Cluster(Cluster.gentle + ["-d", "2s"])
+      let cluster = try Cluster(Cluster.gentle + ["-d", "2500ms"])
       try cluster.addAgent()
       try cluster.addAgent()
       try cluster.hear("the load starts on 2 workers")

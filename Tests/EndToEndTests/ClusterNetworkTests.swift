@@ -72,6 +72,95 @@ extension EndToEnd {
       #expect(agent.errors.contains("statistics go over TCP"), "\(agent.errors)")
     }
 
+    // MARK: Hosts of their own
+
+    /// Two network namespaces joined by a cable.
+    private final class Hosts {
+      static let canBeMade: Bool = {
+        let name = "sq-can-\(getpid())"
+        defer { run("netns", "del", name) }
+        return getuid() == 0 && run("netns", "add", name)
+      }()
+
+      let near = "sq-near-\(getpid())"
+      let far = "sq-far-\(getpid())"
+
+      init() throws {
+        let steps = [
+          "netns add \(near)", "netns add \(far)",
+          "-n \(near) link add cable type veth peer name cable netns \(far)",
+          "-n \(near) addr add 10.97.0.1/24 dev cable", "-n \(far) addr add 10.97.0.2/24 dev cable",
+          "-n \(near) link set lo up", "-n \(far) link set lo up", "-n \(near) link set cable up",
+          "-n \(far) link set cable up",
+        ]
+        for step in steps {
+          try #require(Self.run(step.split(separator: " ").map(String.init)), "ip \(step)")
+        }
+      }
+
+      deinit {
+        Self.run("netns", "del", near)
+        Self.run("netns", "del", far)
+      }
+
+      func start(
+        on host: String, _ arguments: [String], environment: [String: String] = [:]
+      ) throws -> Child {
+        try Child(
+          "ip", ["netns", "exec", host, Squall.path] + arguments, environment: environment)
+      }
+
+      func cable(_ state: String) throws {
+        try #require(Self.run("-n", near, "link", "set", "cable", state))
+      }
+
+      @discardableResult
+      private static func run(_ arguments: String...) -> Bool { run(arguments) }
+
+      private static func run(_ arguments: [String]) -> Bool {
+        guard let child = try? Child("ip", arguments) else { return false }
+        return (try? child.awaitEnd()) == Child.Ending(code: 0)
+      }
+    }
+
+    /// The cable is pulled, so nothing closes and nothing is refused: there is only silence.
+    @Test(.enabled(if: Hosts.canBeMade, "network namespaces are for root only"))
+    func aHostWhoseCableIsPulledIsMissedAndTakenBack() throws {
+      let hosts = try Hosts()
+      let target = try hosts.start(on: hosts.far, ["serve", "--port", "0"])
+      let url = try #require(
+        try target.firstLine().components(separatedBy: "\"").first { $0.hasPrefix("http") })
+      let master = try hosts.start(
+        on: hosts.near,
+        ["master", url, "--headless", "--no-record", "--format", "json", "-d", "4s"]
+          + ["--master-bind-host", "10.97.0.1", "--expect-workers", "2"] + Cluster.gentle
+          + Cluster.haste, environment: Self.token)
+      let agent = try hosts.start(
+        on: hosts.far, ["worker", "--master-host", "10.97.0.1", "--workers", "2"],
+        environment: Self.token)
+      func hear(_ sentence: String) throws {
+        try master.run { master.errors.contains(sentence) }
+      }
+      try hear("the load starts")
+      try hosts.cable("down")
+      let pulledNs = monotonicNs()
+      try hear("is missing")
+      let seenNs = monotonicNs() - pulledNs
+      print("a host that is cut off is missed after \(seenNs / 1_000_000) ms (3 x 200 ms)")
+      #expect(seenNs <= 600_000_000 + 500_000_000)
+      try hosts.cable("up")
+      try hear("is back")
+      #expect(try master.awaitEnd() == Child.Ending(code: 0), "\(master.errors)")
+      #expect(try agent.awaitEnd() == Child.Ending(code: 0), "\(agent.errors)")
+      let result = try Measured(master.output)
+      result.expectConservation()
+      target.signal(SIGTERM)
+      try target.awaitEnd()
+      let counted = try #require(target.output.split(separator: "\n").last)
+      let counts = try JSONSerialization.jsonObject(with: Data(counted.utf8)) as? [String: Any]
+      #expect(counts?["requests"] as? Int == result.sent)
+    }
+
     // MARK: Who may take part
 
     @Test func anAgentWithoutTheTokenIsToldAndKeptOut() throws {

@@ -1,4 +1,6 @@
+internal import Glibc
 internal import NIOCore
+internal import NIOSSL
 internal import SquallCluster
 
 /// One TCP connection's frames: bytes to messages and back, on the connection's event loop.
@@ -17,6 +19,17 @@ final class FrameStream: ChannelInboundHandler {
     /// Its bytes are no frames. The first of them tell what they may be instead.
     case malformed(Malformed, firstBytes: [UInt8])
     case failed(any Error)
+
+    /// Its bytes have nothing to do with it.
+    var isPlain: Bool {
+      switch self {
+      case .finished: true
+      case .malformed: false
+      case .failed(let error as IOError): error.errnoCode == ECONNRESET
+      case .failed(NIOSSLError.uncleanShutdown): true
+      case .failed: false
+      }
+    }
   }
 
   static let pendingByteCountMax = 1 << 20
@@ -35,6 +48,8 @@ final class FrameStream: ChannelInboundHandler {
   private var isDeaf = false
 
   var peerAddress: SocketAddress? { channel?.remoteAddress }
+  /// It has sent at least one byte.
+  var hasSpoken: Bool { !firstBytes.isEmpty }
 
   func send(_ message: Message) {
     guard let outlet, !isDeaf else { return }

@@ -71,6 +71,15 @@ package struct MasterAddress: Sendable, CustomStringConvertible {
     }
   }
 
+  /// Why it closed a connection without a word, which is what both kinds of port do when they are
+  /// spoken to in the other's language.
+  func explainMuteness(usesTLS: Bool) -> String {
+    usesTLS
+      ? "\(self) closed the connection at our TLS handshake: start the master with --tls-cert and "
+        + "--tls-key, or leave --tls-ca out"
+      : "\(self) closed the connection without a word: if the master has --tls-cert, give --tls-ca"
+  }
+
   /// Why an open connection ended.
   func explain(_ ending: FrameStream.Ending) -> String {
     switch ending {

@@ -92,7 +92,9 @@ package final class TCPLink: AgentHost.Link {
       tell(.received(.refusal(refusal)))
     case .closed(let ending):
       hangUp()
-      tell(.closed(master.explain(ending)))
+      let isMute = !stream.hasSpoken && ending.isPlain
+      tell(
+        .closed(isMute ? master.explainMuteness(usesTLS: security != nil) : master.explain(ending)))
     }
   }
 

@@ -134,11 +134,17 @@ private final class Caller {
     case .received(let message): received(message)
     case .closed(let ending):
       if let why = ending.suspicion {
-        announce(.garbage(from: stream.peerAddress?.description ?? "an unknown address", why))
+        announce(.garbage(from: peerName, why))
       }
       forgetSession()
       if let number { master.assumeIsolated { $0.closed(peer: number) } }
     }
+  }
+
+  private var peerName: String {
+    guard let address = stream.peerAddress, let host = address.ipAddress, let port = address.port
+    else { return "an unknown address" }
+    return MasterAddress(host: host, port: UInt16(clamping: port)).description
   }
 
   private func received(_ message: Message) {
@@ -181,6 +187,16 @@ private struct TCPPeer: MasterHost.Peer {
 }
 
 extension FrameStream.Ending {
+  fileprivate static func describe(handshake text: String) -> String {
+    if text.contains("WRONG_VERSION_NUMBER") {
+      return "it does not speak TLS: give the worker --tls-ca"
+    }
+    if text.contains("UNKNOWN_CA") {
+      return "it does not trust our certificate: its --tls-ca is another authority"
+    }
+    return "the TLS handshake failed (\(text))"
+  }
+
   /// What a person at the master should hear of; nil for what happens to every connection.
   fileprivate var suspicion: String? {
     switch self {
@@ -193,7 +209,7 @@ extension FrameStream.Ending {
       }
     case .failed(let error):
       if case .handshakeFailed(let cause)? = error as? NIOSSLError {
-        "the TLS handshake failed (\(cause))"
+        Self.describe(handshake: "\(cause)")
       } else {
         nil
       }
