@@ -1,3 +1,4 @@
+internal import Glibc
 internal import SquallEngine
 internal import SquallLoad
 
@@ -158,7 +159,11 @@ struct IntervalLog {
 
   func openingFailed(errno: Int32) {
     endpoint.addError(.connect)
-    page[.connectErrno] = UInt64(errno)
+    switch errno {
+    case EADDRNOTAVAIL: page[.portFailures] += 1
+    case EMFILE, ENFILE: page[.descriptorFailures] += 1
+    default: break
+    }
   }
 
   /// `ownLagNs` is the part of its lateness that no other connection's being taken explains.

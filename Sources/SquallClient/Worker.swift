@@ -28,15 +28,16 @@ internal import SquallLoad
   }
 
   private static func run(_ region: borrowing SharedRegion) throws(SystemError) {
-    guard let setup = WorkerSetup(bytes: region.setup) else {
+    guard var setup = WorkerSetup(bytes: region.setup) else {
       preconditionFailure("the inherited setup is not of this build")
     }
     guard squall_process_follow(setup.parent) else { return }
     if let cpu = setup.cpu { try SystemError.check("sched_setaffinity", squall_cpu_pin(cpu)) }
-    let connectionCount = Int(setup.connectionCountMax)
-    // Registered files count against the limit of open ones (io_uring_register(2)).
-    _ = squall_files_raise(UInt64(connectionCount) + 64)
-    let ring = try Ring(Ring.Options(connections: connectionCount))
+    // A table of registered files may be as long as a process may have open ones
+    // (io_uring_register(2)). One that is dealt the whole load may have to do with fewer.
+    let limit = squall_files_raise(UInt64(setup.connectionCountMax))
+    setup.connectionCountMax = min(setup.connectionCountMax, UInt32(clamping: limit))
+    let ring = try Ring(Ring.Options(connections: Int(setup.connectionCountMax)))
     var worker = Worker(setup: setup, region: region)
     worker.listen(on: ring)
     notify(.ready)
@@ -153,7 +154,7 @@ internal import SquallLoad
       table.pacer = Pacer(load: plan.load, share: share, endNs: overflow ? .max : sum)
     }
     epoch = share.epoch
-    table.want(Int(share.connections), on: ring)
+    table.want(min(Int(share.connections), table.rowCount), on: ring)
     comingShares.append(share)
     exhaustedNs = nil
     hasNews = true

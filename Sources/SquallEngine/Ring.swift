@@ -38,7 +38,7 @@ extension squall_completion {
       let power = UInt32(1) << UInt32(32 - (size - 1).leadingZeroBitCount)
       submissionCount = power
       completionCount = power * 4
-      fileCount = UInt32(connections) + 1
+      fileCount = UInt32(max(1, connections))
       bufferCount = power
       self.bufferByteCount = bufferByteCount
     }

@@ -101,7 +101,7 @@ public struct Batch: Equatable, Sendable {
   }
 }
 
-/// What a worker process itself did in an interval. All but the last two add up.
+/// What a worker process itself did in an interval. All but the connections add up.
 public struct WorkerCounters: Equatable, Sendable {
   /// A generator with time left sends within this of the scheduled instant, also in a guest machine.
   public static let lateNs: UInt64 = 1_000_000
@@ -121,8 +121,10 @@ public struct WorkerCounters: Equatable, Sendable {
   public var late: UInt64 = 0
   /// Connections open at the interval's end.
   public var connections: UInt32 = 0
-  /// errno of the last connection that could not be opened; 0 when none failed.
-  public var connectErrno: UInt32 = 0
+  /// Connections that could not be opened for want of a free local port (EADDRNOTAVAIL).
+  public var portFailures: UInt64 = 0
+  /// The same for want of a descriptor (EMFILE, ENFILE).
+  public var descriptorFailures: UInt64 = 0
 
   public init() {}
 
@@ -135,6 +137,7 @@ public struct WorkerCounters: Equatable, Sendable {
     reopened += other.reopened
     late += other.late
     connections = other.connections
-    if other.connectErrno != 0 { connectErrno = other.connectErrno }
+    portFailures += other.portFailures
+    descriptorFailures += other.descriptorFailures
   }
 }

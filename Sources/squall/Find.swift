@@ -59,7 +59,7 @@ struct Find: AsyncParsableCommand {
       let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
       defer { target?.stop() }
       let plan = try load.plan(defaultURL: target?.url)
-      try Preflight.check(plan)
+      try Preflight.check(plan, workerCount: placement.workers.count)
       var measurement = Measurement(placement: placement)
       measurement.isPinned = !noPin
       measurement.hasOwnTarget = target != nil

@@ -53,7 +53,8 @@ struct Run: AsyncParsableCommand {
       let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
       defer { target?.stop() }
       let plan = try load.plan(defaultURL: target?.url)
-      try Preflight.check(plan)
+      let workerCount = placement.workers.count
+      try Preflight.check(plan, workerCount: workerCount)
       if debug { return try DebugExchange.run(plan) }
 
       var measurement = Measurement(placement: placement)
@@ -71,7 +72,7 @@ struct Run: AsyncParsableCommand {
       }
       if let vs {
         let other = try load.other(vs, defaultURL: target?.url)
-        try Preflight.check(other)
+        try Preflight.check(other, workerCount: workerCount)
         let shown = try await compare(
           plan, with: other, times: Int(count), by: measurement, until: regressions)
         return try Program.leave(with: shown ? .regression : .good, interruptedBy: nil)

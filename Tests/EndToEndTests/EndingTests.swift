@@ -131,6 +131,45 @@ extension EndToEnd {
       #expect(try target.count() == 8)
     }
 
+    @Test func intervalsAddUpToTheRun() throws {
+      let target = try Served()
+      let result = try Squall.run(
+        ["-d", "600ms", "--interval", "50ms", "--warmup", "100ms", "-c", "8", target.url])
+      result.expectConservation()
+      let intervals = try #require(result["intervals"] as? [[String: Any]])
+      let measured = intervals.filter { $0["phase"] as? String == "measured" }
+      #expect(measured.reduce(0) { $0 + ($1["sent"] as? Int ?? 0) } == result.sent)
+      let parts = intervals.filter { $0["phase"] as? String != "warmup" }
+      #expect(parts.reduce(0) { $0 + ($1["ok"] as? Int ?? 0) } == result.ok)
+      // One after the other without a gap, from the end of the warm-up to the end of the run.
+      var endNs = 100_000_000
+      for interval in measured {
+        #expect(interval["start_ns"] as? Int == endNs)
+        endNs = interval["end_ns"] as? Int ?? -1
+      }
+      #expect(endNs == 700_000_000)
+    }
+
+    /// Every port of one source is taken by a listener's neighbours: too few are left.
+    @Test func connectionsWithoutAPortAreCountedAndTheRemedyIsNamed() throws {
+      guard getuid() == 0, Python.isInstalled else { return }
+      let child = try Child(
+        "unshare",
+        [
+          "-n", "bash", "-c",
+          "echo 40000 40031 > /proc/sys/net/ipv4/ip_local_port_range && ip link set lo up && "
+            + "exec \"$0\" run --quiet --format json -d 500ms -c 60 -w 1 "
+            + "--source-ip 127.0.0.1", Squall.path,
+        ])
+      try child.awaitEnd()
+      guard child.ending == Child.Ending(code: 0) else { return }
+      let result = try Measured(child.output)
+      result.expectConservation()
+      #expect(result.ok > 0)
+      #expect(result.errors["connect", default: 0] >= 28)
+      #expect(child.output.contains("no free local port"))
+    }
+
     @Test func aTargetThatGoesAwayAndComesBackIsFoundAgain() throws {
       var target: Served? = try Served()
       let port = try #require(target?.port)

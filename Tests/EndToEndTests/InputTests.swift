@@ -59,6 +59,22 @@ extension EndToEnd {
       for word in words { #expect(complaint.contains(word), "\(child.errors)") }
     }
 
+    @Test func moreConnectionsThanDescriptorsAreRefusedBeforeTheLoad() throws {
+      let target = try Served()
+      // The limit of the shell and so of the program: below what is asked for, and hard.
+      let child = try Child(
+        "bash",
+        ["-c", "ulimit -n 500 && exec \"$0\" run -n 10 -c 2001 -w 2 \(target.url)", Squall.path])
+      try child.awaitEnd()
+      // Root may raise the limit again, and then it runs.
+      if child.ending == Child.Ending(code: 0) { return }
+      #expect(child.ending == Child.Ending(code: 1), "\(child.errors)")
+      for word in ["1001 file descriptors", "may have 500", "ulimit -n"] {
+        #expect(child.errors.contains(word), "\(child.errors)")
+      }
+      #expect(try target.count() == 0)
+    }
+
     @Test func aClosedPortIsNamed() throws {
       let port = try closedPort()
       let child = try Squall.ended(["run", "http://127.0.0.1:\(port)/"])

@@ -9,7 +9,11 @@ import Testing
 /// A folder that stands for the root of a host.
 final class HostFixture {
   let root: String
-  var files: HostFiles { HostFiles(root: root) }
+
+  /// The folder is gone with this object, so reading happens here.
+  func read<Reading>(_ body: (HostFiles) throws -> Reading) rethrows -> Reading {
+    try withExtendedLifetime(self) { try body(HostFiles(root: root)) }
+  }
 
   /// A quiet host of two CPUs, with what a test changes.
   init(_ changes: [String: String?] = [:]) throws {
@@ -55,8 +59,7 @@ final class HostFixture {
 
 struct CheckupTests {
   private func checkup(_ changes: [String: String?] = [:]) throws -> Checkup {
-    let fixture = try HostFixture(changes)
-    return Checkup(HostReadings(fixture.files, cpus: [0, 1]))
+    try HostFixture(changes).read { Checkup(HostReadings($0, cpus: [0, 1])) }
   }
 
   @Test func aQuietHostIsGoodInEveryRespect() throws {
@@ -118,7 +121,7 @@ struct CheckupTests {
   }
 
   @Test func withoutARingNothingCanBeMeasured() throws {
-    var readings = HostReadings(try HostFixture().files, cpus: [0, 1])
+    var readings = try HostFixture().read { HostReadings($0, cpus: [0, 1]) }
     readings.ringObstacle = "io_uring is forbidden: allow it"
     let checkup = Checkup(readings)
     #expect(!checkup.canMeasure)
@@ -146,13 +149,12 @@ struct CheckupTests {
 
 struct SurroundingsTests {
   @Test func whatChangedDuringARunIsARatioOfIt() throws {
-    let before = Surroundings(try HostFixture().files)
-    let after = Surroundings(
-      try HostFixture([
-        "/proc/stat": "cpu  150 0 50 890 0 0 0 11 0 0",
-        "/proc/net/snmp": "Tcp: InSegs OutSegs RetransSegs\nTcp: 5 3000 30",
-        "/proc/net/netstat": "TcpExt: TW ListenOverflows ListenDrops\nTcpExt: 4 9 8",
-      ]).files)
+    let before = try HostFixture().read { Surroundings($0) }
+    let after = try HostFixture([
+      "/proc/stat": "cpu  150 0 50 890 0 0 0 11 0 0",
+      "/proc/net/snmp": "Tcp: InSegs OutSegs RetransSegs\nTcp: 5 3000 30",
+      "/proc/net/netstat": "TcpExt: TW ListenOverflows ListenDrops\nTcpExt: 4 9 8",
+    ]).read { Surroundings($0) }
     var facts = RunFacts()
     after.note(since: before, targetIsHere: true, in: &facts)
     #expect(facts.stealRatio == 0.1)

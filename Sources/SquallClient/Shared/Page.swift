@@ -55,7 +55,8 @@ package import SquallLoad
     worker.reopened = self[.reopened]
     worker.late = self[.late]
     worker.connections = UInt32(self[.connections])
-    worker.connectErrno = UInt32(self[.connectErrno])
+    worker.portFailures = self[.portFailures]
+    worker.descriptorFailures = self[.descriptorFailures]
     // A page can end before the time it is for: a worker stopped or killed during the warm-up.
     let (startNs, endNs) = (self[.startNs], max(self[.startNs], self[.endNs]))
     return Batch(

@@ -19,8 +19,8 @@ package enum PageLayout {
     /// `PageState` in the low two bits, the page's sequence number above. Stored with release.
     case state
     case firstInterval, lastInterval, phase, startNs, endNs
-    case enterCalls, opened, reopened, late, connections, connectErrno
-    static let count = 12
+    case enterCalls, opened, reopened, late, connections, portFailures, descriptorFailures
+    static let count = 13
   }
 
   package enum Counter: Int {

@@ -5,7 +5,7 @@ package import SquallLoad
 //   firstInterval varint · lastInterval - firstInterval varint · phase u8
 //   startNs varint · endNs - startNs varint
 //   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, enterCalls, opened, reopened, late,
-//     connections, connectErrno as varints
+//     connections, portFailures, descriptorFailures as varints
 //   connect histogram · scheduleLag histogram · fairness histogram
 //   endpoints list(endpoint), by rising index
 //   endpoint: index varint
@@ -33,7 +33,8 @@ extension Batch {
     writer.varint(worker.reopened)
     writer.varint(worker.late)
     writer.varint(worker.connections)
-    writer.varint(worker.connectErrno)
+    writer.varint(worker.portFailures)
+    writer.varint(worker.descriptorFailures)
     writer.histogram(connect)
     writer.histogram(scheduleLag)
     writer.histogram(fairness)
@@ -78,7 +79,8 @@ extension Batch {
     worker.reopened = try reader.varint()
     worker.late = try reader.varint()
     worker.connections = try reader.varint(UInt32.self)
-    worker.connectErrno = try reader.varint(UInt32.self)
+    worker.portFailures = try reader.varint()
+    worker.descriptorFailures = try reader.varint()
     connect = try reader.histogram()
     scheduleLag = try reader.histogram()
     fairness = try reader.histogram()

@@ -59,8 +59,6 @@ package struct RunLedger: Equatable, Sendable {
   package private(set) var fairness = Histogram()
   package private(set) var opened: UInt64 = 0
   package private(set) var reopened: UInt64 = 0
-  /// Connections that could not be opened, all phases, by the errno of the last one of their batch.
-  package private(set) var connectFailures: [UInt32: UInt64] = [:]
   /// The measured time seen in batches, nanoseconds since the run's start; nil before the first.
   package private(set) var measuredSpanNs: Range<UInt64>?
   /// Batches that were refused because they cannot be true.
@@ -88,8 +86,6 @@ package struct RunLedger: Equatable, Sendable {
       workers[ordinal].phases[batch.phase].merge(endpoint)
       endpoints[Int(endpoint.index)].merge(endpoint, phase: batch.phase)
     }
-    let failureCount = batch.endpoints.reduce(0) { $0 + $1.counters.errorCount(.connect) }
-    if failureCount > 0 { connectFailures[batch.worker.connectErrno, default: 0] += failureCount }
     connect.merge(batch.connect)
     fairness.merge(batch.fairness)
     opened += batch.worker.opened

@@ -11,7 +11,8 @@ package enum HdrText {
       var level = 0.0
       while steps.cumulative < total {
         let wanted = (level * Double(total)).rounded(.up)
-        steps.advance(to: max(1, UInt64(min(wanted, Double(total)))))
+        // Rounding must not let it stand still.
+        steps.advance(to: max(steps.cumulative + 1, UInt64(min(wanted, Double(total)))))
         let reached = Double(steps.cumulative) / Double(total)
         text += line(steps.valueNs, reached, steps.cumulative)
         if steps.cumulative == total { break }

@@ -49,7 +49,9 @@ struct HtmlPlots {
     chart.drawY(Self.count)
     chart.drawTime()
     if !target.isEmpty { chart.line("target", "line muted dashed", target) }
-    chart.line("ok", "line s1", points { $0.perSecond($0.ok) })
+    // What the drain brings is of requests sent before it: no rate of its own.
+    chart.line(
+      "ok", "line s1", points { $0.phase == Phase.drain.name ? nil : $0.perSecond($0.ok) })
     if timeline.columns.contains(where: { $0.notOk > 0 }) {
       chart.line("not ok", "line s4", points { $0.perSecond($0.notOk) })
     }

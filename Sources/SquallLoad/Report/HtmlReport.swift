@@ -5,6 +5,8 @@
 package struct HtmlReport {
   package static let byteCountMax = 500 * 1024
   private static let rowCountMax = 64
+  /// Characters of the text report; one takes up to five bytes when it is escaped.
+  private static let textLengthMax = 20_000
 
   private let result: RunResult
 
@@ -29,7 +31,7 @@ package struct HtmlReport {
       <main>
       \(head)\(tiles)\(remarks)\(HtmlPlots(result).all)\(tables)
       <details><summary>The same as text</summary><pre>\
-      \(Svg.escaped(TextReport(result).text))</pre></details>
+      \(Svg.escaped(String(TextReport(result).text.prefix(Self.textLengthMax))))</pre></details>
       </main>
       </body>
       </html>
@@ -46,7 +48,7 @@ package struct HtmlReport {
     let plan = result.plan
     let load = plan.schedule == nil ? "closed loop" : "open loop"
     let words =
-      "\(load) · \(Figures.grouped(plan.connections)) connections · \(result.workers.count) workers · "
+      "\(load) · \(Figures.grouped(plan.connections)) connections · \(result.workers.count) \(result.workers.count == 1 ? "worker" : "workers") · "
       + "\(Figures.duration(result.measuredNs)) measured · \(result.startedAt)"
     return """
       <header>
@@ -283,6 +285,7 @@ package struct HtmlReport {
     overflow-wrap:anywhere}
     th{color:var(--muted);font-weight:500}
     th:first-child,td:first-child{text-align:left;padding-left:0}
+    td:first-child{min-width:7em}
     td:only-child,td:first-child+td:last-child{text-align:left}
     pre{overflow-x:auto;font-size:12px;background:var(--card);padding:12px;border-radius:8px}
     summary{margin-top:28px;cursor:pointer}

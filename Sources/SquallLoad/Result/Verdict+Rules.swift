@@ -26,8 +26,7 @@ extension RunResult.Verdict {
       judgeLag(result, ledger: ledger, plan: plan)
       judgeRate(result)
     }
-    judgeConnecting(ledger)
-    judgeSurroundings(facts, result)
+    judgeSurroundings(facts, ledger, result)
     conserve(ledger: ledger, facts: facts)
     judgeCompleteness(result, facts: facts)
     judgeRecord(facts)
@@ -100,7 +99,7 @@ extension RunResult.Verdict {
     let lag = result.latency.scheduleLag.p99
     guard lag > Self.scheduleLagP99NsMax else { return }
     let late = ledger.workers.reduce(0) { $0 + $1.measured.late }
-    if Double(late) <= Self.lateRatioMax * Double(ledger.phases.measured.sent) {
+    if Double(late) <= Self.lateRatioMax * Double(ledger.phases.counted.sent) {
       cautions.append(
         "requests waited for a free connection (schedule lag p99 \(Figures.duration(lag))): the "
           + "target held all of them; response time has the wait in it")
@@ -139,36 +138,27 @@ extension RunResult.Verdict {
     }
   }
 
-  /// Numbers of errno(3) on Linux; those of x86-64 and arm64 are the same.
-  private mutating func judgeConnecting(_ ledger: RunLedger) {
-    let causes: [(errnos: [UInt32], sentence: String)] = [
-      (
-        [99, 98],
-        "found no free local port: spread over addresses with --source-ip, widen "
-          + "net.ipv4.ip_local_port_range, or keep connections open"
-      ),
-      ([23, 24], "found no free descriptor: raise the limit (ulimit -n)"),
-      ([111], "were refused: nobody listened at that moment, or its listen queue was full"),
-      (
-        [110, 62],
-        "were not answered in time: raise --connect-timeout or the target's backlog, or open them "
-          + "over time (--ramp)"
-      ),
-      ([104], "were reset by the target while they were opened"),
-      ([101, 113], "found no way to the target's network"),
-    ]
-    for (errnos, sentence) in causes {
-      let count = errnos.reduce(0) { $0 + (ledger.connectFailures[$1] ?? 0) }
-      if count > 0 { cautions.append("\(Figures.grouped(count)) connections \(sentence)") }
-    }
-  }
-
-  private mutating func judgeSurroundings(_ facts: RunFacts, _ result: RunResult) {
+  private mutating func judgeSurroundings(
+    _ facts: RunFacts, _ ledger: RunLedger, _ result: RunResult
+  ) {
     if !facts.cpusSharedWithTarget.isEmpty {
       let list = facts.cpusSharedWithTarget.map(String.init).joined(separator: ",")
       cautions.append(
         "the target runs on the workers' CPUs (\(list)): each takes time from the other; keep them "
           + "apart with --cpus or on two hosts")
+    }
+    let own = ledger.workers.map(\.measured)
+    let portFailureCount = own.reduce(0) { $0 + $1.portFailures }
+    let descriptorFailureCount = own.reduce(0) { $0 + $1.descriptorFailures }
+    if portFailureCount > 0 {
+      cautions.append(
+        "\(Figures.grouped(portFailureCount)) connections found no free local port: spread over "
+          + "addresses with --source-ip, or widen net.ipv4.ip_local_port_range")
+    }
+    if descriptorFailureCount > 0 {
+      cautions.append(
+        "\(Figures.grouped(descriptorFailureCount)) connections found no free descriptor: "
+          + "raise the limit (ulimit -n)")
     }
     if let count = facts.listenOverflowCount, count > 0 {
       cautions.append(

@@ -104,10 +104,10 @@ package final class LiveLine: Sendable {
           lagNs > RunResult.Verdict.scheduleLagP99NsMax ? .yellow : nil
         ))
     }
-    cells.append(
-      (
-        "err " + Figures.short(Double(moment.errorCount)), moment.errorCount > 0 ? .red : nil
-      ))
+    let errors =
+      moment.errorCount < 1_000
+      ? "\(moment.errorCount)" : Figures.short(Double(moment.errorCount))
+    cells.append(("err " + errors, moment.errorCount > 0 ? .red : nil))
 
     var line = ""
     var room = max(0, width - 1)

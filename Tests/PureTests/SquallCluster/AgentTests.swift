@@ -3,7 +3,7 @@ import SquallLoad
 import Testing
 
 /// An agent alone: events by hand, effects kept to be looked at.
-struct AgentScript {
+final class AgentScript {
   var machine: AgentMachine
   var nowNs: UInt64 = 50 * second
   var sent: [Message] = []
@@ -24,14 +24,14 @@ struct AgentScript {
 
   /// Of this event.
   @discardableResult
-  mutating func tell(_ event: AgentMachine.Event) -> [AgentMachine.Effect] {
+  func tell(_ event: AgentMachine.Event) -> [AgentMachine.Effect] {
     let new = machine.handle(event, nowNs: nowNs)
     effects += new
     for case .send(let message) in new { sent.append(message) }
     return new
   }
 
-  mutating func advance(byNs: UInt64) {
+  func advance(byNs: UInt64) {
     let endNs = nowNs + byNs
     while machine.wakeNs <= endNs {
       nowNs = max(nowNs + 1, machine.wakeNs)
@@ -57,7 +57,7 @@ struct AgentScript {
     planByteCount: UInt32(testPlan().bytes.count), heartbeatIntervalNs: second, liveness: 3)
 
   /// Connected, welcomed, with the plan and its workers up: lives 100, 101 …
-  mutating func join() {
+  func join() {
     tell(.connected)
     tell(.received(.welcome(Self.welcome)))
     tell(.received(.planChunk(PlanChunk(chunk: 0, bytes: testPlan().bytes))))
@@ -88,7 +88,7 @@ struct AgentScript {
   }
 
   @discardableResult
-  mutating func obey(
+  func obey(
     _ phase: Order.Phase = .run, epoch: UInt32, connections: [UInt32?] = [],
     leaseNs: UInt64 = 3 * second
   ) -> [AgentMachine.Effect] {
@@ -100,7 +100,7 @@ struct AgentScript {
             phase, epoch: epoch, connections: connections, leaseNs: leaseNs, number: orderNumber))))
   }
 
-  mutating func acknowledge(_ batches: [Batch], ledger: Bool = false, slot: UInt16 = 0) {
+  func acknowledge(_ batches: [Batch], ledger: Bool = false, slot: UInt16 = 0) {
     let below = (batches.map(\.name.sequence).max() ?? 0) + 1
     let life = UInt64(100 + slot)
     tell(
@@ -128,7 +128,7 @@ extension [AgentMachine.Effect] {
   // MARK: The way in
 
   @Test func itSaysHelloAgainUntilItIsAnswered() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.tell(.connected)
     agent.advance(byNs: 2 * second)
     #expect(agent.count(.hello) >= 3)
@@ -140,7 +140,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func anotherVersionEndsItWithTheRefusalAtHand() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.tell(.connected)
     var refusal = Refusal(build: "new master", reason: .version)
     refusal.protocolVersion = 9
@@ -150,7 +150,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func aMasterWithoutRoomIsAskedAgainLater() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.tell(.connected)
     let effects = agent.tell(.received(.refusal(Refusal(build: "m", reason: .full))))
     #expect(agent.exit == nil)
@@ -158,7 +158,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func aMasterThatDoesNotAskForTheTokenIsNotBelieved() {
-    var agent = AgentScript(token: 5)
+    let agent = AgentScript(token: 5)
     agent.tell(.connected)
     let effects = agent.tell(.received(.welcome(AgentScript.welcome)))
     #expect(effects.notices.contains(.masterUnauthentic))
@@ -167,7 +167,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func aMasterThatDoesNotKnowTheTokenGetsNoProof() {
-    var agent = AgentScript(token: 5)
+    let agent = AgentScript(token: 5)
     agent.tell(.connected)
     let challenge = Challenge(
       nonce: Array(repeating: 1, count: 16), proof: Array(repeating: 2, count: 32))
@@ -177,7 +177,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func attemptsToConnectGrowApartAndAreNotInStep() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     var delays: [UInt64] = []
     for _ in 0..<12 {
       for case .connect(let afterNs) in agent.tell(.closed("refused")) { delays.append(afterNs) }
@@ -189,7 +189,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func theWorkersStartOnceAndOnlyWithThePlanWhoseHashWasNamed() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.tell(.connected)
     agent.tell(.received(.welcome(AgentScript.welcome)))
     #expect(agent.count(.planRequest) == 1)
@@ -210,7 +210,7 @@ extension [AgentMachine.Effect] {
   // MARK: Shares and leases
 
   @Test func aShareIsValidForTheLeaseFromTheReportThatAsked() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.join()
     let reportedNs = agent.lastReport?.sentNs ?? 0
     agent.nowNs += 400 * millisecond
@@ -227,7 +227,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func anOrderThatWasOvertakenIsNotObeyed() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.join()
     let old = agent.order(epoch: 1, connections: [9, 9], number: 1)
     agent.tell(.received(.order(agent.order(epoch: 2, connections: [3, 3], number: 2))))
@@ -237,7 +237,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func aWorkerThatTheOrderDoesNotNameHasNoShare() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.join()
     agent.obey(epoch: 1, connections: [5, 5])
     #expect(agent.obey(epoch: 2, connections: [5, nil]).shares == [0: 5, 1: 0])
@@ -245,7 +245,7 @@ extension [AgentMachine.Effect] {
 
   /// The master must not think that it has taken up what this epoch holds for it.
   @Test func anIdleWorkerSaysThatItHasNothingOfItsEpoch() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.join()
     agent.obey(epoch: 1, connections: [5, nil])
     agent.tell(.workerAdopted(slot: 0, epoch: 1, sentBefore: 0))
@@ -258,7 +258,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func withoutAMasterTheLeaseEndsAndThatIsSaidOnce() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.join()
     agent.obey(epoch: 1, connections: [5, 5], leaseNs: 10 * second)
     agent.tell(.closed("reset"))
@@ -270,7 +270,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func aWorkerThatDoesNotTakeUpItsShareIsStalledOnceTheOldOneIsOver() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.join()
     agent.obey(epoch: 1, connections: [5, 5])
     agent.tell(.workerAdopted(slot: 0, epoch: 1, sentBefore: 0))
@@ -283,14 +283,14 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func silenceOfTheMasterEndsTheConnectionAndItsOwnSleepDoesNot() {
-    var silent = AgentScript()
+    let silent = AgentScript()
     silent.join()
     silent.advance(byNs: 2_900 * millisecond)
     #expect(!silent.effects.contains(.disconnect))
     silent.advance(byNs: 200 * millisecond)
     #expect(silent.effects.contains(.disconnect))
 
-    var asleep = AgentScript()
+    let asleep = AgentScript()
     asleep.join()
     asleep.nowNs += 8 * second
     asleep.tell(.tick)
@@ -304,7 +304,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func aBatchIsSentAgainUntilItIsDurable() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.join()
     agent.tell(.batchClosed(batch(0)))
     #expect(agent.count(.batchPart) == 1)
@@ -318,7 +318,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func aPartThatHasArrivedRestsAndComesAgainOverANewConnection() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.join()
     let batch = batch(0, buckets: 600)
     let partCount = parts(of: batch).count
@@ -340,7 +340,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func atTheBoundTheLoadStopsAndTheCountsStay() {
-    var agent = AgentScript { $0.keptByteCountMax = 10_000 }
+    let agent = AgentScript { $0.keptByteCountMax = 10_000 }
     agent.join()
     agent.obey(epoch: 1, connections: [5, 5])
     var kept: [Batch] = []
@@ -364,7 +364,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func noMoreThanSoManyPartsAreUnderWay() {
-    var agent = AgentScript { $0.partsInFlightMax = 4 }
+    let agent = AgentScript { $0.partsInFlightMax = 4 }
     agent.join()
     for sequence in UInt32(0)..<10 { agent.tell(.batchClosed(batch(sequence))) }
     #expect(agent.count(.batchPart) == 4)
@@ -375,7 +375,7 @@ extension [AgentMachine.Effect] {
   // MARK: Deaths and ways out
 
   @Test func aDeadWorkersLedgerIsDeliveredAndItIsStartedAgainUpToALimit() {
-    var agent = AgentScript { $0.restartsMax = 2 }
+    let agent = AgentScript { $0.restartsMax = 2 }
     agent.join()
     var life: UInt64 = 100
     for _ in 0..<2 {
@@ -401,7 +401,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func anOrderToStopStopsTheWorkersOnceAndTheEndIsAGoodbye() {
-    var agent = AgentScript(workers: 1)
+    let agent = AgentScript(workers: 1)
     agent.join()
     agent.obey(epoch: 1, connections: [5])
     #expect(agent.obey(.stop, epoch: 1).stopped == [0])
@@ -420,7 +420,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func itLeavesByHandingOverAndSaysGoodbyeWhenEverythingIsDelivered() {
-    var agent = AgentScript(workers: 1)
+    let agent = AgentScript(workers: 1)
     agent.join()
     agent.obey(epoch: 1, connections: [5])
     #expect(agent.tell(.leave).stopped == [0])
@@ -441,7 +441,7 @@ extension [AgentMachine.Effect] {
       return all
     }
     // Told twice to leave.
-    var hurried = AgentScript()
+    let hurried = AgentScript()
     hurried.join()
     hurried.tell(.batchClosed(batch(0)))
     hurried.tell(.leaveNow)
@@ -449,7 +449,7 @@ extension [AgentMachine.Effect] {
     #expect(persisted(hurried) == [batch(0)])
 
     // The run ended without it.
-    var abandoned = AgentScript()
+    let abandoned = AgentScript()
     abandoned.join()
     abandoned.tell(.batchClosed(batch(0)))
     abandoned.obey(.abandon, epoch: 1)
@@ -457,7 +457,7 @@ extension [AgentMachine.Effect] {
     #expect(persisted(abandoned) == [batch(0)])
 
     // The master never came back.
-    var lonely = AgentScript { $0.giveUpNs = 20 * second }
+    let lonely = AgentScript { $0.giveUpNs = 20 * second }
     lonely.join()
     lonely.tell(.batchClosed(batch(0)))
     lonely.tell(.closed("reset"))
@@ -469,7 +469,7 @@ extension [AgentMachine.Effect] {
   }
 
   @Test func withNothingUndeliveredGivingUpIsLeaving() {
-    var agent = AgentScript()
+    let agent = AgentScript()
     agent.join()
     agent.tell(.leaveNow)
     #expect(agent.exit == .delivered)

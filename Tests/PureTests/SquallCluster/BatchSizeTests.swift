@@ -56,11 +56,14 @@ import Testing
         startNs: 100_000 * second, endNs: 100_001 * second)
       batch.worker.cpuUserNs = 400_000_000
       batch.worker.cpuSystemNs = 600_000_000
+      batch.worker.runQueueWaitNs = 30_000_000
       batch.worker.enterCalls = 50_000
       batch.worker.opened = 100
       batch.worker.reopened = 100
       batch.worker.connections = 1_000
-      batch.worker.connectErrno = 111
+      batch.worker.late = 100
+      batch.worker.portFailures = 100
+      batch.worker.descriptorFailures = 1
       for index in 0..<endpoints {
         var endpoint = Batch.Endpoint(index: UInt16(index))
         endpoint.counters.sent = 100_000

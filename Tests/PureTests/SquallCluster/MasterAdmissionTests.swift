@@ -8,7 +8,7 @@ import Testing
     _ hello: Hello, token: UInt64? = nil,
     _ adjust: (inout MasterMachine.Settings) -> Void = { _ in }
   ) -> (Refusal?, MasterScript) {
-    var master = MasterScript(token: token, adjust)
+    let master = MasterScript(token: token, adjust)
     master.tell(.connected(peer: 1))
     master.tell(.hello(hello), from: 1)
     return (master.refusal(to: 1), master)
@@ -46,7 +46,7 @@ import Testing
   }
 
   @Test func aHelloThatIsRepeatedIsWelcomedAgainAndCountsOnce() {
-    var master = MasterScript()
+    let master = MasterScript()
     master.tell(.connected(peer: 1))
     for _ in 0..<3 { master.tell(.hello(hello), from: 1) }
     let welcomes = master.messages(to: 1).filter { $0.kind == .welcome }
@@ -58,7 +58,7 @@ import Testing
   @Test func whoDoesNotKnowTheTokenLearnsNothingAndIsRefused() {
     let (early, _) = refusal(hello, token: 5)
     #expect(early == nil)
-    var master = refusal(hello, token: 5).1
+    let master = refusal(hello, token: 5).1
     #expect(master.messages(to: 1).map(\.kind) == [.challenge])
     master.tell(.report(Report(number: 1, sentNs: 1)), from: 1)
     #expect(master.messages(to: 1).count == 1, "a stranger's report is not answered")
@@ -69,7 +69,7 @@ import Testing
   }
 
   @Test func theMastersOwnProofDoesNotServeAsTheAgents() {
-    var master = refusal(hello, token: 5).1
+    let master = refusal(hello, token: 5).1
     guard case .challenge(let challenge)? = master.messages(to: 1).first else {
       Issue.record("no challenge")
       return
@@ -79,7 +79,7 @@ import Testing
   }
 
   @Test func theRightAnswerToTheChallengeIsWelcome() {
-    var master = refusal(hello, token: 5).1
+    let master = refusal(hello, token: 5).1
     guard case .challenge(let challenge)? = master.messages(to: 1).first else {
       Issue.record("no challenge")
       return
@@ -94,7 +94,7 @@ import Testing
   }
 
   @Test func whoSaysNothingIsDisconnectedInTime() {
-    var master = MasterScript()
+    let master = MasterScript()
     master.tell(.connected(peer: 9))
     master.advance(byNs: 4_900 * millisecond)
     #expect(master.closed.isEmpty)
@@ -103,20 +103,20 @@ import Testing
   }
 
   @Test func oneStrangerTooManyCostsTheOldestItsConnection() {
-    var master = MasterScript { $0.strangersMax = 3 }
+    let master = MasterScript { $0.strangersMax = 3 }
     for peer in UInt64(1)...5 { master.tell(.connected(peer: peer)) }
     #expect(master.closed == [1, 2])
   }
 
   @Test func oneAgentTooManyIsToldSo() {
-    var master = MasterScript { $0.agentsMax = 1 }
+    let master = MasterScript { $0.agentsMax = 1 }
     master.join(ScriptedAgent(1, workers: 1))
     master.join(ScriptedAgent(2, workers: 1))
     #expect(master.refusal(to: 2)?.reason == .full)
   }
 
   @Test func aRunThatEndsTakesNobodyNew() {
-    var master = MasterScript()
+    let master = MasterScript()
     master.start([ScriptedAgent(1, workers: 1)])
     master.tell(.stop)
     master.join(ScriptedAgent(2, workers: 1))
@@ -124,7 +124,7 @@ import Testing
   }
 
   @Test func anAgentThatComesBackTakesItsOldConnectionsPlace() {
-    var master = MasterScript()
+    let master = MasterScript()
     master.join(ScriptedAgent(1, workers: 1))
     master.tell(.connected(peer: 2))
     master.tell(.hello(hello1), from: 2)
@@ -136,7 +136,7 @@ import Testing
 
   /// A late or misplaced message of any kind is passed over, whoever sends it.
   @Test func messagesOutOfPlaceChangeNothing() {
-    var master = MasterScript(token: 3)
+    let master = MasterScript(token: 3)
     master.tell(.connected(peer: 1))
     let batch = testBatch(agent: 1, life: 5, sequence: 0)
     let misplaced: [Message] =

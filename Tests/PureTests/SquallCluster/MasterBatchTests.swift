@@ -7,7 +7,7 @@ import Testing
   /// One agent with one worker, life 100, under way.
   private func running(_ adjust: (inout MasterMachine.Settings) -> Void = { _ in }) -> MasterScript
   {
-    var master = MasterScript(adjust)
+    let master = MasterScript(adjust)
     master.start([ScriptedAgent(1, workers: 1)])
     return master
   }
@@ -16,7 +16,7 @@ import Testing
     (0..<count).map { testBatch(agent: 1, life: 100, sequence: $0, buckets: buckets) }
   }
 
-  private func deliver(_ batch: Batch, to master: inout MasterScript) {
+  private func deliver(_ batch: Batch, to master: MasterScript) {
     for part in parts(of: batch) { master.tell(.batchPart(part), from: 1) }
   }
 
@@ -25,10 +25,10 @@ import Testing
   }
 
   @Test func aBatchThatComesTwiceCountsOnceAndIsAcknowledgedTwice() {
-    var master = running()
+    let master = running()
     let batch = batches(1)[0]
     for _ in 0..<2 {
-      deliver(batch, to: &master)
+      deliver(batch, to: master)
       master.advance(byNs: 30 * millisecond)
     }
     #expect(master.merged == [batch])
@@ -41,7 +41,7 @@ import Testing
   @Test(arguments: UInt64(0)..<50)
   func anyOrderWithAnyRepetitionGivesTheSameTotals(seed: UInt64) {
     var random = Jitter(seed: seed)
-    var master = running()
+    let master = running()
     let batches = batches(40, buckets: 600)
     var arrivals = batches.flatMap { parts(of: $0) }
       .flatMap { Array(repeating: $0, count: Int.random(in: 1...3, using: &random)) }
@@ -56,9 +56,9 @@ import Testing
   }
 
   @Test func nothingIsAcknowledgedBeforeItIsDurable() {
-    var master = running()
+    let master = running()
     master.isDiskFast = false
-    deliver(batches(1)[0], to: &master)
+    deliver(batches(1)[0], to: master)
     master.advance(byNs: 5 * second)
     #expect(master.merged.isEmpty)
     #expect(below(master) == 0)
@@ -70,9 +70,9 @@ import Testing
   }
 
   @Test func theSameHoldsForALedger() {
-    var master = running()
+    let master = running()
     let batch = batches(1)[0]
-    deliver(batch, to: &master)
+    deliver(batch, to: master)
     master.isDiskFast = false
     master.tell(.ledger(testLedger(agent: 1, life: 100, of: [batch])), from: 1)
     master.advance(byNs: 30 * millisecond)
@@ -83,31 +83,31 @@ import Testing
   }
 
   @Test func whatIsTooFarAheadIsNotTakenAndCountsWhenItComesAgain() {
-    var master = running()
+    let master = running()
     let all = batches(DeliveryWindow.width + 1)
-    deliver(all.last!, to: &master)
+    deliver(all.last!, to: master)
     #expect(master.merged.isEmpty)
-    for batch in all.dropLast() { deliver(batch, to: &master) }
-    deliver(all.last!, to: &master)
+    for batch in all.dropLast() { deliver(batch, to: master) }
+    deliver(all.last!, to: master)
     #expect(master.merged.count == all.count)
   }
 
   @Test func whatTheRecordCannotTakeYetCountsWhenItComesAgain() {
-    var master = running { $0.uncommittedMax = 2 }
+    let master = running { $0.uncommittedMax = 2 }
     master.isDiskFast = false
     let all = batches(3)
-    for batch in all { deliver(batch, to: &master) }
+    for batch in all { deliver(batch, to: master) }
     let recorded = master.recorded.count { if case .batch = $0 { true } else { false } }
     #expect(recorded == 2)
     master.commit()
     #expect(master.merged == Array(all[..<2]))
-    deliver(all[2], to: &master)
+    deliver(all[2], to: master)
     master.commit()
     #expect(master.merged == all)
   }
 
   @Test func unfinishedBatchesHaveALimitAndComeAgain() {
-    var master = running { $0.assemblyByteCountMax = 3_000 }
+    let master = running { $0.assemblyByteCountMax = 3_000 }
     let all = batches(3, buckets: 600)
     #expect(parts(of: all[0]).count >= 3)
     // Three batches without their last parts: the oldest must go.
@@ -116,13 +116,13 @@ import Testing
     }
     for batch in all.reversed() { master.tell(.batchPart(parts(of: batch).last!), from: 1) }
     #expect(master.merged.count < 3)
-    for batch in all { deliver(batch, to: &master) }
+    for batch in all { deliver(batch, to: master) }
     #expect(master.machine.sums.sent == 30)
     #expect(Set(master.merged.map(\.name.sequence)) == [0, 1, 2])
   }
 
   @Test func bytesThatAreNoBatchCostTheConnectionAndNothingElse() {
-    var master = running()
+    let master = running()
     master.join(ScriptedAgent(2, workers: 1))
     var part = parts(of: batches(1)[0])[0]
     part.bytes.append(7)
@@ -135,23 +135,23 @@ import Testing
   }
 
   @Test func aBatchThatCannotBeTrueIsTheSame() {
-    var master = running()
+    let master = running()
     var batch = batches(1)[0]
     batch.endpoints[0].index = 1  // The plan has one endpoint.
-    deliver(batch, to: &master)
+    deliver(batch, to: master)
     #expect(master.closed == [1])
     #expect(master.merged.isEmpty)
   }
 
   @Test func aWorkerThatItsAgentDoesNotHaveIsTheSame() {
-    var master = running()
-    deliver(testBatch(agent: 1, slot: 5, life: 100, sequence: 0), to: &master)
+    let master = running()
+    deliver(testBatch(agent: 1, slot: 5, life: 100, sequence: 0), to: master)
     #expect(master.closed == [1])
     #expect(master.merged.isEmpty)
   }
 
   @Test func aLedgerInAnotherAgentsNameIsTheSame() {
-    var master = running()
+    let master = running()
     master.join(ScriptedAgent(2, workers: 1))
     master.tell(.ledger(testLedger(agent: 2, life: 200, of: [])), from: 1)
     #expect(master.closed == [1])
@@ -161,9 +161,9 @@ import Testing
   // MARK: The record
 
   @Test func aMasterThatRestartsKnowsWhatItsRecordHolds() {
-    var first = running()
+    let first = running()
     let all = batches(5)
-    for batch in all[..<4] { deliver(batch, to: &first) }
+    for batch in all[..<4] { deliver(batch, to: first) }
     let epoch = first.lastOrder(to: 1)?.epoch ?? 0
     let startNs = first.lastOrder(to: 1)?.startNs
 
@@ -174,14 +174,14 @@ import Testing
       #expect(copy == entry)
       if let copy { recovery.apply(copy) }
     }
-    var next = MasterScript(recovered: recovery)
+    let next = MasterScript(recovered: recovery)
     next.nowNs = first.nowNs + 3 * 1_000 * millisecond
     #expect(next.machine.sums == first.machine.sums)
     #expect(next.machine.stage == .running)
 
     next.join(first.agents[0])
     // The agent does not know what was lost, so it sends everything it was not sure of.
-    for batch in all { deliver(batch, to: &next) }
+    for batch in all { deliver(batch, to: next) }
     next.advance(byNs: 2 * 1_000 * millisecond)
     #expect(next.merged == [all[4]])
     #expect(next.machine.sums == testLedger(agent: 1, life: 100, of: all).sums)
@@ -197,13 +197,13 @@ import Testing
   }
 
   @Test func aRecordWithTheEndInItOnlySaysGoodbye() {
-    var first = running()
+    let first = running()
     first.tell(.stop)
     first.tell(.ledger(testLedger(agent: 1, life: 100, of: [])), from: 1)
     #expect(first.outcome != nil)
     var recovery = Recovery()
     for entry in first.recorded { recovery.apply(entry) }
-    var next = MasterScript(recovered: recovery)
+    let next = MasterScript(recovered: recovery)
     #expect(next.outcome == first.outcome)
     next.join(first.agents[0])
     #expect(next.lastOrder(to: 1)?.phase == .end)

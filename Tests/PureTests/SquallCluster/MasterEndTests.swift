@@ -7,12 +7,12 @@ import Testing
   private func running(
     workers: Int = 1, _ adjust: (inout MasterMachine.Settings) -> Void = { _ in }
   ) -> MasterScript {
-    var master = MasterScript(adjust)
+    let master = MasterScript(adjust)
     master.start([ScriptedAgent(1, workers: workers)])
     return master
   }
 
-  private func finish(_ master: inout MasterScript, worker: Int, of batches: [Batch] = []) {
+  private func finish(_ master: MasterScript, worker: Int, of batches: [Batch] = []) {
     let life = master.agents[0].workers[worker].life
     master.agents[0].workers[worker].state = .finished
     master.tell(
@@ -20,7 +20,7 @@ import Testing
   }
 
   @Test func theRunStartsByItselfWhenAllExpectedWorkersAreThere() {
-    var master = MasterScript(expectWorkers: 3)
+    let master = MasterScript(expectWorkers: 3)
     master.join(ScriptedAgent(1, workers: 2))
     master.advance(byNs: 2 * second)
     #expect(master.machine.stage == .waiting)
@@ -32,7 +32,7 @@ import Testing
   }
 
   @Test func tooFewWorkersEndTheRunWithThatReason() {
-    var master = MasterScript(expectWorkers: 3) { $0.expectWorkersMaxWaitNs = 5 * second }
+    let master = MasterScript(expectWorkers: 3) { $0.expectWorkersMaxWaitNs = 5 * second }
     master.join(ScriptedAgent(1, workers: 2))
     master.advance(byNs: 6 * second)
     #expect(master.outcome?.reason == .tooFewWorkers)
@@ -40,7 +40,7 @@ import Testing
   }
 
   @Test func theRunStopsWhenItsTimeIsOver() {
-    var master = running()
+    let master = running()
     master.advance(byNs: 8 * second)
     #expect(master.machine.stage == .running)
     master.advance(byNs: 3 * second)
@@ -49,13 +49,13 @@ import Testing
   }
 
   @Test func itEndsWhenEveryLedgerAgreesAndSaysGoodbye() {
-    var master = running(workers: 2)
+    let master = running(workers: 2)
     let batch = testBatch(agent: 1, slot: 1, life: 101, sequence: 0)
     for part in parts(of: batch) { master.tell(.batchPart(part), from: 1) }
     master.tell(.stop)
-    finish(&master, worker: 0)
+    finish(master, worker: 0)
     #expect(master.outcome == nil)
-    finish(&master, worker: 1, of: [batch])
+    finish(master, worker: 1, of: [batch])
     #expect(master.outcome?.isComplete == true)
     #expect(master.outcome?.reason == .stopped)
     #expect(master.outcome?.sums.sent == 10)
@@ -68,12 +68,12 @@ import Testing
   }
 
   @Test func itWaitsForABatchThatALedgerCountsAndThenSaysWhatIsMissing() {
-    var master = running()
+    let master = running()
     let batches = (0..<3).map { testBatch(agent: 1, life: 100, sequence: $0) }
     for part in parts(of: batches[0]) { master.tell(.batchPart(part), from: 1) }
     for part in parts(of: batches[2]) { master.tell(.batchPart(part), from: 1) }
     master.tell(.stop)
-    finish(&master, worker: 0, of: batches)
+    finish(master, worker: 0, of: batches)
     master.advance(byNs: 50 * second)
     #expect(master.outcome == nil)
     master.advance(byNs: 20 * second)
@@ -83,13 +83,13 @@ import Testing
   }
 
   @Test func aLedgerThatDisagreesIsSaid() {
-    var master = running()
+    let master = running()
     let batch = testBatch(agent: 1, life: 100, sequence: 0)
     for part in parts(of: batch) { master.tell(.batchPart(part), from: 1) }
     master.tell(.stop)
     var other = batch
     other.endpoints[0].counters.sent += 1
-    finish(&master, worker: 0, of: [other])
+    finish(master, worker: 0, of: [other])
     guard case .mismatch(let name, let ledger, let merged)? = master.outcome?.gaps.first else {
       Issue.record("\(String(describing: master.outcome))")
       return
@@ -100,19 +100,19 @@ import Testing
   }
 
   @Test func aHostThatIsNotHeardOfAgainIsSaidToBeMissing() {
-    var master = running()
+    let master = running()
     master.join(ScriptedAgent(2, workers: 1))
     master.advance(byNs: 2 * second)
     master.agents[1].isSilent = true
     master.advance(byNs: 10 * second)
-    finish(&master, worker: 0)
+    finish(master, worker: 0)
     master.advance(byNs: 70 * second)
     let name = Incarnation(agent: 2, worker: 0, life: 200)
     #expect(master.outcome?.gaps == [.silent(name, afterNs: 0)])
   }
 
   @Test func aWorkerThatDiedAndWasNotReplacedMakesTheRunIncomplete() {
-    var master = running(workers: 2)
+    let master = running(workers: 2)
     master.agents[0].workers[1].state = .dead
     master.report(0)
     master.tell(
@@ -120,13 +120,13 @@ import Testing
     master.advance(byNs: 2 * second)
     #expect(master.heldConnections == 10, "the other has its load")
     master.tell(.stop)
-    finish(&master, worker: 0)
+    finish(master, worker: 0)
     let name = Incarnation(agent: 1, worker: 1, life: 101)
     #expect(master.outcome?.gaps == [.notReplaced(name)])
   }
 
   @Test func anAgentThatWasToldToStopByAMasterThatDiedIsBelieved() {
-    var master = running()
+    let master = running()
     master.tell(
       .report(
         Report(
@@ -139,7 +139,7 @@ import Testing
     var plan = testPlan(connections: 4)
     plan.requestCount = 1_001
     plan.durationNs = 3_600 * second
-    var master = MasterScript(plan: plan)
+    let master = MasterScript(plan: plan)
     master.start([ScriptedAgent(1, workers: 3)])
     let quotas = master.agents[0].held.values.map(\.requestQuota)
     #expect(quotas.reduce(0, +) == 1_001)

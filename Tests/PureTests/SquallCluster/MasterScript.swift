@@ -105,7 +105,7 @@ struct ScriptedAgent {
 }
 
 /// A master alone: events by hand, effects kept to be looked at.
-struct MasterScript {
+final class MasterScript {
   var machine: MasterMachine
   var nowNs: UInt64 = 1_000 * second
   var agents: [ScriptedAgent] = []
@@ -135,7 +135,7 @@ struct MasterScript {
     tell(.started)
   }
 
-  mutating func tell(_ event: MasterMachine.Event) {
+  func tell(_ event: MasterMachine.Event) {
     var events = [event]
     while !events.isEmpty {
       for effect in machine.handle(events.removeFirst(), nowNs: nowNs) {
@@ -156,12 +156,12 @@ struct MasterScript {
     }
   }
 
-  mutating func tell(_ message: Message, from peer: UInt64) {
+  func tell(_ message: Message, from peer: UInt64) {
     tell(.received(peer: peer, message))
   }
 
   /// All that was handed to the record until now is durable.
-  mutating func commit() { tell(.committed(token: token)) }
+  func commit() { tell(.committed(token: token)) }
 
   func messages(to peer: UInt64) -> [Message] {
     sent.filter { $0.peer == peer }.map(\.message)
@@ -186,7 +186,7 @@ struct MasterScript {
 
   // MARK: Agents
 
-  mutating func join(_ agent: ScriptedAgent) {
+  func join(_ agent: ScriptedAgent) {
     agents.append(agent)
     tell(.connected(peer: agent.peer))
     tell(.hello(agent.hello), from: agent.peer)
@@ -194,7 +194,7 @@ struct MasterScript {
     settle()
   }
 
-  mutating func report(_ index: Int) {
+  func report(_ index: Int) {
     agents[index].number += 1
     let agent = agents[index]
     let report = Report(
@@ -205,7 +205,7 @@ struct MasterScript {
   }
 
   /// Everyone who hears takes up what the newest order says, and says so, until nothing changes.
-  mutating func settle() {
+  func settle() {
     for _ in 0..<20 {
       var hasChanged = false
       for index in agents.indices where !agents[index].isSilent {
@@ -228,7 +228,7 @@ struct MasterScript {
   }
 
   /// As a real agent does: a share is taken up once, and an order that names none ends what is held.
-  private mutating func obey(_ order: Order, agent: Int, worker: Int) -> Bool {
+  private func obey(_ order: Order, agent: Int, worker: Int) -> Bool {
     let known = agents[agent].workers[worker]
     let assignment = order.assignments.first { $0.slot == known.slot && $0.life == known.life }
     if let assignment {
@@ -245,7 +245,7 @@ struct MasterScript {
     return true
   }
 
-  private mutating func look() {
+  private func look() {
     connectionsMax = max(connectionsMax, heldConnections)
   }
 
@@ -254,7 +254,7 @@ struct MasterScript {
   }
 
   /// Time passes: timers, and each second a heartbeat of everyone who is not silent.
-  mutating func advance(byNs: UInt64, until isReached: (MasterScript) -> Bool = { _ in false }) {
+  func advance(byNs: UInt64, until isReached: (MasterScript) -> Bool = { _ in false }) {
     let endNs = nowNs + byNs
     var heartbeatNs = nowNs + second
     while nowNs < endNs {
@@ -272,7 +272,7 @@ struct MasterScript {
   }
 
   /// A run with these agents, under way.
-  mutating func start(_ agents: [ScriptedAgent]) {
+  func start(_ agents: [ScriptedAgent]) {
     for agent in agents { join(agent) }
     tell(.start)
     settle()

@@ -5,7 +5,7 @@ import Testing
 /// Shares: dealt over those that can work, moved when one cannot, and never more than the plan.
 @Suite struct MasterShareTests {
   private func running(_ agents: [ScriptedAgent], plan: Plan = longPlan()) -> MasterScript {
-    var master = MasterScript(plan: plan)
+    let master = MasterScript(plan: plan)
     master.start(agents)
     return master
   }
@@ -28,7 +28,7 @@ import Testing
   }
 
   @Test func aSilentHostsLoadIsWithTheOthersWithinOneHeartbeatOfBeingMissed() {
-    var master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
+    let master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
     master.agents[1].isSilent = true
     let silentNs = master.nowNs
     master.advance(byNs: 10 * second) { $0.notices.contains { $0.isMissing } }
@@ -40,7 +40,7 @@ import Testing
   }
 
   @Test func aClosedConnectionIsMissedAtOnceAndItsLoadMovesWhenItsLeaseHasEnded() {
-    var master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
+    let master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
     master.agents[1].isSilent = true
     master.tell(.closed(peer: 2))
     let closedNs = master.nowNs
@@ -51,7 +51,7 @@ import Testing
   }
 
   @Test func aDeadWorkersLoadMovesWithinOneHeartbeat() {
-    var master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
+    let master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
     master.agents[1].workers[0].state = .dead
     master.agents[1].held[0] = nil
     master.report(1)
@@ -62,7 +62,7 @@ import Testing
   }
 
   @Test func aHostThatReturnsTakesItsPartAgainWithoutOvershoot() {
-    var master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
+    let master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
     master.agents[1].isSilent = true
     master.advance(byNs: 6 * second)
     #expect(held(master, 0) == 12)
@@ -75,7 +75,7 @@ import Testing
   }
 
   @Test func aHostThatJoinsLateTakesPart() {
-    var master = running([ScriptedAgent(1, workers: 2)])
+    let master = running([ScriptedAgent(1, workers: 2)])
     master.join(ScriptedAgent(2, workers: 3))
     let joinedNs = master.nowNs
     master.advance(byNs: 5 * second) { held($0, 1) == 6 }
@@ -85,7 +85,7 @@ import Testing
   }
 
   @Test func nothingGoesToOthersWhileAHolderHasNotYielded() {
-    var master = running([ScriptedAgent(1, workers: 1)])
+    let master = running([ScriptedAgent(1, workers: 1)])
     master.agents[0].isDeaf = true
     master.join(ScriptedAgent(2, workers: 1))
     master.advance(byNs: 20 * second)
@@ -100,7 +100,7 @@ import Testing
   }
 
   @Test func aHostThatLeavesOrIsFullHasNoShare() {
-    var master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
+    let master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
     master.agents[1].isFull = true
     master.report(1)
     master.advance(byNs: 2 * second)
@@ -117,7 +117,7 @@ import Testing
   }
 
   @Test func theLeaseIsShortWhereOthersCouldTakeOverAndWholeWhereNobodyCould() {
-    var master = running([ScriptedAgent(1, workers: 1)])
+    let master = running([ScriptedAgent(1, workers: 1)])
     #expect(master.lastOrder(to: 1)?.leaseNs == 10 * second)
     master.join(ScriptedAgent(2, workers: 1))
     master.advance(byNs: 2 * second)
@@ -125,7 +125,7 @@ import Testing
   }
 
   @Test func aMasterThatSleptDoesNotBlameTheOthers() {
-    var master = running([ScriptedAgent(1, workers: 1), ScriptedAgent(2, workers: 1)])
+    let master = running([ScriptedAgent(1, workers: 1), ScriptedAgent(2, workers: 1)])
     master.nowNs += 8 * second
     master.tell(.tick)
     #expect(!master.notices.contains { $0.isMissing })
@@ -137,7 +137,7 @@ import Testing
 
   /// It was gone, its share is being dealt to the others, and that deal is still on its way to the disk.
   @Test func aHolderThatReturnsWhileADealIsWrittenDoesNotGetItsOldShareBack() {
-    var master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
+    let master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
     master.isDiskFast = false
     master.agents[1].isSilent = true
     master.advance(byNs: 8 * second)
@@ -161,7 +161,7 @@ import Testing
   @Test func aScheduleIsHandedOnFromWhereItsLastFollowerStopped() throws {
     var plan = Self.longPlan()
     plan.load = .open(Schedule(startHz: 100))
-    var master = running([ScriptedAgent(1, workers: 1), ScriptedAgent(2, workers: 1)], plan: plan)
+    let master = running([ScriptedAgent(1, workers: 1), ScriptedAgent(2, workers: 1)], plan: plan)
     master.isDiskFast = false
     master.join(ScriptedAgent(3, workers: 1))
     master.advance(byNs: second)
@@ -179,7 +179,7 @@ import Testing
   }
 
   @Test func aShareThatAnAgentTookBackIsDealtAnew() {
-    var master = running([ScriptedAgent(1, workers: 2)])
+    let master = running([ScriptedAgent(1, workers: 2)])
     let epoch = master.lastOrder(to: 1)?.epoch ?? 0
     master.agents[0].held[1] = nil
     master.agents[0].workers[1].isTakenBack = true
@@ -197,7 +197,7 @@ import Testing
     let connections = UInt32.random(in: 1...40, using: &random)
     var plan = Self.longPlan(connections: connections)
     if Bool.random(using: &random) { plan.load = .open(Schedule(startHz: 10)) }
-    var master = MasterScript(plan: plan)
+    let master = MasterScript(plan: plan)
     master.start([ScriptedAgent(1, workers: Int.random(in: 1...4, using: &random))])
     for step in 0..<30 {
       let agent = Int.random(in: 0..<master.agents.count, using: &random)

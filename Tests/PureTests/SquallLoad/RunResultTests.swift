@@ -333,10 +333,8 @@ struct VerdictTests {
 
   @Test func troubleAroundTheRunIsNamedWithItsRemedy() {
     var run = SampleRun()
-    for (index, errno) in [(0, 99), (1, 24)] as [(Int, UInt32)] {
-      run.batches[index].endpoints[0].counters.errors[Int(ErrorCause.connect.rawValue)] = 1
-      run.batches[index].worker.connectErrno = errno
-    }
+    run.batches[0].worker.portFailures = 1200
+    run.batches[7].worker.descriptorFailures = 1
     run.facts.listenOverflowCount = 3
     run.facts.retransmitRatio = 0.01
     run.facts.stealRatio = 0.1

@@ -1,0 +1,68 @@
+import SquallEngine
+import Testing
+
+struct DeadlineWheelTests {
+  private static let tickNs = DeadlineWheel.tickNs
+
+  @Test func aDeadlineComesOffOnceAndNotBefore() {
+    var wheel = DeadlineWheel(slotCount: 4, nowNs: 0)
+    #expect(wheel.nextNs == .max)
+    wheel.set(2, deadlineNs: 10_000_000)
+    #expect(wheel.nextNs <= 10_000_000)
+    #expect(wheel.popDue(nowNs: 9_999_999) == nil)
+    #expect(wheel.popDue(nowNs: 10_000_000 + Self.tickNs) == 2)
+    #expect(wheel.popDue(nowNs: .max >> 1) == nil)
+    #expect(wheel.nextNs == .max)
+  }
+
+  @Test func aMovedDeadlineCountsAndATakenOneDoesNot() {
+    var wheel = DeadlineWheel(slotCount: 2, nowNs: 5_000)
+    wheel.set(0, deadlineNs: 1_000_000_000)
+    wheel.set(0, deadlineNs: 50_000_000)
+    wheel.set(1, deadlineNs: 50_000_000)
+    wheel.set(1, deadlineNs: .max)
+    #expect(wheel.popDue(nowNs: 60_000_000) == 0)
+    #expect(wheel.popDue(nowNs: 2_000_000_000) == nil)
+  }
+
+  @Test func oneThatIsPastAlreadyComesWithTheNextTick() {
+    var wheel = DeadlineWheel(slotCount: 1, nowNs: 1_000_000_000)
+    wheel.set(0, deadlineNs: 7)
+    #expect(wheel.popDue(nowNs: 1_000_000_000 + Self.tickNs) == 0)
+  }
+
+  /// Rounds of 512 ticks, sleeps longer than one, and deadlines moved and taken off all the while.
+  @Test(arguments: [(UInt64(1), 1), (2, 7), (3, 1_000), (4, 50_000)])
+  func everyDeadlineComesOffOnTime(seed: UInt64, slotCount: Int) {
+    print("seed \(seed)")
+    var random = TargetRandom(state: seed)
+    var nowNs = UInt64.random(in: 0...1 << 50, using: &random)
+    var wheel = DeadlineWheel(slotCount: slotCount, nowNs: nowNs)
+    var deadlines = [UInt64](repeating: .max, count: slotCount)
+    var comeOff = 0
+    let rounds = slotCount > 10_000 ? 60 : 400
+    for round in 0..<rounds {
+      for _ in 0..<max(1, slotCount / 4) {
+        let slot = Int.random(in: 0..<slotCount, using: &random)
+        let deadlineNs =
+          Int.random(in: 0..<8, using: &random) == 0
+          ? UInt64.max : nowNs + UInt64.random(in: 0...12_000_000_000, using: &random)
+        wheel.set(slot, deadlineNs: deadlineNs)
+        deadlines[slot] = deadlineNs
+      }
+      let stepNs = UInt64.random(
+        in: 0...(round % 10 == 0 ? 5_000_000_000 : 20_000_000), using: &random)
+      nowNs += stepNs
+      while let slot = wheel.popDue(nowNs: nowNs) {
+        #expect(deadlines[slot] <= nowNs)
+        deadlines[slot] = .max
+        comeOff += 1
+      }
+      // What has not come off is not due, but for the tick that is not over.
+      let earliest = deadlines.min() ?? .max
+      #expect(earliest > nowNs - min(nowNs, Self.tickNs))
+      #expect(wheel.nextNs <= max(nowNs, earliest) + Self.tickNs || earliest == .max)
+    }
+    #expect(comeOff > 0)
+  }
+}

@@ -1,0 +1,372 @@
+import CSquall
+import Glibc
+import SquallEngine
+import Testing
+
+/// One ring and one plain socket at the other end.
+private final class Wire {
+  let listener: Int32
+  let address: Address
+  var ring: Ring
+  private var taken: [Completion] = []
+  private var peers: [Int32] = []
+
+  init(_ options: Ring.Options = Ring.Options(connections: 8)) throws {
+    var raw = Address("127.0.0.1", port: 0)!.raw
+    var port: UInt16 = 0
+    listener = squall_listen(&raw, &port)
+    try #require(listener >= 0)
+    address = Address("127.0.0.1", port: port)!
+    ring = try Ring(options)
+  }
+
+  deinit {
+    for peer in peers { Glibc.close(peer) }
+    Glibc.close(listener)
+  }
+
+  /// The next completion.
+  func next(withinMs: UInt64 = 10_000) throws -> Completion {
+    let deadlineNs = monotonicNs() + withinMs * 1_000_000
+    while taken.isEmpty {
+      try #require(monotonicNs() < deadlineNs, "no completion")
+      try ring.enter(deadlineNs: deadlineNs)
+      let room = UnsafeMutableBufferPointer<Completion>.allocate(capacity: 16)
+      room.initialize(repeating: Completion())
+      defer { room.deallocate() }
+      taken += room.prefix(ring.take(room))
+    }
+    return taken.removeFirst()
+  }
+
+  /// Whether nothing completes of what is queued.
+  func isSilent() throws -> Bool {
+    try ring.enter(deadlineNs: monotonicNs() + 20_000_000)
+    return taken.isEmpty && !ring.hasWork
+  }
+
+  /// Connects `slot`, and returns the other end.
+  func connect(_ slot: UInt32 = 0, from sources: [Address] = [], turn: Int = 0) throws -> Int32 {
+    let peers = AddressList([address])
+    let sources = AddressList(sources)
+    try ring.connect(
+      slot: slot, to: peers, 0, from: sources, turn, token: Token(operation: 1, slot: slot))
+    let completion = try next()
+    try #require(completion.result == 0, "connect: \(completion.result)")
+    #expect(Token(bits: completion.token) == Token(operation: 1, slot: slot))
+    var peer: Int32
+    repeat { peer = accept(listener, nil, nil) } while peer < 0 && errno == EINTR
+    try #require(peer >= 0)
+    self.peers.append(peer)
+    return peer
+  }
+
+  func send(
+    slot: UInt32, bytes: UnsafeRawBufferPointer, isSilent: Bool, token: Token
+  ) -> Bool { ring.send(slot: slot, bytes: bytes, isSilent: isSilent, token: token) }
+
+  func sendNow(
+    slot: UInt32, bytes: UnsafeRawBufferPointer, isSilent: Bool, token: Token
+  ) -> Bool { ring.sendNow(slot: slot, bytes: bytes, isSilent: isSilent, token: token) }
+
+  func receive(slot: UInt32, token: Token) -> Bool { ring.receive(slot: slot, token: token) }
+  func awaitRoom(slot: UInt32, token: Token) -> Bool { ring.awaitRoom(slot: slot, token: token) }
+  func cancel(_ target: Token, token: Token) -> Bool { ring.cancel(target, token: token) }
+  func finish(slot: UInt32, token: Token) -> Bool { ring.finish(slot: slot, token: token) }
+  func reset(slot: UInt32, token: Token) -> Bool { ring.reset(slot: slot, token: token) }
+  func close(slot: UInt32, token: Token) -> Bool { ring.close(slot: slot, token: token) }
+
+  func write(_ bytes: [UInt8], to peer: Int32) {
+    #expect(Glibc.send(peer, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count)
+  }
+
+  /// The next `byteCount` bytes at the other end; fewer at the end of the stream.
+  func read(_ byteCount: Int, from peer: Int32) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var room = [UInt8](repeating: 0, count: 65_536)
+    while bytes.count < byteCount {
+      let count = recv(peer, &room, min(room.count, byteCount - bytes.count), 0)
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { break }
+      bytes += room.prefix(count)
+    }
+    return bytes
+  }
+
+  func bytes(of completion: Completion) -> [UInt8] {
+    guard let buffer = completion.buffer else { return [] }
+    return Array(ring.bytes(buffer, count: completion.result))
+  }
+}
+
+@Suite(.enabled(if: Ring.obstacle() == nil, "io_uring is not to be had here"))
+struct RingTests {
+  private func pattern(_ byteCount: Int) -> [UInt8] {
+    (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+  }
+
+  @Test func whatIsSentArrivesAndWhatComesIsReceived() throws {
+    let wire = try Wire()
+    let peer = try wire.connect()
+    let request = Array("ping".utf8)
+    try request.withUnsafeBytes { bytes in
+      #expect(wire.send(slot: 0, bytes: bytes, isSilent: true, token: Token(operation: 3)))
+      #expect(wire.receive(slot: 0, token: Token(operation: 2)))
+      try wire.ring.enter(deadlineNs: 0)
+    }
+    #expect(wire.read(4, from: peer) == request)
+    for text in ["one", "two"] {
+      wire.write(Array(text.utf8), to: peer)
+      let completion = try wire.next()
+      #expect(Token(bits: completion.token).operation == 2)
+      #expect(wire.bytes(of: completion) == Array(text.utf8))
+      #expect(completion.hasMore)
+      wire.ring.recycle(try #require(completion.buffer))
+    }
+    shutdown(peer, Int32(SHUT_WR))
+    let last = try wire.next()
+    #expect(last.result == 0)
+    #expect(!last.hasMore)
+    #expect(last.buffer == nil)
+  }
+
+  @Test func withoutBuffersNoByteIsLost() throws {
+    var options = Ring.Options(connections: 4)
+    options.bufferCount = 2
+    options.bufferByteCount = 16
+    let wire = try Wire(options)
+    let peer = try wire.connect()
+    let sent = pattern(1_000)
+    wire.write(sent, to: peer)
+    #expect(wire.receive(slot: 0, token: Token(operation: 2)))
+    var got: [UInt8] = []
+    var held: [UInt16] = []
+    var outOfBuffers = 0
+    while got.count < sent.count {
+      let completion = try wire.next()
+      got += wire.bytes(of: completion)
+      if let buffer = completion.buffer { held.append(buffer) }
+      guard !completion.hasMore else { continue }
+      // The kernel has none left: once some are back, it goes on where it stopped.
+      if completion.result == -ENOBUFS { outOfBuffers += 1 }
+      #expect(completion.result > 0 || completion.result == -ENOBUFS)
+      for buffer in held { wire.ring.recycle(buffer) }
+      held = []
+      #expect(wire.receive(slot: 0, token: Token(operation: 2)))
+    }
+    #expect(got == sent)
+    #expect(outOfBuffers > 0)
+  }
+
+  @Test func moreThanTheQueueHoldsIsSubmittedInOrder() throws {
+    var options = Ring.Options(connections: 4)
+    options.submissionCount = 8
+    let wire = try Wire(options)
+    let peer = try wire.connect()
+    let sent = pattern(5_000)
+    try sent.withUnsafeBytes { bytes in
+      for start in stride(from: 0, to: bytes.count, by: 10) {
+        let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<start + 10])
+        #expect(wire.send(slot: 0, bytes: piece, isSilent: true, token: Token(operation: 3)))
+      }
+      try wire.ring.enter(deadlineNs: 0)
+    }
+    #expect(wire.read(sent.count, from: peer) == sent)
+    #expect(try wire.isSilent())
+  }
+
+  @Test func aSendThatIsCutShortSaysWhereAndGoesOnWhenThereIsRoom() throws {
+    let wire = try Wire()
+    let peer = try wire.connect()
+    let sent = pattern(20_000_000)
+    let got = try sent.withUnsafeBytes { bytes in
+      #expect(wire.sendNow(slot: 0, bytes: bytes, isSilent: true, token: Token(operation: 3)))
+      var at = 0
+      var got: [UInt8] = []
+      while true {
+        let completion = try wire.next()
+        switch Token(bits: completion.token).operation {
+        case 3:
+          #expect(completion.result == -EAGAIN || completion.result > 0)
+          at += max(0, Int(completion.result))
+          guard at < bytes.count else { return got + wire.read(at - got.count, from: peer) }
+          got += wire.read(at - got.count, from: peer)
+          #expect(wire.awaitRoom(slot: 0, token: Token(operation: 4)))
+        default:
+          let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
+          #expect(wire.sendNow(slot: 0, bytes: rest, isSilent: false, token: Token(operation: 3)))
+        }
+      }
+    }
+    #expect(got == sent)
+  }
+
+  @Test func aCancelledReceiveSaysSo() throws {
+    let wire = try Wire()
+    _ = try wire.connect()
+    let token = Token(operation: 2, generation: 7)
+    #expect(wire.receive(slot: 0, token: token))
+    #expect(try wire.isSilent())
+    #expect(wire.cancel(token, token: Token(operation: 5)))
+    let completion = try wire.next()
+    #expect(Token(bits: completion.token) == token)
+    #expect(completion.result == -ECANCELED)
+    // Of another generation there is nothing to cancel, which is told.
+    #expect(wire.cancel(Token(operation: 2, generation: 8), token: Token(operation: 5)))
+    #expect(try wire.next().result == -ENOENT)
+  }
+
+  @Test func aFinishComesBehindTheLastByteAndCompletes() throws {
+    let wire = try Wire()
+    let peer = try wire.connect()
+    let sent = pattern(1_000)
+    try sent.withUnsafeBytes { bytes in
+      #expect(wire.sendNow(slot: 0, bytes: bytes, isSilent: true, token: Token(operation: 3)))
+      #expect(wire.finish(slot: 0, token: Token(operation: 7)))
+      let completion = try wire.next()
+      #expect(Token(bits: completion.token).operation == 7)
+      #expect(completion.result == 0)
+    }
+    #expect(wire.read(2_000, from: peer) == sent)
+  }
+
+  @Test func aResetIsOne() throws {
+    let wire = try Wire()
+    let peer = try wire.connect()
+    #expect(wire.reset(slot: 0, token: Token(operation: 5)))
+    #expect(try wire.isSilent())
+    var byte: UInt8 = 0
+    #expect(recv(peer, &byte, 1, 0) == -1)
+    #expect(errno == ECONNRESET)
+  }
+
+  @Test func anAddressWhereNobodyListensIsRefused() throws {
+    let wire = try Wire()
+    shutdown(wire.listener, Int32(SHUT_RDWR))
+    close(dup2(open("/dev/null", O_RDONLY), wire.listener))
+    let peers = AddressList([wire.address])
+    let sources = AddressList([])
+    try wire.ring.connect(
+      slot: 3, to: peers, 0, from: sources, 0, token: Token(operation: 1, slot: 3))
+    let completion = try wire.next()
+    #expect(completion.result == -ECONNREFUSED)
+    #expect(Token(bits: completion.token).slot == 3)
+  }
+
+  @Test func sourceAddressesAreTakenInTurn() throws {
+    let wire = try Wire()
+    let sources = ["127.0.0.2", "127.0.0.3"].map { Address($0, port: 0)! }
+    for turn in 0..<4 {
+      let peer = try wire.connect(UInt32(turn), from: sources, turn: turn)
+      var raw = squall_address()
+      var byteCount = socklen_t(28)
+      let result = withUnsafeMutableBytes(of: &raw.bytes) {
+        getpeername(peer, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &byteCount)
+      }
+      #expect(result == 0)
+      raw.byte_count = byteCount
+      let from = Address(raw: raw).description
+      #expect(from.hasPrefix(turn % 2 == 0 ? "127.0.0.2:" : "127.0.0.3:"), "\(from)")
+    }
+  }
+
+  @Test func aWaitEndsAtItsDeadlineAndNotBefore() throws {
+    let wire = try Wire()
+    for waitNs in [0, 100_000, 5_000_000] as [UInt64] {
+      let deadlineNs = monotonicNs() + waitNs
+      try wire.ring.enter(deadlineNs: deadlineNs)
+      #expect(monotonicNs() >= deadlineNs)
+    }
+    #expect(try wire.isSilent())
+  }
+
+  @Test func aSlotIsTakenAgainAfterItsClose() throws {
+    let wire = try Wire()
+    for _ in 0..<300 {
+      let peer = try wire.connect(1)
+      #expect(wire.close(slot: 1, token: Token(operation: 5)))
+      try wire.ring.enter(deadlineNs: 0)
+      #expect(wire.read(1, from: peer) == [])
+    }
+  }
+
+  @Test func addressesAreReadAndWritten() throws {
+    #expect(Address("10.0.0.1", port: 80)?.description == "10.0.0.1:80")
+    #expect(Address("::1", port: 8_080)?.description == "[::1]:8080")
+    for text in ["", "10.0.0", "10.0.0.256", "localhost", "[::1]", ":::"] {
+      #expect(Address(text, port: 1) == nil, "\(text)")
+    }
+    let address = try #require(Address("fe80::1:2", port: 65_535))
+    #expect(Address(bytes: address.bytes)?.description == address.description)
+    #expect(Address(bytes: Array(repeating: 0, count: 29)) == nil)
+    #expect(try Address.resolve("127.0.0.1", port: 9).map(\.description) == ["127.0.0.1:9"])
+    #expect(throws: Address.ResolveError.self) {
+      try Address.resolve("no-such-host.invalid", port: 9)
+    }
+  }
+
+  @Test(arguments: [
+    (UInt8(0), UInt32(0), UInt32(0)), (255, 0xff_ffff, .max), (6, 1, 2), (1, 0x80_0000, 49_999),
+  ])
+  func aTokenKeepsItsThreeParts(operation: UInt8, generation: UInt32, slot: UInt32) {
+    let token = Token(operation: operation, generation: generation, slot: slot)
+    #expect(Token(bits: token.bits) == token)
+    #expect(token.operation == operation)
+    #expect(token.generation == generation)
+    #expect(token.slot == slot)
+    // Generations count modulo 2^24, and a neighbour's is never the same.
+    #expect(Token(operation: operation, generation: generation &+ 1 << 24, slot: slot) == token)
+    #expect(Token(operation: operation, generation: generation &+ 1, slot: slot) != token)
+  }
+}
+
+/// Turns until a number of deadlines has passed, with one completion to handle in between.
+private struct Turning: CompletionHandler, ~Copyable {
+  var turnCount = 0
+  var completions: [UInt64] = []
+  var earliest: Int64 = .max
+  var deadlineNs: UInt64 = 0
+  let intervalNs: UInt64
+  let turnCountMax: Int
+
+  init(intervalNs: UInt64, turnCountMax: Int) {
+    self.intervalNs = intervalNs
+    self.turnCountMax = turnCountMax
+  }
+
+  mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
+    completions.append(completion.token)
+  }
+
+  mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
+    if deadlineNs > 0 { earliest = min(earliest, Int64(bitPattern: nowNs &- deadlineNs)) }
+    turnCount += 1
+    if turnCount == 3 { _ = ring.cancel(Token(operation: 1), token: Token(operation: 9)) }
+    deadlineNs = nowNs + intervalNs
+    return turnCount > turnCountMax ? nil : deadlineNs
+  }
+}
+
+@Suite(.enabled(if: Ring.obstacle() == nil, "io_uring is not to be had here"))
+struct RingLoopTests {
+  @Test(arguments: [false, true]) func aTurnComesAtItsDeadline(spins: Bool) throws {
+    let ring = try Ring(Ring.Options(connections: 1))
+    var loop = RingLoop(spins: spins)
+    var handler = Turning(intervalNs: 1_000_000, turnCountMax: 20)
+    try loop.run(&handler, on: ring)
+    #expect(handler.turnCount == 21)
+    // The turn that the completion brought came before its deadline; no other did.
+    #expect(handler.completions == [Token(operation: 9).bits])
+  }
+
+  @Test func aTurnIsOneSystemCall() throws {
+    let ring = try Ring(Ring.Options(connections: 1))
+    let before = ring.enterCount
+    var loop = RingLoop()
+    var handler = Turning(intervalNs: 200_000, turnCountMax: 50)
+    try loop.run(&handler, on: ring)
+    // One for each of the turns, and a last one that submits what the end left.
+    let enterCount = ring.enterCount - before
+    #expect(enterCount == 51)
+  }
+}
