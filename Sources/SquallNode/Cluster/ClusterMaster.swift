@@ -90,6 +90,8 @@ package final class ClusterMaster: Sendable {
 
   /// Opens the port. Returns its number.
   package func listen() async throws(Complaint) -> UInt16 {
+    // Before anybody can join: the agents of a run that goes on are dialling already.
+    await master.start()
     let port = try await listener.bind(
       host: options.host, port: options.port, statistics: options.statistics, digests: digests)
     let address = MasterAddress(host: options.host, port: port)
@@ -100,7 +102,6 @@ package final class ClusterMaster: Sendable {
   /// Leads the run to its end.
   package func run() async throws -> Finished {
     let startedAtNs = Host.wallNs
-    await master.start()
     let outcome = try await master.ended.futureResult.get()
     var facts = RunFacts(
       startedAtNs: startedAtNs, isInterrupted: stopCount.withLockedValue { $0 } > 0,

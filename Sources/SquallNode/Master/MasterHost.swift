@@ -45,6 +45,7 @@ package actor MasterHost {
   private var peers: [UInt64: any Peer] = [:]
   private var peerCount: UInt64 = 0
   private var wake: Scheduled<Void>?
+  private var hasStarted = false
   private var hasEnded = false
   private var isDismissed = false
   /// Everything is known that will be known.
@@ -69,7 +70,11 @@ package actor MasterHost {
     dismissed = eventLoop.makePromise()
   }
 
-  package func start() { handle(.started) }
+  /// Begins the run, before any connection is taken in.
+  package func start() {
+    hasStarted = true
+    handle(.started)
+  }
 
   /// Begins the load with the workers that are ready.
   package func startLoad() { handle(.start) }
@@ -89,6 +94,7 @@ package actor MasterHost {
 
   /// Takes a connection in. Returns the number to name it by.
   package func connected(_ peer: any Peer) -> UInt64 {
+    precondition(hasStarted, "a connection before the start")
     peerCount += 1
     peers[peerCount] = peer
     handle(.connected(peer: peerCount))
