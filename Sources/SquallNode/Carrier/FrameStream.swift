@@ -107,10 +107,18 @@ final class FrameStream: ChannelInboundHandler {
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    end(failure.map { .failed($0) } ?? .finished, context: context)
+    end(failure.map { .failed($0) } ?? plainEnding, context: context)
     channel = nil
     outlet = nil
     context.fireChannelInactive()
+  }
+
+  /// A few bytes in another language, such as a TLS alert, are too short for a frame's head.
+  private var plainEnding: Ending {
+    guard let first = firstBytes.first, first != UInt8(truncatingIfNeeded: Frame.magic) else {
+      return .finished
+    }
+    return .malformed(.magic, firstBytes: firstBytes)
   }
 
   private func end(_ ending: Ending, context: ChannelHandlerContext) {
