@@ -23,7 +23,7 @@ import Testing
   static let mutations = [
     Mutation("dedup", \.countsDuplicates, knownSeed: 1),
     Mutation("acknowledgement after commit", \.acknowledgesEarly, knownSeed: 1),
-    Mutation("epoch check", \.obeysOldEpochs, knownSeed: 1),
+    Mutation("epoch check", \.obeysOldEpochs, knownSeed: 236),
     Mutation("checksum", \.ignoresChecksums, knownSeed: 18),
     Mutation("lease", \.ignoresLeases, knownSeed: 10),
     Mutation("merge-once", \.forgetsMerged, knownSeed: 6),

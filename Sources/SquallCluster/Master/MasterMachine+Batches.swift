@@ -51,9 +51,12 @@ extension MasterMachine {
     if stage == .collecting { isDirty = true }
     agents[agent].lives[life].merged.receive(batch.name.sequence)
     agents[agent].lives[life].whole.removeAll { $0.sequence == batch.name.sequence }
-    agents[agent].lives[life].sums.merge(batch)
+    // Summed up once: hashing its histograms is not cheap.
+    var own = IncarnationLedger()
+    own.merge(batch)
+    agents[agent].lives[life].sums.add(own)
     agents[agent].lives[life].lastEndNs = max(agents[agent].lives[life].lastEndNs, batch.endNs)
-    sums.merge(batch)
+    sums.add(own)
     effects.append(.merged(batch))
     acknowledge(agent, life, nowNs: nowNs)
   }

@@ -254,6 +254,7 @@ extension [AgentMachine.Effect] {
     #expect(agent.lastReport?.workers.map(\.isTakenBack) == [false, true])
     #expect(agent.obey(epoch: 1, connections: [5, 5]).shares.isEmpty)
     #expect(agent.obey(epoch: 2, connections: [5, 5]).shares == [0: 5, 1: 5])
+    agent.tell(.workerAdopted(slot: 1, epoch: 2, sentBefore: 0))
     #expect(agent.lastReport?.workers.map(\.isTakenBack) == [false, false])
   }
 
@@ -276,6 +277,8 @@ extension [AgentMachine.Effect] {
     agent.tell(.workerAdopted(slot: 0, epoch: 1, sentBefore: 0))
     agent.advance(byNs: 2 * second)
     #expect(agent.lastReport?.workers.map(\.state) == [.ready, .ready])
+    // The other's share is renewed, its own is not.
+    agent.obey(epoch: 1, connections: [5, 5])
     agent.advance(byNs: 2 * second)
     #expect(agent.lastReport?.workers.map(\.state) == [.ready, .stalled])
     agent.tell(.workerAdopted(slot: 1, epoch: 1, sentBefore: 0))

@@ -107,7 +107,7 @@ struct MessageSamples {
       return .hello(
         Hello(
           build: text(), agent: number(), host: text(),
-          cpus: (0..<below(30)).map { _ in UInt16(number(bits: 16)) }, nonce: bytes(16),
+          cpus: (0...below(30)).map { _ in UInt16(number(bits: 16)) }, nonce: bytes(16),
           run: number(), planHash: flag() ? [] : bytes(32)))
     case .refusal:
       return .refusal(Refusal(build: text(), reason: Refusal.Reason(rawValue: UInt8(below(6)))!))
@@ -367,11 +367,14 @@ struct MessageSamples {
     }
     guard case .hello(var hello) = samples.message(.hello) else { return }
     hello.protocolVersion = 77
-    #expect(try read([changed(.hello(hello))])[0].message == .hello(hello))
+    // Only what every version has in the same place is believed.
+    var known = Hello(build: hello.build, agent: 0, host: "", cpus: [], nonce: [])
+    known.protocolVersion = 77
+    #expect(try read([changed(.hello(hello))])[0].message == .hello(known))
     // A later version's hello may be longer than ours.
     var frame = Frame(.hello(hello), sequence: 1)
     frame.body += [1, 2, 3]
-    #expect(try frame.message == .hello(hello))
+    #expect(try frame.message == .hello(known))
     hello.protocolVersion = Hello.protocolVersion
     frame = Frame(.hello(hello), sequence: 1)
     frame.body += [1, 2, 3]

@@ -211,7 +211,11 @@ final class MasterScript {
       for index in agents.indices where !agents[index].isSilent {
         guard let order = lastOrder(to: agents[index].peer) else { continue }
         // Share and validity are seen as one: no new share, no longer lease.
-        let isSame = agents[index].workers.allSatisfy { $0.epoch == order.epoch }
+        let isSame = agents[index].workers.allSatisfy { worker in
+          order.assignments.contains {
+            $0.slot == worker.slot && $0.life == worker.life && $0.share.epoch == worker.epoch
+          }
+        }
         if let echo = order.echo, isSame || !agents[index].isDeaf {
           agents[index].leaseEndNs = max(
             agents[index].leaseEndNs, echo.reportSentNs + order.leaseNs)
