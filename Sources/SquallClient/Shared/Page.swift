@@ -70,9 +70,11 @@ package import SquallLoad
 
   /// Gives the page back to the worker, empty.
   package func release() {
-    unsafe base.initializeMemory(
+    // All but the state, which comes last: the worker takes the page as soon as it says free.
+    let stateByteCount = PageLayout.wordByteCount
+    unsafe (base + stateByteCount).initializeMemory(
       as: UInt8.self, repeating: 0,
-      count: PageLayout.pageByteCount(endpointCount: endpointCount))
+      count: PageLayout.pageByteCount(endpointCount: endpointCount) - stateByteCount)
     publish(.free, sequence: 0)
   }
 }
