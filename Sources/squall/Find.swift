@@ -30,19 +30,21 @@ struct Find: AsyncParsableCommand {
   @Flag(help: "Let the scheduler move workers between CPUs.")
   var noPin = false
 
-  @Option(help: "First rate tried, per second.", transform: Read.count)
+  @Option(help: "First rate tried, per second (default: 1000).", transform: Read.count)
   var startRate: UInt64 = 1_000
 
-  @Option(help: "Highest rate tried, per second.", transform: Read.count)
+  @Option(help: "Highest rate tried, per second (default: 100m).", transform: Read.count)
   var maxRate: UInt64 = 100_000_000
 
-  @Option(help: "Load before each step's measurement, not counted.", transform: Read.time)
+  @Option(
+    help: "Load before each step's measurement, not counted (default: 500ms).", transform: Read.time
+  )
   var settle: UInt64 = 500_000_000
 
-  @Option(help: "Measured time of each step.", transform: Read.time)
+  @Option(help: "Measured time of each step (default: 2s).", transform: Read.time)
   var measure: UInt64 = 2_000_000_000
 
-  @Option(help: "Measured time of the confirming run.", transform: Read.time)
+  @Option(help: "Measured time of the confirming run (default: 5s).", transform: Read.time)
   var confirm: UInt64 = 5_000_000_000
 
   @OptionGroup(title: "Output") var output: OutputOptions

@@ -12,12 +12,13 @@ struct LoadOptions: ParsableArguments {
 
   @Option(
     name: .short("c"),
-    help: "Connections in all, dealt out over the workers.", transform: Read.count)
+    help: "Connections in all, dealt out over the workers (default: 64).", transform: Read.count)
   var connections: UInt64 = 64
 
   @Option(
     name: .short("d", "z"),
-    help: "Measured time, warm-up not included: 10s, 1m30s, 250ms.", transform: Read.measuredTime)
+    help: "Measured time, warm-up not included: 10s, 1m30s, 250ms (default: 10s).",
+    transform: Read.measuredTime)
   var duration: UInt64?
 
   @Option(
@@ -60,10 +61,10 @@ struct LoadOptions: ParsableArguments {
       "Request body: text, @FILE, or @- for standard input.", valueName: "text|@file|@-"))
   var body: String?
 
-  @Option(help: "From the send to the complete response.", transform: Read.time)
+  @Option(help: "From the send to the complete response (default: 10s).", transform: Read.time)
   var timeout: UInt64 = 10_000_000_000
 
-  @Option(help: "For opening a connection.", transform: Read.time)
+  @Option(help: "For opening a connection (default: 5s).", transform: Read.time)
   var connectTimeout: UInt64 = 5_000_000_000
 
   @Option(
@@ -79,12 +80,13 @@ struct LoadOptions: ParsableArguments {
   var ramp: UInt64 = 0
 
   @Option(
-    help: "How long to await what is in flight at the end; the rest is reported.",
+    help: "How long to await what is in flight at the end; the rest is reported (default: 2s).",
     transform: Read.time)
   var drain: UInt64 = 2_000_000_000
 
   @Option(
-    help: "Requests in flight on one connection (HTTP/1.1 pipelining).", transform: Read.count)
+    help: "Requests in flight on one connection (HTTP/1.1 pipelining; default: 1).",
+    transform: Read.count)
   var pipeline: UInt64 = 1
 
   @Flag(help: "One request per connection.")
@@ -105,14 +107,14 @@ struct LoadOptions: ParsableArguments {
       valueName: "host:port:host2:port2"))
   var connectTo: [String] = []
 
-  @Option(help: "Length of an interval of the time series.", transform: Read.time)
+  @Option(help: "Length of an interval of the time series (default: 1s).", transform: Read.time)
   var interval: UInt64 = 1_000_000_000
 
   @Flag(
     help: "Spin for the last microseconds before a scheduled instant: exact pacing for a busy CPU.")
   var spin = false
 
-  @Option(help: "Seed of everything random about the load.", transform: Read.number)
+  @Option(help: "Seed of everything random about the load (default: 1).", transform: Read.number)
   var seed: UInt64 = 1
 
   @Option(
