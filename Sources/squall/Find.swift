@@ -17,18 +17,7 @@ struct Find: AsyncParsableCommand {
       "What must hold, such as 'p99<20ms,errors<0.1%'. Repeatable.", valueName: "objectives"))
   var slo: [String]
 
-  @Option(
-    name: .workers, help: "Worker processes: a number, or auto for one per CPU.",
-    transform: Read.workers)
-  var workers: WorkerCount = .auto
-
-  @Option(
-    help: ArgumentHelp("CPUs for the workers, such as 0,2-3.", valueName: "list"),
-    transform: Read.cpuList)
-  var cpus: [UInt16]?
-
-  @Flag(help: "Let the scheduler move workers between CPUs.")
-  var noPin = false
+  @OptionGroup(title: "Workers") var place: PlacementOptions
 
   @Option(help: "First rate tried, per second (default: 1000).", transform: Read.count)
   var startRate: UInt64 = 1_000
@@ -56,14 +45,13 @@ struct Find: AsyncParsableCommand {
       guard startRate > 0, maxRate >= startRate else {
         throw Complaint.usage("--start-rate must be above 0 and not above --max-rate.")
       }
-      let placement = try Placement(
-        workerCount: workers.number, cpus: cpus, allowed: Host.cpus, hasTarget: load.url == nil)
+      let placement = try place.placement(hasTarget: load.url == nil)
       let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
       defer { target?.stop() }
       let plan = try load.plan(defaultURL: target?.url)
       try Preflight.check(plan, workerCount: placement.workers.count)
       var measurement = Measurement(placement: placement)
-      measurement.isPinned = !noPin
+      measurement.isPinned = !place.noPin
       measurement.hasOwnTarget = target != nil
 
       var options = RateSearch.Options()

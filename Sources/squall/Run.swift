@@ -8,18 +8,7 @@ struct Run: AsyncParsableCommand {
 
   @OptionGroup(title: "Load") var load: LoadOptions
 
-  @Option(
-    name: .workers, help: "Worker processes: a number, or auto for one per CPU.",
-    transform: Read.workers)
-  var workers: WorkerCount = .auto
-
-  @Option(
-    help: ArgumentHelp("CPUs for the workers, such as 0,2-3.", valueName: "list"),
-    transform: Read.cpuList)
-  var cpus: [UInt16]?
-
-  @Flag(help: "Let the scheduler move workers between CPUs.")
-  var noPin = false
+  @OptionGroup(title: "Workers") var place: PlacementOptions
 
   @OptionGroup(title: "Judgement") var judgement: JudgementOptions
   @OptionGroup(title: "Output") var output: OutputOptions
@@ -48,8 +37,7 @@ struct Run: AsyncParsableCommand {
     try await Program.reportingComplaints {
       let objectives = try judgement.objectives()
       try output.check()
-      let placement = try Placement(
-        workerCount: workers.number, cpus: cpus, allowed: Host.cpus, hasTarget: load.url == nil)
+      let placement = try place.placement(hasTarget: load.url == nil)
       let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
       defer { target?.stop() }
       let plan = try load.plan(defaultURL: target?.url)
@@ -58,7 +46,7 @@ struct Run: AsyncParsableCommand {
       if debug { return try DebugExchange.run(plan) }
 
       var measurement = Measurement(placement: placement)
-      measurement.isPinned = !noPin
+      measurement.isPinned = !place.noPin
       measurement.hasOwnTarget = target != nil
       measurement.showsProgress = output.showsProgress
       let regressions = try Compare.regressions(failOn)

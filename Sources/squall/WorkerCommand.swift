@@ -17,29 +17,17 @@ struct WorkerCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Port of the master.", valueName: "port"))
   var masterPort = MasterAddress.standardPort
 
-  @Option(
-    name: [.customShort("w"), .long, .customShort("t"), .customLong("threads")],
-    help: "Worker processes: a number, or auto for one per CPU.", transform: Read.workers)
-  var workers: WorkerCount = .auto
-
-  @Option(
-    help: ArgumentHelp("CPUs for the workers, such as 0,2-3.", valueName: "list"),
-    transform: Read.cpuList)
-  var cpus: [UInt16]?
-
-  @Flag(help: "Let the scheduler move workers between CPUs.")
-  var noPin = false
+  @OptionGroup(title: "Workers") var place: PlacementOptions
 
   @OptionGroup(title: "Cluster") var cluster: ClusterOptions
   @OptionGroup(title: "Set by the master") var heartbeat: HeartbeatOptions
 
   mutating func run() async throws {
     try await Program.reportingComplaints {
-      let placement = try Placement(
-        workerCount: workers.number, cpus: cpus, allowed: Host.cpus, hasTarget: false)
+      let placement = try place.placement(hasTarget: false)
       let master = MasterAddress(host: masterHost, port: masterPort)
       var options = ClusterWorker.Options(master: master, cpus: placement.workers)
-      options.isPinned = !noPin
+      options.isPinned = !place.noPin
       options.token = try cluster.token()
       options.security = try TransportSecurity.worker(cluster.files)
       options.statistics = cluster.statsTransport.carrier

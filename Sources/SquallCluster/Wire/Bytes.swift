@@ -52,6 +52,11 @@ package struct ByteWriter: Sendable {
     varint(UInt64(bitPattern: (value << 1) ^ (value >> 63)))
   }
 
+  /// As many bytes as `body` makes, at most `count`.
+  mutating func append(addingCapacity count: Int, _ body: (inout OutputSpan<UInt8>) -> Void) {
+    bytes.append(addingCapacity: count, initializingWith: body)
+  }
+
   package mutating func append(_ flag: Bool) { bytes.append(flag ? 1 : 0) }
 
   /// As they are, without a count.

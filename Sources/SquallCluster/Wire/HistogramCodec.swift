@@ -31,17 +31,23 @@ extension ByteWriter {
     varint(UInt64(histogram.buckets.count))
     guard let first = histogram.buckets.first else { return }
     varint(first.index)
-    var next = first.index
-    var previous: UInt32 = 0
-    for bucket in histogram.buckets {
-      let gap = bucket.index - next
-      token(gap: gap, count: bucket.count, previous: previous)
-      previous = bucket.count
-      next = bucket.index &+ 1
+    append(addingCapacity: histogram.buckets.count * tokenByteCountMax) { bytes in
+      var next = first.index
+      var previous: UInt32 = 0
+      for bucket in histogram.buckets {
+        bytes.token(gap: bucket.index - next, count: bucket.count, previous: previous)
+        previous = bucket.count
+        next = bucket.index &+ 1
+      }
     }
   }
+}
 
-  private mutating func token(gap: UInt16, count: UInt32, previous: UInt32) {
+/// Its first byte, and two varints of sixteen and thirty-two bits.
+private let tokenByteCountMax = 1 + 3 + 5
+
+extension OutputSpan<UInt8> {
+  fileprivate mutating func token(gap: UInt16, count: UInt32, previous: UInt32) {
     let delta = Int64(count) - Int64(previous)
     let zigzag = UInt64(bitPattern: (delta << 1) ^ (delta >> 63))
     if gap == 0, zigzag < 1 << 7 {
@@ -53,9 +59,18 @@ extension ByteWriter {
       append(UInt8(truncatingIfNeeded: zigzag))
     } else {
       append(UInt8(0xe0) | UInt8(min(gap, 31)))
-      if gap >= 31 { varint(gap - 31) }
+      if gap >= 31 { varint(UInt32(gap - 31)) }
       varint(count)
     }
+  }
+
+  private mutating func varint(_ value: UInt32) {
+    var rest = value
+    while rest >= 0x80 {
+      append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    append(UInt8(truncatingIfNeeded: rest))
   }
 }
 
@@ -72,13 +87,12 @@ extension ByteReader {
     let count = try count(upTo: HistogramLayout.bucketCount)
     if count > 0 {
       let first = try varint(UInt16.self)
-      var buckets: [SparseHistogram.Bucket] = []
-      buckets.reserveCapacity(count)
       try scan { bytes, offset throws(Malformed) in
-        try tokens(
-          bytes.span, from: &offset, count: count, firstBucket: Int(first), into: &buckets)
+        histogram.buckets = try Array(capacity: count) { buckets throws(Malformed) in
+          try tokens(
+            bytes.span, from: &offset, count: count, firstBucket: Int(first), into: &buckets)
+        }
       }
-      histogram.buckets = buckets
     }
     guard !histogram.isEmpty else { throw .value }
     return histogram
@@ -87,7 +101,7 @@ extension ByteReader {
 
 private func tokens(
   _ bytes: Span<UInt8>, from offset: inout Int, count: Int, firstBucket: Int,
-  into buckets: inout [SparseHistogram.Bucket]
+  into buckets: inout OutputSpan<SparseHistogram.Bucket>
 ) throws(Malformed) {
   var bucket = firstBucket
   var value: Int64 = 0

@@ -79,20 +79,21 @@ package struct CompactHistogram: Equatable, Sendable {
     }
     var merged: [Bucket] = []
     merged.reserveCapacity(buckets.count + others.count)
-    var mine = buckets[...]
+    var mine = 0
     for other in others where other.count > 0 {
-      while let bucket = mine.first, bucket.index < other.index {
-        merged.append(bucket)
-        mine.removeFirst()
+      while mine < buckets.count, buckets[mine].index < other.index {
+        merged.append(buckets[mine])
+        mine += 1
       }
-      if let bucket = mine.first, bucket.index == other.index {
-        merged.append(Bucket(index: other.index, count: bucket.count + other.count))
-        mine.removeFirst()
+      if mine < buckets.count, buckets[mine].index == other.index {
+        merged.append(Bucket(index: other.index, count: buckets[mine].count + other.count))
+        mine += 1
       } else {
         merged.append(other)
       }
     }
-    buckets = merged + mine
+    merged += buckets[mine...]
+    buckets = merged
   }
 
   /// The same distribution with room for every bucket.

@@ -119,19 +119,25 @@ package struct IncarnationLedger: Equatable, Sendable {
 
 extension SparseHistogram {
   /// A hash that adds up: the hash of a merge is the wrapping sum of the parts' hashes. Each bucket
-  /// has its own odd multiplier, which its count is multiplied with; so has the sum of the values.
-  /// Against accident, not against an enemy.
+  /// has its own odd multiplier, which its count is multiplied with; so has the sum of the values, and
+  /// `salt` makes one more of all of them. Against accident, not against an enemy.
   func contentHash(salt: UInt64) -> UInt64 {
-    func weight(_ place: UInt64) -> UInt64 {
-      var stream = SplitMix64(seed: salt, place, 0)
-      return stream.next() | 1
-    }
+    let weights = contentWeights.span
     var hash: UInt64 = 0
-    for bucket in buckets { hash &+= weight(UInt64(bucket.index)) &* UInt64(bucket.count) }
-    hash &+= weight(1 << 16) &* UInt64(underCount)
-    hash &+= weight(1 << 16 + 1) &* UInt64(overCount)
-    hash &+= weight(1 << 16 + 2) &* sumNs
-    hash &+= weight(1 << 16 + 3) &* UInt64(truncatingIfNeeded: sumOfSquares)
-    return hash
+    for bucket in buckets { hash &+= weights[Int(bucket.index)] &* UInt64(bucket.count) }
+    let rest = HistogramLayout.bucketCount
+    hash &+= weights[rest] &* UInt64(underCount)
+    hash &+= weights[rest + 1] &* UInt64(overCount)
+    hash &+= weights[rest + 2] &* sumNs
+    hash &+= weights[rest + 3] &* UInt64(truncatingIfNeeded: sumOfSquares)
+    return hash &* contentWeight(1 << 32 | salt)
   }
+}
+
+/// Of each bucket, and of the four figures beside them.
+private let contentWeights = (0..<UInt64(HistogramLayout.bucketCount) + 4).map(contentWeight)
+
+private func contentWeight(_ place: UInt64) -> UInt64 {
+  var stream = SplitMix64(seed: 0, place, 0)
+  return stream.next() | 1
 }

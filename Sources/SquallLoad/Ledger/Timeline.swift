@@ -78,11 +78,15 @@ package struct Timeline: Equatable, Sendable {
     var slice = Interval(
       phase: batch.phase, firstIndex: batch.lastInterval, lastIndex: batch.lastInterval,
       startNs: batch.startNs, endNs: batch.endNs)
+    var response = Histogram()
+    var service = Histogram()
     for endpoint in batch.endpoints {
       slice.tally.merge(endpoint)
-      slice.response.merge(endpoint.response)
-      slice.service.merge(endpoint.service)
+      response.merge(endpoint.response)
+      service.merge(endpoint.service)
     }
+    slice.response = CompactHistogram(response)
+    slice.service = CompactHistogram(service)
     slice.scheduleLag.merge(batch.scheduleLag)
     worker.ok = slice.tally.ok
     worker.notOk = slice.tally.notOk

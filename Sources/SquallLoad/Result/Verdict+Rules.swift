@@ -57,11 +57,17 @@ extension RunResult.Verdict {
     where worker.measuredNs >= Self.runQueueSpanNsMin {
       let ratio = min(1, Double(worker.measured.runQueueWaitNs) / Double(worker.measuredNs))
       guard ratio >= Self.runQueueWaitRatioMax else { continue }
-      saturated = true
       let name = facts.workers[worker.place]?.cpu.map { "the worker on cpu \($0)" } ?? "a worker"
-      reasons.append(
+      let sentence =
         "\(name) waited \(Figures.percent(ratio)) of the time for its CPU: other processes run "
-          + "there; stop them, or choose other CPUs (--cpus)")
+        + "there; stop them, or choose other CPUs (--cpus)"
+      // In an open loop the lateness that comes of it is known, and judged.
+      if plan.load == .closed {
+        saturated = true
+        reasons.append(sentence)
+      } else {
+        cautions.append(sentence)
+      }
     }
   }
 
