@@ -181,7 +181,7 @@ struct SurroundingsTests {
     let listener = squall_listen(&raw, &port)
     try #require(listener >= 0)
     let found = try #require(LocalListener(port: port))
-    #expect(found.cpus == Host.cpus)
+    #expect(found.cpus() == Host.cpus)
     close(listener)
     #expect(LocalListener(port: port) == nil)
   }

@@ -194,7 +194,7 @@ struct Session {
     let archive = Archive(folder: options.output ?? package + "/results")
     archive.begin(header)
     let runner = Runner(
-      catalog: catalog, scratch: scratch, strace: Catalog.find(program: "strace", folders: folders),
+      catalog: catalog, scratch: scratch,
       perf: Catalog.find(program: "perf", folders: folders),
       ss: Catalog.find(program: "ss", folders: folders), isStopped: isStopRequested)
     let suite = Suite(
@@ -312,7 +312,7 @@ struct Session {
     let catalog = catalog()
     let placement = placement()
     let runner = Runner(
-      catalog: catalog, scratch: scratch, strace: nil, perf: nil,
+      catalog: catalog, scratch: scratch, perf: nil,
       ss: Catalog.find(program: "ss", folders: folders), isStopped: isStopRequested)
     var failed = 0
     for kind in [TargetKind.responder, .squall] {

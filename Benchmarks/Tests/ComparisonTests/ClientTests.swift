@@ -253,12 +253,8 @@ struct ScanTests {
     #expect(Scan.ns("") == nil)
   }
 
-  @Test func straceTableByName() throws {
-    let counts = parseStrace(try fixture("strace.txt"))
-    #expect(counts["sendto"] == 1_480)
-    #expect(counts["epoll_pwait2"] == 215)
-    #expect(counts["access"] == 1)
-    #expect(counts["total"] == nil)
-    #expect(counts.count == 27)
+  @Test func systemCallsByName() throws {
+    let counts = SyscallCounts.parse(try fixture("perf-stat.txt"))
+    #expect(counts == ["read": 181, "io_uring_enter": 26_871])
   }
 }

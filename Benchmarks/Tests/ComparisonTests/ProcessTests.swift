@@ -134,7 +134,7 @@ struct RunnerTests {
       let catalog = Catalog.find(
         clients, squall: nil, folders: [build, "/bin"], scratch: folder)
       let runner = Runner(
-        catalog: catalog, scratch: folder, strace: nil, perf: nil, ss: nil,
+        catalog: catalog, scratch: folder, perf: nil, ss: nil,
         graceSeconds: graceSeconds,
         isStopped: isStopped)
       try body(runner, target)

@@ -2,39 +2,50 @@ internal import Glibc
 
 /// Who listens on a TCP port of this host, and where they may run.
 package struct LocalListener: Equatable, Sendable {
-  /// CPUs that any thread of a listening process may use, ascending; empty when it is not for us to
-  /// see, as with another user's processes.
-  package private(set) var cpus: [UInt16] = []
+  /// `socket:[INODE]`, as a process's descriptors name them.
+  private let sockets: Set<String>
 
   /// Nil when nobody listens on the port.
-  package init?(port: UInt16, _ files: HostFiles = HostFiles()) {
-    let root = files.root
-    let sockets = Self.sockets(port: port, files)
-    guard !sockets.isEmpty else { return nil }
+  package init?(port: UInt16) {
+    sockets = Self.sockets(port: port)
+    if sockets.isEmpty { return nil }
+  }
+
+  /// CPUs that any thread of a listening process may use, ascending; empty when it is not for us to
+  /// see, as with another user's processes. Looks at every process of the host.
+  package func cpus() -> [UInt16] {
+    let files = HostFiles()
     var cpus: Set<UInt16> = []
-    for process in Self.names(root + "/proc") where UInt32(process) != nil {
-      let holds = Self.names(root + "/proc/\(process)/fd").contains { descriptor in
-        Self.link(root + "/proc/\(process)/fd/\(descriptor)").map(sockets.contains) ?? false
+    for process in Self.names("/proc") where UInt32(process) != nil {
+      let holds = Self.names("/proc/\(process)/fd").contains { descriptor in
+        Self.link("/proc/\(process)/fd/\(descriptor)").map(sockets.contains) ?? false
       }
       guard holds else { continue }
-      for thread in Self.names(root + "/proc/\(process)/task") {
+      for thread in Self.names("/proc/\(process)/task") {
         cpus.formUnion(Self.allowed(files.text("/proc/\(process)/task/\(thread)/status")))
       }
     }
-    self.cpus = cpus.sorted()
+    return cpus.sorted()
   }
 
-  /// `socket:[INODE]` of each listening socket of the port (proc(5), /proc/net/tcp).
-  private static func sockets(port: UInt16, _ files: HostFiles) -> Set<String> {
+  /// Of /proc/net/tcp only the beginning: it "will first list all listening TCP sockets, and next all
+  /// established" (the kernel's Documentation/networking/proc_net_tcp.rst), which may be very many.
+  private static func sockets(port: UInt16) -> Set<String> {
     let digits = String(port, radix: 16, uppercase: true)
     let suffix = ":" + String(repeating: "0", count: 4 - digits.count) + digits
     var sockets: Set<String> = []
     for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
-      for line in (files.text(path) ?? "").split(separator: "\n").dropFirst() {
-        let fields = line.split(separator: " ")
+      guard let file = unsafe fopen(path, "re") else { continue }
+      defer { unsafe fclose(file) }
+      var line = [CChar](repeating: 0, count: 512)
+      _ = unsafe fgets(&line, Int32(line.count), file)
+      while unsafe fgets(&line, Int32(line.count), file) != nil {
+        let text = String(
+          decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let fields = text.split(separator: " ")
         // Local address, state 0A (LISTEN) and inode.
-        guard fields.count > 9, fields[1].hasSuffix(suffix), fields[3] == "0A" else { continue }
-        sockets.insert("socket:[\(fields[9])]")
+        guard fields.count > 9, fields[3] == "0A" else { break }
+        if fields[1].hasSuffix(suffix) { sockets.insert("socket:[\(fields[9])]") }
       }
     }
     return sockets

@@ -87,7 +87,7 @@ package final class LocalRun: Sendable {
     var facts = RunFacts(
       startedAtNs: startedAtNs, isInterrupted: stopCount.withLockedValue { $0 } > 0,
       status: await master.status, outcome: outcome, ledgers: await master.ledgers,
-      sharedCPUs: listener.map { cpus.filter($0.cpus.contains) } ?? sharedCPUs,
+      sharedCPUs: listener.map { cpus.filter($0.cpus().contains) } ?? sharedCPUs,
       isPinned: isPinned)
     Surroundings().note(since: before, targetIsHere: listener != nil, in: &facts)
     let finished = Finished(ledger: await master.ledger, facts: facts, outcome: outcome)

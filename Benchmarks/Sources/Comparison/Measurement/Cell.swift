@@ -18,7 +18,7 @@ package enum Question: String, Codable, CaseIterable, Sendable {
     case .freeze: "Latency truth: target frozen for half of the run, 1,000/s"
     case .count: "Exact counts: told to send so many"
     case .memory: "Resident memory"
-    case .syscalls: "System calls per request (a run of its own, under strace)"
+    case .syscalls: "System calls per request (a run of its own, counted by perf)"
     case .userspace: "User-space CPU per request (a run of its own, under perf)"
     case .startup: "Start-up: from the command to the first request at the target"
     case .scaling: "Scaling from one CPU to all"

@@ -26,7 +26,7 @@ package struct Plan: Sendable {
   /// Seconds that starting, connecting, stopping and settling add to a run, as measured.
   private static func overheadSeconds(_ cell: Cell, _ client: String) -> Double {
     let start = client.hasPrefix("Locust") ? 2.5 : client == "k6" ? 1.0 : 0.2
-    // perf(1) writes and reads its samples, strace(1) its table.
+    // perf(1) writes and reads its samples.
     let watched = cell.question == .userspace ? 1.5 : cell.question == .syscalls ? 0.3 : 0
     return start + watched + Double(cell.connections) * 40e-6 + (cell.needsFreshTarget ? 0.15 : 0)
   }

@@ -150,8 +150,7 @@ extension Results.Metric {
   }
   package static let syscallsPerRequest = Self("System calls per request") { run in
     guard let calls = run.syscalls, let counted = run.counted, counted > 0 else { return nil }
-    let sum = calls.filter { requestSyscalls.contains($0.key) }.values.reduce(0, +)
-    return Double(sum) / Double(counted)
+    return Double(calls.values.reduce(0, +)) / Double(counted)
   }
   /// Of the thread that was seen most: the one that makes the load.
   package static let userUs = Self("User-space CPU µs per request, busiest thread") { run in

@@ -1,3 +1,5 @@
+import Glibc
+
 /// One run of one client, with everything that was seen of it: the raw record all tables are
 /// made from.
 package struct Run: Codable, Sendable {
@@ -102,15 +104,34 @@ package struct Window: Codable, Equatable, Sendable {
   }
 }
 
-/// The table that `strace -c` ends with.
-package func parseStrace(_ text: String) -> [String: Int] {
-  text.split(separator: "\n").reduce(into: [:]) { counts, line in
-    let fields = line.split(whereSeparator: \.isWhitespace)
-    // Five fields, six when some calls failed: share, seconds, us per call, calls, errors, name.
-    guard fields.count >= 5, Double(fields[0]) != nil, let calls = Int(fields[3]),
-      let name = fields.last, name != "total"
-    else { return }
-    counts[String(name)] = calls
+/// How often a client and its children entered the kernel for what a request may need: counted by
+/// perf(1) at the tracepoints, which slows nothing down, so that batches stay what they are.
+package enum SyscallCounts {
+  package static let names = [
+    "io_uring_enter", "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "poll", "ppoll",
+    "select", "pselect6", "read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg",
+    "sendmsg", "recvmmsg", "sendmmsg", "futex", "nanosleep", "clock_nanosleep", "sched_yield",
+    "timerfd_settime", "gettimeofday", "clock_gettime",
+  ]
+  private static let folder = "/sys/kernel/tracing/events/syscalls"
+
+  /// Not every architecture has every call; without any, perf says what is missing.
+  package static var arguments: [String] {
+    let known = names.filter { access("\(folder)/sys_enter_\($0)", F_OK) == 0 }
+    return ["stat", "-x,"]
+      + (known.isEmpty ? ["io_uring_enter"] : known).flatMap { ["-e", "syscalls:sys_enter_\($0)"] }
+  }
+
+  /// What `perf stat -x,` writes: count, unit, event and more on a line.
+  package static func parse(_ text: String) -> [String: Int] {
+    text.split(separator: "\n").reduce(into: [:]) { counts, line in
+      let fields = line.split(separator: ",", omittingEmptySubsequences: false)
+      let prefix = "syscalls:sys_enter_"
+      guard fields.count > 2, fields[2].hasPrefix(prefix), let count = Int(fields[0]) else {
+        return
+      }
+      counts[String(fields[2].dropFirst(prefix.count))] = count
+    }
   }
 }
 
@@ -150,11 +171,3 @@ package struct ThreadSamples: Codable, Equatable, Sendable {
     return byThread.values.sorted { $0.user + $0.kernel > $1.user + $1.kernel }
   }
 }
-
-/// System calls a request causes; what a process needs to start, connect and end is left out.
-package let requestSyscalls: Set<String> = [
-  "io_uring_enter", "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "poll", "ppoll",
-  "select", "pselect6", "read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg",
-  "sendmsg", "recvmmsg", "sendmmsg", "futex", "nanosleep", "clock_nanosleep", "sched_yield",
-  "timerfd_settime", "epoll_create1", "gettimeofday", "clock_gettime",
-]

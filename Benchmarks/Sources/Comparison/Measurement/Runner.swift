@@ -5,7 +5,6 @@ import Glibc
 package struct Runner {
   package let catalog: Catalog
   package let scratch: String
-  package let strace: String?
   package let perf: String?
   package let ss: String?
   package let isStopped: () -> Bool
@@ -13,12 +12,11 @@ package struct Runner {
   package let graceSeconds: Double
 
   package init(
-    catalog: Catalog, scratch: String, strace: String?, perf: String?, ss: String?,
+    catalog: Catalog, scratch: String, perf: String?, ss: String?,
     graceSeconds: Double = 10, isStopped: @escaping () -> Bool
   ) {
     self.catalog = catalog
     self.scratch = scratch
-    self.strace = strace
     self.perf = perf
     self.ss = ss
     self.graceSeconds = graceSeconds
@@ -51,25 +49,22 @@ package struct Runner {
     }
     let summary = "\(scratch)/seen-\(monotonicNs())"
     defer { unlink(summary) }
-    if cell.question == .syscalls {
-      guard let strace else {
-        run.failure = "strace is not installed: apt-get install strace"
-        return run
+    let watching: [String]? =
+      switch cell.question {
+      case .syscalls: SyscallCounts.arguments
+      case .userspace: ThreadSamples.arguments
+      default: nil
       }
-      command.arguments =
-        [strace, "-f", "-c", "-qq", "-o", summary] + command.arguments
-    }
-    if cell.question == .userspace {
+    if let watching {
       guard let perf else {
         run.failure = "perf is not installed: apt-get install linux-perf"
         return run
       }
-      command.arguments =
-        [perf] + ThreadSamples.arguments + ["-o", summary, "--"] + command.arguments
+      command.arguments = [perf] + watching + ["-o", summary, "--"] + command.arguments
     }
     run.arguments = command.arguments.map { portable($0) }
     watch(&run, command: command, load: load, client: entry.client, target: target)
-    if cell.question == .syscalls { run.syscalls = readText(summary).map(parseStrace) }
+    if cell.question == .syscalls { run.syscalls = readText(summary).map(SyscallCounts.parse) }
     if cell.question == .userspace { run.threads = perfReport(summary) }
     return run
   }
