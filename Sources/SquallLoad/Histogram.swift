@@ -49,7 +49,8 @@ public struct Histogram: Equatable, Sendable {
     if !other.buckets.isEmpty && buckets.isEmpty {
       buckets = Array(repeating: 0, count: HistogramLayout.bucketCount)
     }
-    for bucket in other.buckets { buckets[Int(bucket.index)] += UInt64(bucket.count) }
+    var counts = buckets.mutableSpan
+    for bucket in other.buckets { counts[Int(bucket.index)] += UInt64(bucket.count) }
     underCount += UInt64(other.underCount)
     overCount += UInt64(other.overCount)
     sumNs += UInt128(other.sumNs)

@@ -74,7 +74,7 @@ struct Audit {
 
   mutating func recorded(_ entry: RecordEntry) {
     switch entry {
-    case .batch(let batch):
+    case .batch(let batch, _):
       if !durableNames.insert(batch.name).inserted { fail("\(batch.name) was recorded twice") }
     case .ledger(let ledger): durableLedgers.insert(ledger.incarnation)
     case .end: isEndDurable = true

@@ -81,7 +81,7 @@ extension MasterMachine {
         Whole(sequence: part.sequence, partCount: Int(part.partCount)))
       agents[agent].lives[life].hasPart = true
       uncommittedBatchCount += 1
-      record(.batch(batch), .batch(agent: agent, life: life, batch))
+      record(.batch(batch, encoded: bytes), .batch(agent: agent, life: life, batch))
     } catch {
       refuse(error, from: agent)
     }

@@ -8,11 +8,16 @@ package enum RecordEntry: Equatable, Sendable {
   case deal(Deal)
   /// The run's start instant on the master's clock.
   case start(startNs: UInt64)
-  case batch(Batch)
+  /// With its bytes as they came, which are what is kept.
+  case batch(Batch, encoded: [UInt8])
   case ledger(Ledger)
   /// The load is to end before its time.
   case stop(EndReason)
   case end(Outcome)
+
+  package static func batch(_ batch: Batch) -> RecordEntry {
+    .batch(batch, encoded: batch.encoded())
+  }
 }
 
 package struct AgentName: Equatable, Sendable {
@@ -106,7 +111,7 @@ package struct Recovery: Sendable {
         if !holding.share.isIdle { lives[index].hasPart = true }
       }
     case .start(let startNs): self.startNs = startNs
-    case .batch(let batch):
+    case .batch(let batch, _):
       let index = index(of: batch.name.incarnation)
       guard lives[index].merged.receive(batch.name.sequence) == .fresh else { return }
       lives[index].hasPart = true

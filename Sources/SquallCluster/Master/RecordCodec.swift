@@ -33,11 +33,11 @@ extension RecordEntry {
     case .start(let startNs):
       writer.append(UInt8(3))
       writer.append(startNs)
-    case .batch(let batch):
+    case .batch(let batch, let encoded):
       writer.append(UInt8(4))
       writer.incarnation(batch.name.incarnation)
       writer.varint(batch.name.sequence)
-      writer.raw(batch.encoded())
+      writer.raw(encoded)
     case .ledger(let ledger):
       writer.append(UInt8(5))
       writer.ledger(ledger)
@@ -68,7 +68,8 @@ extension RecordEntry {
     case 4:
       let name = BatchName(
         incarnation: try reader.incarnation(), sequence: try reader.varint(UInt32.self))
-      self = .batch(try Batch(encoded: reader.rest(), name: name))
+      let encoded = reader.rest()
+      self = .batch(try Batch(encoded: encoded, name: name), encoded: encoded)
     case 5: self = .ledger(try reader.ledger())
     case 6: self = .stop(try reader.reason())
     case 7: self = .end(try reader.outcome())

@@ -81,9 +81,10 @@ package struct RunLedger: Equatable, Sendable {
     let ordinal = ordinal(of: batch.name.incarnation)
     incarnations[batch.name.incarnation, default: IncarnationLedger()].merge(batch)
     timeline.merge(batch, ordinal: ordinal)
+    let tally = Tally(batch)
+    phases[batch.phase].merge(tally)
+    workers[ordinal].phases[batch.phase].merge(tally)
     for endpoint in batch.endpoints {
-      phases[batch.phase].merge(endpoint)
-      workers[ordinal].phases[batch.phase].merge(endpoint)
       endpoints[Int(endpoint.index)].merge(endpoint, phase: batch.phase)
     }
     connect.merge(batch.connect)

@@ -40,11 +40,12 @@ package struct PhaseTallies: Equatable, Sendable {
       case .drain: drain
       }
     }
-    set {
+    // In place: a getter and a setter would copy the tables inside.
+    _modify {
       switch phase {
-      case .warmup: warmup = newValue
-      case .measured: measured = newValue
-      case .drain: drain = newValue
+      case .warmup: yield &warmup
+      case .measured: yield &measured
+      case .drain: yield &drain
       }
     }
   }

@@ -77,11 +77,10 @@ package struct Timeline: Equatable, Sendable {
     var worker = Worker(ordinal: ordinal)
     var slice = Interval(
       phase: batch.phase, firstIndex: batch.lastInterval, lastIndex: batch.lastInterval,
-      startNs: batch.startNs, endNs: batch.endNs)
+      startNs: batch.startNs, endNs: batch.endNs, tally: Tally(batch))
     var response = Histogram()
     var service = Histogram()
     for endpoint in batch.endpoints {
-      slice.tally.merge(endpoint)
       response.merge(endpoint.response)
       service.merge(endpoint.service)
     }

@@ -291,7 +291,7 @@ extension RecordEntry {
   /// Without it, somebody's counts would be wrong.
   fileprivate var saysSomething: Bool {
     switch self {
-    case .batch(let batch): Tally(batch) != Tally()
+    case .batch(let batch, _): Tally(batch) != Tally()
     case .ledger(let ledger): ledger.sums.sent > 0
     case .agent, .deal, .start, .stop, .end: false
     }

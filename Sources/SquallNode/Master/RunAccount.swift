@@ -17,7 +17,7 @@ package struct RunAccount: Sendable {
   package mutating func apply(_ entry: RecordEntry) {
     switch entry {
     case .agent(let name): agents[name.agent] = name
-    case .batch(let batch): ledger.merge(batch)
+    case .batch(let batch, _): ledger.merge(batch)
     case .ledger(let own): ledgers.append(own)
     case .stop(let reason): stop = reason
     case .end(let outcome): self.outcome = outcome

@@ -85,7 +85,7 @@ extension RecordFile {
           throw Trouble.refused("run \(id) is not whole in \(path): its result cannot be made anew")
         }
         return try leftovers.entries.count { entry in
-          if case .batch(let batch) = entry {
+          if case .batch(let batch, _) = entry {
             guard batch.isPlausible(endpointCount: plan.endpoints.count) else {
               throw Trouble.refused("these counts of run \(id) cannot be true")
             }

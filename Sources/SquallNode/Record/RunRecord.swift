@@ -208,7 +208,7 @@ extension RecordFile {
           DO UPDATE SET host = excluded.host, build = excluded.build, cpus = excluded.cpus
           """,
         arguments: [run, name.agent.signed, name.host, name.build, name.cpus.json.text])
-    case .batch(let batch):
+    case .batch(let batch, _):
       let incarnation = batch.name.incarnation
       let tally = Tally(batch)
       try db.execute(
