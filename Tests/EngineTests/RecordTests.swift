@@ -176,7 +176,7 @@ struct RecordTests {
     #expect(throws: RecordFile.Trouble.self) { try second.add(strange) }
     strange = leftovers
     var bent = batch(9)
-    bent.endNs = 0
+    bent.endNs = .max
     strange.entries.append(RecordEntry.batch(bent))
     #expect(throws: RecordFile.Trouble.self) { try second.add(strange) }
   }
