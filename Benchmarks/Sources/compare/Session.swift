@@ -181,7 +181,7 @@ struct Session {
     }
     let gateSeconds = options.quick ? 15.0 : 60
     let gate = QuiesceGate.wait(secondsMax: gateSeconds, isStopped: isStopRequested, say: say)
-    let header = Header(
+    var header = Header(
       startedAt: ISO8601DateFormatter().string(from: Date()),
       arguments: ["compare"] + CommandLine.arguments.dropFirst(),
       seed: seed, commit: commit(), machine: .read(), placement: placement,
@@ -191,6 +191,9 @@ struct Session {
           version: $0.path == nil
             ? "not here; \($0.client.origin.howToGet)" : version(of: $0), remark: $0.client.remark)
       }, gate: gate, builtInTarget: builtIn)
+    header.stillness = [placement.target, placement.client].compactMap { cpus in
+      cpus.first.flatMap { Stillness(cpu: $0, seconds: 0.5) }
+    }
     let archive = Archive(folder: options.output ?? package + "/results")
     archive.begin(header)
     let runner = Runner(

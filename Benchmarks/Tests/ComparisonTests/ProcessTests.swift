@@ -201,3 +201,19 @@ struct RunnerTests {
     }
   }
 }
+
+struct StillnessTests {
+  @Test func whatIsLostIsAtLeastTheLongestGapAndTheThreadComesBack() throws {
+    let before = Affinity.current().cpus
+    let stillness = try #require(Stillness(cpu: before[0], seconds: 0.05))
+    #expect(Affinity.current().cpus == before)
+    #expect(stillness.seconds >= 0.05)
+    #expect(stillness.lostNs >= stillness.longestNs)
+    #expect(stillness.lostNs >= UInt64(stillness.gapCount) * Stillness.gapNs)
+    #expect(Double(stillness.lostNs) <= stillness.seconds * 1e9)
+  }
+
+  @Test func aCPUThatIsNotOursIsNotJudged() {
+    #expect(Stillness(cpu: 1_023, seconds: 0.01) == nil)
+  }
+}

@@ -14,6 +14,8 @@ package struct Header: Codable, Sendable {
   /// Worked with or against the machine's other load.
   package var gate: QuiesceGate.Report
   package var builtInTarget: TargetKind
+  /// Of the first CPU of each side, before the first run.
+  package var stillness: [Stillness]?
 
   package struct ClientNote: Codable, Sendable {
     package let name: String

@@ -35,7 +35,8 @@ package struct Report {
       lines.append(
         "Contended: others used the machine in \(contended) of \(results.runs.count) runs.")
     }
-    return lines + header.placement.remarks.map { "Placement: \($0)." }
+    return lines + (header.stillness ?? []).map(\.sentence)
+      + header.placement.remarks.map { "Placement: \($0)." }
   }
 
   package var markdown: String {
