@@ -26,10 +26,15 @@ struct squall_ring {
 	struct io_uring io;
 	struct io_uring_buf_ring *buffer_ring;
 	uint8_t *buffers;
+	uint8_t *large_buffers; /* takes memory once they are lent */
+	bool *is_large;         /* by id: its last loan was of a large one */
 	uint64_t enter_count;
 	uint32_t buffer_count;
 	uint32_t buffer_bytes;
+	uint32_t large_count;
+	uint32_t large_bytes;
 	uint32_t recycled; /* added to buffer_ring, not yet shown to the kernel */
+	bool lends_large;
 	bool has_absolute_wait;
 	bool has_connect_chain;
 };
@@ -83,6 +88,23 @@ static void fail(struct squall_failure *failure, const char *call, int32_t error
 	failure->error = error;
 }
 
+static bool reserve_large_buffers(squall_ring *ring, const struct squall_ring_options *options,
+				  struct squall_failure *failure)
+{
+	ring->large_count = options->large_buffer_count;
+	ring->large_bytes = options->large_buffer_bytes;
+	void *buffers = mmap(NULL, (size_t)ring->large_count * ring->large_bytes,
+			     PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ring->large_buffers = buffers == MAP_FAILED ? NULL : buffers;
+	ring->is_large = calloc(ring->large_count, sizeof(*ring->is_large));
+	if (ring->large_buffers == NULL || ring->is_large == NULL) {
+		fail(failure, "mmap", ENOMEM);
+		return false;
+	}
+	return true;
+}
+
 static bool add_buffers(squall_ring *ring, const struct squall_ring_options *options,
 			struct squall_failure *failure)
 {
@@ -101,6 +123,8 @@ static bool add_buffers(squall_ring *ring, const struct squall_ring_options *opt
 		fail(failure, "mmap", ENOMEM);
 		return false;
 	}
+	if (options->large_buffer_count > 0 && !reserve_large_buffers(ring, options, failure))
+		return false;
 
 	struct io_uring_buf_reg registration = {
 		.ring_addr = (uint64_t)(uintptr_t)ring->buffer_ring,
@@ -189,6 +213,9 @@ void squall_ring_destroy(squall_ring *ring)
 		munmap(ring->buffer_ring, ring->buffer_count * sizeof(struct io_uring_buf));
 	if (ring->buffers != NULL)
 		munmap(ring->buffers, (size_t)ring->buffer_count * ring->buffer_bytes);
+	if (ring->large_buffers != NULL)
+		munmap(ring->large_buffers, (size_t)ring->large_count * ring->large_bytes);
+	free(ring->is_large);
 	free(ring);
 }
 
@@ -260,6 +287,8 @@ uint32_t squall_ring_take(squall_ring *ring, struct squall_completion *into, uin
 		into[index].token = cqe->user_data;
 		into[index].result = cqe->res;
 		into[index].flags = cqe->flags;
+		if (cqe->res == (int32_t)ring->buffer_bytes && (cqe->flags & IORING_CQE_F_BUFFER))
+			ring->lends_large = ring->large_count > 0;
 	}
 	io_uring_smp_store_release(cq->khead, head + count);
 	return count;
@@ -267,14 +296,20 @@ uint32_t squall_ring_take(squall_ring *ring, struct squall_completion *into, uin
 
 const void *squall_ring_buffer(const squall_ring *ring, uint16_t id)
 {
-	return ring->buffers + (size_t)id * ring->buffer_bytes;
+	return id < ring->large_count && ring->is_large[id]
+		       ? ring->large_buffers + (size_t)id * ring->large_bytes
+		       : ring->buffers + (size_t)id * ring->buffer_bytes;
 }
 
 void squall_ring_recycle(squall_ring *ring, uint16_t id)
 {
-	io_uring_buf_ring_add(ring->buffer_ring, ring->buffers + (size_t)id * ring->buffer_bytes,
-			      ring->buffer_bytes, id, (int)ring->buffer_count - 1,
-			      (int)ring->recycled);
+	if (ring->lends_large && id >= ring->large_count)
+		return;
+	if (ring->lends_large)
+		ring->is_large[id] = true;
+	io_uring_buf_ring_add(ring->buffer_ring, (void *)squall_ring_buffer(ring, id),
+			      ring->lends_large ? ring->large_bytes : ring->buffer_bytes, id,
+			      (int)ring->buffer_count - 1, (int)ring->recycled);
 	ring->recycled++;
 }
 

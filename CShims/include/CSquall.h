@@ -21,6 +21,12 @@ struct squall_ring_options {
 	uint32_t file_count;       /* registered-file slots */
 	uint32_t buffer_count;     /* power of two, at most 32,768; 0 for none */
 	uint32_t buffer_bytes;
+	/*
+	 * Once a buffer came full, these are lent instead, and no others: fewer and
+	 * larger. At most buffer_count; 0 to stay with the small ones.
+	 */
+	uint32_t large_buffer_count;
+	uint32_t large_buffer_bytes;
 };
 
 /* The call that failed and its errno, for a sentence that names both. */

@@ -125,7 +125,9 @@ extension ConnectionTable {
       case .needsMore:
         unsafe rest = UnsafeRawBufferPointer(rebasing: rest[rest.count...])
       case .complete(let consumedByteCount):
-        complete(row, nowNs: nowNs)
+        if let cause = complete(row, nowNs: nowNs) {
+          return fail(row, cause, on: ring, nowNs: nowNs)
+        }
         guard unsafe connection.pointee.parser.keepAlive, unsafe !isSpent(connection.pointee)
         else {
           return replace(row, on: ring, nowNs: nowNs)
@@ -145,9 +147,11 @@ extension ConnectionTable {
     connection.requestsLeft == 0 && connection.inFlight == 0
   }
 
-  /// The oldest request in flight was answered.
+  /// The oldest request in flight was answered: nil, or why that does not count, as when its time was
+  /// over and the wheel had not come to it yet.
   @inline(__always)
-  private mutating func complete(_ row: Int, nowNs: UInt64) {
+  private mutating func complete(_ row: Int, nowNs: UInt64) -> ErrorCause? {
+    if let cause = expiredCause(row, nowNs: nowNs) { return cause }
     let connection = unsafe connections + row
     let flight = unsafe flights[row &* Int(pipeline) &+ Int(connection.pointee.oldest)]
     let isOk = log.completed(
@@ -157,6 +161,7 @@ extension ConnectionTable {
     if isOk { unsafe connection.pointee.okCount &+= 1 }
     dropOldest(row)
     unsafe connection.pointee.failures = 0
+    return nil
   }
 
   @inline(__always)
@@ -182,7 +187,9 @@ extension ConnectionTable {
     }
     let hadBegun = unsafe connections[row].parser.hasBegun
     if case .complete = unsafe connections[row].parser.finish() {
-      complete(row, nowNs: nowNs)
+      if let cause = complete(row, nowNs: nowNs) {
+        return fail(row, cause, on: ring, nowNs: nowNs)
+      }
       return replace(row, on: ring, nowNs: nowNs)
     }
     let cause: ErrorCause = unsafe connections[row].sendFailed && !hadBegun ? .send : .closed

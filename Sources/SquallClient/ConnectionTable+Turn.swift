@@ -51,6 +51,15 @@ extension ConnectionTable {
     wheel.set(row, deadlineNs: expiryNs(row))
   }
 
+  /// What the oldest request in flight on this connection ran out of, if it did.
+  @inline(__always)
+  func expiredCause(_ row: Int, nowNs: UInt64) -> ErrorCause? {
+    let flight = unsafe flights[row &* Int(pipeline) &+ Int(connections[row].oldest)]
+    if nowNs &- flight.sentNs >= plan.timeoutNs { return .timeout }
+    let isLate = plan.deadlineNs != .max && nowNs >= flight.scheduledNs &+ plan.deadlineNs
+    return isLate ? .deadline : nil
+  }
+
   /// When the oldest request in flight on this connection runs out of time.
   private func expiryNs(_ row: Int) -> UInt64 {
     let flight = unsafe flights[row * Int(pipeline) + Int(connections[row].oldest)]
@@ -71,13 +80,10 @@ extension ConnectionTable {
           wheel.set(row, deadlineNs: nowNs &+ patienceNs)
           continue
         }
-        let expiryNs = expiryNs(row)
-        if expiryNs > nowNs {
-          wheel.set(row, deadlineNs: expiryNs)
+        if let cause = expiredCause(row, nowNs: nowNs) {
+          fail(row, cause, on: ring, nowNs: nowNs)
         } else {
-          let flight = unsafe flights[row * Int(pipeline) + Int(connections[row].oldest)]
-          let isTimeout = nowNs &- flight.sentNs >= plan.timeoutNs
-          fail(row, isTimeout ? .timeout : .deadline, on: ring, nowNs: nowNs)
+          wheel.set(row, deadlineNs: expiryNs(row))
         }
       }
     }

@@ -29,10 +29,14 @@ extension squall_completion {
     package var fileCount: UInt32
     package var bufferCount: UInt32
     package var bufferByteCount: UInt32
+    /// Fewer and larger buffers, lent in the place of the others once one of those came full; 0 to
+    /// stay with those.
+    package var largeBufferCount: UInt32
+    package var largeBufferByteCount: UInt32 = 16_384
 
-    /// Sizes for `connections` sockets: one provided buffer each within 64 ... 4,096 (a burst
-    /// beyond that ends in ENOBUFS, which only costs a re-arm), and queues that hold a turn in which
-    /// each connection sends.
+    /// Sizes for `connections` sockets: one provided buffer each within 64 ... 4,096, at most 256
+    /// when they are large (a burst beyond that ends in ENOBUFS, which only costs a re-arm), and
+    /// queues that hold a turn in which each connection sends.
     package init(connections: Int, bufferByteCount: UInt32 = 2_048) {
       let size = UInt32(max(64, min(connections, 4_096)))
       let power = UInt32(1) << UInt32(32 - (size - 1).leadingZeroBitCount)
@@ -41,6 +45,7 @@ extension squall_completion {
       fileCount = UInt32(max(1, connections))
       bufferCount = power
       self.bufferByteCount = bufferByteCount
+      largeBufferCount = min(power, 256)
     }
   }
 
@@ -50,7 +55,8 @@ extension squall_completion {
     var wanted = squall_ring_options(
       submission_count: options.submissionCount, completion_count: options.completionCount,
       file_count: options.fileCount, buffer_count: options.bufferCount,
-      buffer_bytes: options.bufferByteCount)
+      buffer_bytes: options.bufferByteCount, large_buffer_count: options.largeBufferCount,
+      large_buffer_bytes: options.largeBufferByteCount)
     var failure = unsafe squall_failure()
     guard let raw = unsafe squall_ring_create(&wanted, &failure) else {
       throw unsafe SystemError(call: String(cString: failure.call), errno: failure.error)

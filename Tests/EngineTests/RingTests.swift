@@ -134,6 +134,7 @@ struct RingTests {
     var options = Ring.Options(connections: 4)
     options.bufferCount = 2
     options.bufferByteCount = 16
+    options.largeBufferCount = 0
     let wire = try Wire(options)
     let peer = try wire.connect()
     let sent = pattern(1_000)
@@ -156,6 +157,39 @@ struct RingTests {
     }
     #expect(got == sent)
     #expect(outOfBuffers > 0)
+  }
+
+  /// The first arrival fills a small one; from the next loan on they are large.
+  @Test func buffersGrowWhenOneComesFull() throws {
+    var options = Ring.Options(connections: 4)
+    options.bufferCount = 8
+    options.bufferByteCount = 64
+    options.largeBufferCount = 2
+    options.largeBufferByteCount = 4_096
+    let wire = try Wire(options)
+    let peer = try wire.connect()
+    let sent = pattern(40_000)
+    #expect(wire.receive(slot: 0, token: Token(operation: 2)))
+    try wire.ring.enter(deadlineNs: 0)
+    var got: [UInt8] = []
+    var sizes: [Int] = []
+    var lent: Set<UInt16> = []
+    wire.write(sent, to: peer)
+    while got.count < sent.count {
+      let completion = try wire.next()
+      let bytes = wire.bytes(of: completion)
+      got += bytes
+      sizes.append(bytes.count)
+      if let buffer = completion.buffer {
+        if bytes.count > 64 { lent.insert(buffer) }
+        wire.ring.recycle(buffer)
+      }
+      if !completion.hasMore { #expect(wire.receive(slot: 0, token: Token(operation: 2))) }
+    }
+    #expect(got == sent)
+    #expect(sizes.first == 64)
+    #expect(sizes.max() == 4_096)
+    #expect(lent.isSubset(of: [0, 1]))
   }
 
   @Test func moreThanTheQueueHoldsIsSubmittedInOrder() throws {

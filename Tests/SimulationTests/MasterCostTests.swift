@@ -190,5 +190,6 @@ struct MasterCostTests {
       memory \(perWorkerKiB) KiB a worker (\((joinedKiB - emptyKiB) / workers) after joining)
       """)
     #expect(perWorkerKiB <= 60)
+    #expect(machine + (ledgerCpu + recordCpu) / Double(Self.seconds) <= 0.6)
   }
 }
