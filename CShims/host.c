@@ -91,7 +91,7 @@ int32_t squall_file_mode(const char *path)
 {
 	struct stat status;
 
-	return stat(path, &status) < 0 ? -errno : (int32_t)(status.st_mode & 07777);
+	return stat(path, &status) < 0 ? -errno : (int32_t)status.st_mode;
 }
 
 int32_t squall_file_is_regular(int32_t fd)

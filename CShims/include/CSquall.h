@@ -200,7 +200,7 @@ void squall_timers_sharpen(void);
 
 /* Raises RLIMIT_NOFILE to at least `wanted` where allowed. Returns the limit now in force. */
 uint64_t squall_files_raise(uint64_t wanted);
-/* Permission bits of the file at `path` (st_mode & 07777, inode(7)), or -errno. */
+/* Kind and permissions of the file at `path` (st_mode, inode(7)), or -errno. */
 int32_t squall_file_mode(const char *path);
 /* Whether `fd` is a regular file. */
 int32_t squall_file_is_regular(int32_t fd);

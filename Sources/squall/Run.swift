@@ -195,10 +195,16 @@ struct OutputOptions: ParsableArguments {
     return output
   }
 
-  /// To the output file, or to standard output.
+  /// To the output file, or to standard output, also when the file takes nothing: a run is not lost
+  /// for that.
   func write(_ text: String) throws {
     guard let output else { return Console.print(text) }
-    try ResultFile.write(text, to: output)
+    do {
+      try ResultFile.write(text, to: output)
+    } catch {
+      Console.print(text)
+      throw error
+    }
     if !quiet { Console.say("result in \(output)") }
   }
 

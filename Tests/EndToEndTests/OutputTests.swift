@@ -214,6 +214,38 @@ extension EndToEnd {
       #expect(one.ending == Child.Ending(code: 2))
     }
 
+    /// What is named stays what it is, and a result that cannot be written is not lost.
+    @Test func linksPipesAndDevicesAreWrittenToAndNotReplaced() throws {
+      let folder = try Folder()
+      let files = FileManager.default
+      let target = try Served()
+      func run(to name: String) throws -> Child {
+        try Squall.ended([
+          "run", "--quiet", "-n", "5", "-c", "1", "-w", "1", "--format", "json",
+          "-o", "\(folder.path)/\(name)", target.url,
+        ])
+      }
+      let old = try folder.file("old.json", "old")
+      try files.createSymbolicLink(atPath: folder.path + "/link", withDestinationPath: old)
+      #expect(try run(to: "link").ending == Child.Ending(code: 0))
+      #expect(try files.destinationOfSymbolicLink(atPath: folder.path + "/link") == old)
+      #expect(try Measured(folder.text("old.json")).ok == 5)
+
+      try #require(mkfifo(folder.path + "/pipe", 0o600) == 0)
+      let reader = try Child("cat", [folder.path + "/pipe"])
+      #expect(try run(to: "pipe").ending == Child.Ending(code: 0))
+      #expect(try reader.awaitEnd() == Child.Ending(code: 0))
+      #expect(try Measured(reader.output).ok == 5)
+      #expect(!folder.names.contains("pipe.new"))
+
+      try files.createSymbolicLink(atPath: folder.path + "/full", withDestinationPath: "/dev/full")
+      let full = try run(to: "full")
+      #expect(full.ending == Child.Ending(code: 1))
+      #expect(full.errors.contains("cannot write \(folder.path)/full: write: No space left"))
+      #expect(try Measured(full.output).ok == 5)
+      #expect(try run(to: "").ending == Child.Ending(code: 2))
+    }
+
     @Test func repeatedRunsHaveNumberedFiles() throws {
       let folder = try Folder()
       let target = try Served()

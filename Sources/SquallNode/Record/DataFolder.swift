@@ -25,25 +25,4 @@ package enum DataFolder {
       throw .world("the folder \(made) cannot be made: \(errnoText()).")
     }
   }
-
-  /// Writes beside the file and renames, so that the name never stands for a part.
-  static func write(_ bytes: [UInt8], to path: String) throws(Complaint) {
-    let draft = path + ".new"
-    let descriptor = unsafe open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw .world("\(path) cannot be written: \(errnoText()).") }
-    defer { close(descriptor) }
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let count = unsafe rest.withUnsafeBytes {
-        unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
-      }
-      guard count > 0 else { break }
-      rest = rest.dropFirst(count)
-    }
-    guard rest.isEmpty, fsync(descriptor) == 0, unsafe rename(draft, path) == 0 else {
-      let cause = errnoText()
-      unsafe unlink(draft)
-      throw .world("\(path) cannot be written: \(cause).")
-    }
-  }
 }

@@ -60,7 +60,11 @@ package struct Leftovers: Equatable, Sendable {
   func write(folder: String, agent: UInt64) throws(Complaint) -> String {
     try DataFolder.create(folder)
     let path = "\(folder)/undelivered-\(run.hexadecimal)-\(agent.hexadecimal).squall"
-    try DataFolder.write(bytes, to: path)
+    do {
+      try WholeFile.write(bytes, to: path, mode: 0o600)
+    } catch {
+      throw .world("\(path) cannot be written: \(error).")
+    }
     return path
   }
 }
