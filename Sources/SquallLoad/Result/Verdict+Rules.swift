@@ -26,7 +26,7 @@ extension RunResult.Verdict {
       judgeLag(result, ledger: ledger, plan: plan)
       judgeRate(result)
     }
-    judgeSurroundings(facts, ledger, result)
+    judgeSurroundings(facts, ledger, plan, result)
     conserve(ledger: ledger, facts: facts)
     judgeCompleteness(result, facts: facts)
     judgeRecord(facts)
@@ -145,7 +145,7 @@ extension RunResult.Verdict {
   }
 
   private mutating func judgeSurroundings(
-    _ facts: RunFacts, _ ledger: RunLedger, _ result: RunResult
+    _ facts: RunFacts, _ ledger: RunLedger, _ plan: Plan, _ result: RunResult
   ) {
     if !facts.cpusSharedWithTarget.isEmpty {
       let list = facts.cpusSharedWithTarget.map(String.init).joined(separator: ",")
@@ -180,6 +180,14 @@ extension RunResult.Verdict {
       cautions.append(
         "\(Figures.percent(ratio)) of CPU time was taken by other guests of this machine (steal): "
           + "measure on a quieter one")
+    }
+    // A number of requests may be sent before all connections are wanted.
+    let opened = ledger.opened - min(ledger.opened, ledger.reopened)
+    if opened > 0 && opened < plan.connections && plan.requestCount == .max && !result.interrupted {
+      cautions.append(
+        "only \(Figures.grouped(opened)) of \(Figures.grouped(UInt64(plan.connections))) connections "
+          + "came to be: opening them takes turns with the load; give them time (--warmup), or more "
+          + "workers (-w)")
     }
     if result.connections.starved > 0 && result.requests.ok > 0 {
       cautions.append(

@@ -333,6 +333,19 @@ struct VerdictTests {
     #expect(run.result().verdict.valid)
   }
 
+  @Test func connectionsThatNeverCameToBeAreSaid() {
+    func cautions(opened: UInt64, reopened: UInt64, requests: UInt64 = .max) -> [String] {
+      var run = SampleRun()
+      run.plan.requestCount = requests
+      run.batches[0].worker.opened = opened
+      run.batches[0].worker.reopened = reopened
+      return run.result().verdict.cautions.filter { $0.contains("came to be") }
+    }
+    #expect(cautions(opened: 16, reopened: 0).isEmpty)
+    #expect(cautions(opened: 17, reopened: 2).first?.hasPrefix("only 15 of 16 connections") == true)
+    #expect(cautions(opened: 15, reopened: 0, requests: 10).isEmpty)
+  }
+
   @Test func troubleAroundTheRunIsNamedWithItsRemedy() {
     var run = SampleRun()
     run.batches[0].worker.portFailures = 1200
