@@ -54,15 +54,15 @@ extension ConnectionTable {
   /// What the oldest request in flight on this connection ran out of, if it did.
   @inline(__always)
   func expiredCause(_ row: Int, nowNs: UInt64) -> ErrorCause? {
+    guard nowNs >= expiryNs(row) else { return nil }
     let flight = unsafe flights[row &* Int(pipeline) &+ Int(connections[row].oldest)]
-    if nowNs &- flight.sentNs >= plan.timeoutNs { return .timeout }
-    let isLate = plan.deadlineNs != .max && nowNs >= flight.scheduledNs &+ plan.deadlineNs
-    return isLate ? .deadline : nil
+    return nowNs &- flight.sentNs >= plan.timeoutNs ? .timeout : .deadline
   }
 
   /// When the oldest request in flight on this connection runs out of time.
+  @inline(__always)
   private func expiryNs(_ row: Int) -> UInt64 {
-    let flight = unsafe flights[row * Int(pipeline) + Int(connections[row].oldest)]
+    let flight = unsafe flights[row &* Int(pipeline) &+ Int(connections[row].oldest)]
     let timeoutNs = flight.sentNs &+ plan.timeoutNs
     return plan.deadlineNs == .max
       ? timeoutNs : min(timeoutNs, flight.scheduledNs &+ plan.deadlineNs)

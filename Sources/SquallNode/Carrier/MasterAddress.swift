@@ -3,6 +3,7 @@ internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
 internal import SquallCluster
+internal import SquallEngine
 
 /// Where an agent looks for its master, and what it says when it does not find one there.
 package struct MasterAddress: Sendable, CustomStringConvertible {
@@ -43,13 +44,13 @@ package struct MasterAddress: Sendable, CustomStringConvertible {
       "\(self) refuses connections: no master listens there; start squall master, or check "
         + "--master-host and --master-port"
     case EHOSTUNREACH, ENETUNREACH:
-      "\(self) cannot be reached from this host (\(errnoText(code))): check the network and "
+      "\(self) cannot be reached from this host (\(SystemError.explain(code))): check the network and "
         + "--master-host"
     case ETIMEDOUT:
       "\(self) does not answer: check that the host is up and that its firewall lets TCP port "
         + "\(port) through"
     case ECONNRESET: "\(self) has reset the connection"
-    default: "the connection to \(self) failed: \(errnoText(code))"
+    default: "the connection to \(self) failed: \(SystemError.explain(code))"
     }
   }
 

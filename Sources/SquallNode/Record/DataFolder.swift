@@ -1,4 +1,5 @@
 internal import Glibc
+internal import SquallEngine
 
 /// Where a user's records are: `$XDG_DATA_HOME/squall`, else `~/.local/share/squall` (XDG Base
 /// Directory Specification). For its owner only, since plans hold what headers hold.
@@ -22,7 +23,7 @@ package enum DataFolder {
       guard unsafe mkdir(made, 0o700) != 0, errno != EEXIST else { continue }
       // A folder above may exist and not be ours to make.
       guard unsafe access(made, F_OK) != 0 else { continue }
-      throw .world("the folder \(made) cannot be made: \(errnoText()).")
+      throw .world("the folder \(made) cannot be made: \(SystemError.explain(errno)).")
     }
   }
 }

@@ -1,6 +1,7 @@
 internal import GRDB
 internal import Glibc
 package import SquallCluster
+internal import SquallEngine
 internal import SquallLoad
 
 /// What an agent could not deliver, as a file: a header, then record entries until the end.
@@ -105,7 +106,7 @@ extension Leftovers {
   /// Reads the file.
   package static func read(_ path: String) throws(Complaint) -> Leftovers {
     guard let bytes = readBytes(path) else {
-      throw .usage("cannot read \(path): \(errnoText()).")
+      throw .usage("cannot read \(path): \(SystemError.explain(errno)).")
     }
     do throws(Malformed) {
       return try Leftovers(bytes: bytes)

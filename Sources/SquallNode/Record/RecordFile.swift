@@ -2,6 +2,7 @@ internal import CSquall
 internal import GRDB
 internal import Glibc
 internal import SquallCluster
+internal import SquallEngine
 internal import SquallLoad
 
 /// A file of runs: SQLite (https://sqlite.org/fileformat2.html) with a write-ahead log, so that any
@@ -86,7 +87,7 @@ package final class RecordFile: Sendable {
     case ENOENT where access == .reading: throw .refused("there is no record \(path)")
     case ENOENT, ENOTDIR: throw .refused("the folder of \(path) does not exist")
     case EISDIR: throw .refused("\(path) is a folder")
-    case let code: throw .unavailable("\(path) cannot be opened: \(errnoText(code))")
+    case let code: throw .unavailable("\(path) cannot be opened: \(SystemError.explain(code))")
     }
   }
 
@@ -98,7 +99,9 @@ package final class RecordFile: Sendable {
     else { throw .unavailable("\(path) is no file that can hold a record") }
     var header = [UInt8](repeating: 0, count: 100)
     let count = unsafe pread(descriptor, &header, header.count, 0)
-    guard count >= 0 else { throw .unavailable("\(path) cannot be read: \(errnoText())") }
+    guard count >= 0 else {
+      throw .unavailable("\(path) cannot be read: \(SystemError.explain(errno))")
+    }
     if count == 0, access == .writing { return }
     let id = header[68..<72].reduce(Int32(0)) { $0 << 8 | Int32($1) }
     guard count == header.count, header.starts(with: "SQLite format 3\0".utf8), id == applicationID

@@ -2,6 +2,7 @@ internal import CSquall
 internal import Crypto
 internal import Glibc
 package import SquallCluster
+internal import SquallEngine
 
 /// The secret that master and workers share. It never leaves the process: both sides only prove that
 /// they know it.
@@ -28,7 +29,7 @@ package struct SharedToken: Sendable {
   private init(file: String) throws(Complaint) {
     let mode = unsafe squall_file_mode(file)
     guard mode >= 0 else {
-      throw .usage("--token-file \(file) cannot be read: \(errnoText(-mode)).")
+      throw .usage("--token-file \(file) cannot be read: \(SystemError.explain(-mode)).")
     }
     guard mode & 0o077 == 0 else {
       throw .usage(
@@ -36,7 +37,7 @@ package struct SharedToken: Sendable {
           + "token if others have read it.")
     }
     guard let bytes = readBytes(file) else {
-      throw .usage("--token-file \(file) cannot be read: \(errnoText()).")
+      throw .usage("--token-file \(file) cannot be read: \(SystemError.explain(errno)).")
     }
     let text = String(decoding: bytes, as: UTF8.self)
     try self.init(checking: text, from: "--token-file \(file)")
@@ -93,6 +94,3 @@ extension Digests {
     return digests
   }
 }
-
-/// What strerror(3) says of the last failed call.
-func errnoText(_ code: Int32 = errno) -> String { unsafe String(cString: strerror(code)) }
