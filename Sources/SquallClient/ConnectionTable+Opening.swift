@@ -14,7 +14,9 @@ extension ConnectionTable {
   /// Opens further rows until the share's number is started, as the ramp allows.
   mutating func openWanted(on ring: borrowing Ring, allowed: Int, nowNs: UInt64) {
     let target = min(wantedCount, allowed)
-    while startedCount < target && openingCount < Self.openingCountMax {
+    let besideLoad = isSending ? startedCount / Self.startedPerOpening : 0
+    let openingLimit = max(Self.openingCountMax, besideLoad)
+    while startedCount < target && openingCount < openingLimit {
       startedCount += 1
       if unsafe connections[startedCount - 1].state == .unused {
         open(startedCount - 1, on: ring, nowNs: nowNs)

@@ -13,6 +13,9 @@ internal import SquallLoad
   /// Connections being opened at once while the load builds up, so that a burst does not overflow
   /// the target's listen queue.
   static let openingCountMax = 256
+  /// Beside a load each opening waits for a turn of all connections, so that they must be more:
+  /// one for so many that are started.
+  static let startedPerOpening = 8
   /// Requests whose bytes in flight fit this need no word of a completed send: a socket's send
   /// buffer takes them whole (tcp_wmem's default is 16 KiB, tcp(7)).
   static let silentByteCountMax = 16_384

@@ -101,6 +101,22 @@ extension EndToEnd {
       #expect(try target.count() == 1_000)
       #expect((100...104).contains(result.number("connections.opened")))
     }
+
+    /// More than half of the ports that an address has, all open before the load begins.
+    @Test(.enabled(if: openFilesMax >= 17_000, "a process may not have 17,000 open files here"))
+    func manyConnectionsComeToBeAndEachIsUsed() throws {
+      let target = try Served()
+      let result = try Squall.run(["-d", "2s", "-c", "16000", "-w", "1", target.url])
+      result.expectConservation()
+      #expect(result.number("connections.opened") == 16_000)
+      #expect(result.number("connections.starved") == 0)
+      #expect(try target.count() == result.sent)
+    }
+
+    private static let openFilesMax: rlim_t = {
+      var limit = rlimit()
+      return getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 ? limit.rlim_max : 0
+    }()
   }
 
   /// The same, judged by a server that is not ours.

@@ -291,18 +291,40 @@ struct RingTests {
     let wire = try Wire()
     let sources = ["127.0.0.2", "127.0.0.3"].map { Address($0, port: 0)! }
     for turn in 0..<4 {
-      let peer = try wire.connect(UInt32(turn), from: sources, turn: turn)
-      var raw = squall_address()
-      var byteCount = socklen_t(28)
-      let result = withUnsafeMutableBytes(of: &raw.bytes) {
-        getpeername(peer, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &byteCount)
-      }
-      #expect(result == 0)
-      raw.byte_count = byteCount
-      let from = Address(raw: raw).description
+      let from = source(of: try wire.connect(UInt32(turn), from: sources, turn: turn))
       #expect(from.hasPrefix(turn % 2 == 0 ? "127.0.0.2:" : "127.0.0.3:"), "\(from)")
     }
   }
+
+  /// Odd and even ports alike. By itself the kernel gives a socket one kind only until those are all
+  /// taken, and from then on looks through all of them before each of the other kind.
+  @Test(.enabled(if: portRangesAreTaken, "a socket's own port range takes Linux 6.3"))
+  func allPortsAreTakenAlike() throws {
+    let wire = try Wire(Ring.Options(connections: 32))
+    let ports = try (0..<32).compactMap { slot in
+      Int(source(of: try wire.connect(slot)).split(separator: ":").last!)
+    }
+    #expect(Set(ports.map { $0 % 2 }) == [0, 1], "\(ports)")
+  }
+
+  private func source(of peer: Int32) -> String {
+    var raw = squall_address()
+    var byteCount = socklen_t(28)
+    let result = withUnsafeMutableBytes(of: &raw.bytes) {
+      getpeername(peer, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &byteCount)
+    }
+    #expect(result == 0)
+    raw.byte_count = byteCount
+    return Address(raw: raw).description
+  }
+
+  private static let portRangesAreTaken: Bool = {
+    let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(socket) }
+    var range: UInt32 = 1 | 65_535 << 16
+    let localPortRange: Int32 = 51  // IP_LOCAL_PORT_RANGE of linux/in.h
+    return setsockopt(socket, Int32(IPPROTO_IP), localPortRange, &range, 4) == 0
+  }()
 
   @Test func aWaitEndsAtItsDeadlineAndNotBefore() throws {
     let wire = try Wire()
