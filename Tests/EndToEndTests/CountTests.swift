@@ -115,7 +115,8 @@ extension EndToEnd {
 
     private static let openFilesMax: rlim_t = {
       var limit = rlimit()
-      return getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 ? limit.rlim_max : 0
+      guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+      return limit.rlim_max
     }()
   }
 

@@ -9,19 +9,11 @@ import Testing
   private func histogram(samples: Int, sigma: Double, seed: UInt64) -> SparseHistogram {
     var random = Jitter(seed: seed)
     func unit() -> Double { (Double(random.next() >> 11) + 0.5) * 0x1p-53 }
-    var counts: [UInt16: UInt32] = [:]
-    var histogram = SparseHistogram()
-    for _ in 0..<samples {
-      let normal = (-2 * log(unit())).squareRoot() * cos(2 * Double.pi * unit())
-      let ns = UInt64(2_000_000 * exp(sigma * normal))
-      counts[UInt16(HistogramLayout.bucket(ns)), default: 0] += 1
-      histogram.sumNs += ns
-      histogram.sumOfSquares += UInt128(ns) * UInt128(ns)
-      histogram.minNs = min(histogram.minNs, ns)
-      histogram.maxNs = max(histogram.maxNs, ns)
-    }
-    histogram.buckets = counts.sorted { $0.key < $1.key }.map { .init(index: $0, count: $1) }
-    return histogram
+    return LoadSample.sparse(
+      (0..<samples).map { _ in
+        let normal = (-2 * log(unit())).squareRoot() * cos(2 * Double.pi * unit())
+        return UInt64(2_000_000 * exp(sigma * normal))
+      })
   }
 
   private func byteCount(_ histogram: SparseHistogram) -> Int {
