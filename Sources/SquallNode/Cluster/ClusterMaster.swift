@@ -66,7 +66,6 @@ package final class ClusterMaster: Sendable {
     settings.goneAfterNs = min(settings.goneAfterNs, 60 * options.heartbeatIntervalNs)
     settings.goneAfterCloseNs = min(
       settings.goneAfterCloseNs, max(Self.returnNs, 15 * options.heartbeatIntervalNs))
-    settings.startLeadNs += Self.openingNs(plan: plan, workerCount: max(1, options.expectWorkers))
     var observer = MasterHost.Observer()
     observer.noticed = { voice.noticed($0) }
     observer.merged = options.merged
@@ -81,12 +80,6 @@ package final class ClusterMaster: Sendable {
 
   /// Longer than an agent waits between two attempts to connect.
   private static let returnNs: UInt64 = 3_000_000_000
-
-  /// Connections are opened between the choice of the start instant and the instant: some 30 µs each.
-  private static func openingNs(plan: Plan, workerCount: Int) -> UInt64 {
-    guard plan.rampNs == 0 else { return 0 }
-    return min(UInt64(plan.connections) * 50_000 / UInt64(workerCount), 2_000_000_000)
-  }
 
   /// Opens the port. Returns its number.
   package func listen() async throws(Complaint) -> UInt16 {

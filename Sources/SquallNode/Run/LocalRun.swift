@@ -49,7 +49,6 @@ package final class LocalRun: Sendable {
       seed: UInt64.random(in: 0...UInt64.max), digests: Digests.standard)
     settings.expectWorkers = options.cpus.count
     settings.useInProcess()
-    settings.startLeadNs = Self.startLeadNs(plan: plan, workerCount: options.cpus.count)
     master = MasterHost(
       machine: MasterMachine(settings: settings), record: NoRecord(on: eventLoop),
       observer: options.observer, on: eventLoop)
@@ -63,13 +62,6 @@ package final class LocalRun: Sendable {
         cpus: options.cpus, seed: UInt64.random(in: 0...UInt64.max), digests: Digests.standard),
       options: agentOptions, link: link, on: eventLoop)
     link.join(agent)
-  }
-
-  /// Connections are opened between the choice of the start instant and the instant, so that the
-  /// measured time does not begin with it: some 30 µs each on loopback.
-  private static func startLeadNs(plan: Plan, workerCount: Int) -> UInt64 {
-    guard plan.rampNs == 0 else { return 10_000_000 }
-    return min(10_000_000 + UInt64(plan.connections) * 50_000 / UInt64(workerCount), 2_000_000_000)
   }
 
   private static func isLoopback(_ host: String) -> Bool {

@@ -27,6 +27,20 @@ import Testing
     #expect(master.connectionsMax == 12)
   }
 
+  /// The largest share decides; a ramp opens its connections in a time of its own.
+  @Test func theStartLeavesTimeToOpenTheConnections() throws {
+    func startNs(_ connections: UInt32, rampNs: UInt64 = 0) throws -> UInt64 {
+      var plan = Self.longPlan(connections: connections)
+      plan.rampNs = rampNs
+      let master = running([ScriptedAgent(1, workers: 2)], plan: plan)
+      return try #require(master.lastOrder(to: 1)?.startNs)
+    }
+    let atOnceNs = try startNs(1_000, rampNs: second)
+    #expect(try startNs(2) - atOnceNs == 50_000)
+    #expect(try startNs(19_999) - atOnceNs == 10_000 * 50_000)
+    #expect(try startNs(1_000_000) - atOnceNs == 2 * second)
+  }
+
   @Test func aSilentHostsLoadIsWithTheOthersWithinOneHeartbeatOfBeingMissed() {
     let master = running([ScriptedAgent(1, workers: 2), ScriptedAgent(2, workers: 2)])
     master.agents[1].isSilent = true
