@@ -174,7 +174,7 @@ package struct Plan: Sendable {
       Experiment(
         cells: syscalls(builtIn),
         clients: ["squall", "floor", "epoll", "gcannon", "wrk", "h2load", "ab", "hey", "SwiftNIO"],
-        repetitions: 1),
+        repetitions: 3),
       Experiment(
         cells: userspaces(builtIn),
         clients: ["squall", "floor", "epoll", "gcannon", "wrk", "h2load", "ab", "SwiftNIO"],
