@@ -92,10 +92,11 @@ struct squall_address {
 /*
  * Opens a TCP socket in `slot` with TCP_NODELAY and any free port for its own
  * (IP_LOCAL_PORT_RANGE), binds it to `source` when that is not NULL (without choosing
- * a port yet, IP_BIND_ADDRESS_NO_PORT), and connects it to `peer`. The addresses are read at the next enter and must stay in place until
- * then. One completion in all: 0 or the first failure. Where the kernel lacks
- * one of these operations (before 6.11) the socket is made with system calls, and
- * their failure is returned at once as -errno.
+ * a port yet, IP_BIND_ADDRESS_NO_PORT), and connects it to `peer`. The addresses are
+ * read at the next enter and must stay in place until then. One completion in all: 0
+ * or the first failure. Where the kernel lacks one of these operations (before 6.11)
+ * the socket is made with system calls, and their failure is returned at once as
+ * -errno.
  */
 int32_t squall_ring_connect(squall_ring *ring, uint32_t slot, const struct squall_address *peer,
 			    const struct squall_address *source, uint64_t token);
