@@ -34,6 +34,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("z")]),
     .target(name: "SquallLoad", swiftSettings: strict),
     .target(name: "SquallHTTP", swiftSettings: strict),
+    .target(name: "SquallReport", dependencies: ["SquallLoad"], swiftSettings: strict),
     .target(name: "SquallCluster", dependencies: ["SquallLoad"], swiftSettings: strict),
     .target(name: "SquallEngine", dependencies: ["CSquall"], swiftSettings: strict),
     .target(
@@ -42,7 +43,7 @@ let package = Package(
     .target(
       name: "SquallNode",
       dependencies: [
-        "SquallClient", "SquallCluster",
+        "SquallClient", "SquallCluster", "SquallReport",
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Hummingbird", package: "hummingbird"),
@@ -56,14 +57,14 @@ let package = Package(
     .executableTarget(
       name: "squall",
       dependencies: [
-        "SquallNode", "SquallLoad",
+        "SquallNode", "SquallLoad", "SquallReport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
     .testTarget(
       name: "PureTests",
       dependencies: [
-        "SquallLoad", "SquallHTTP", "SquallCluster",
+        "SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport",
         .product(name: "Histogram", package: "hdrhistogram-swift"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
@@ -77,6 +78,7 @@ let package = Package(
       name: "EngineTests",
       dependencies: [
         "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad", "SquallNode",
+        "SquallReport",
       ],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),

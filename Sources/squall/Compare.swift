@@ -1,5 +1,6 @@
 import ArgumentParser
 import SquallLoad
+import SquallReport
 import SquallNode
 
 struct Compare: AsyncParsableCommand {

@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import SquallEngine
 import SquallLoad
+import SquallReport
 import SquallNode
 import Testing
 

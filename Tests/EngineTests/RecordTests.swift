@@ -1,6 +1,7 @@
 import Foundation
 import SquallCluster
 import SquallLoad
+import SquallReport
 import SquallNode
 import Synchronization
 import Testing

@@ -31,9 +31,10 @@ struct TidyTests {
     ("SquallLoad", []),
     ("SquallHTTP", []),
     ("SquallCluster", ["SquallLoad"]),
+    ("SquallReport", ["SquallLoad"]),
     ("SquallEngine", ["CSquall", "Glibc"]),
     ("SquallClient", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad"]),
-    ("squall", ["ArgumentParser", "Glibc", "SquallLoad", "SquallNode"]),
+    ("squall", ["ArgumentParser", "Glibc", "SquallLoad", "SquallNode", "SquallReport"]),
   ])
   func aTargetImportsWhatItsFolderAllows(target: String, allowed: [String]) throws {
     let files = try Self.swiftFiles(under: "Sources/" + target)
@@ -45,7 +46,7 @@ struct TidyTests {
   }
 
   /// Time and chance come in as parameters.
-  @Test(arguments: ["SquallLoad", "SquallHTTP", "SquallCluster"])
+  @Test(arguments: ["SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport"])
   func aPureTargetHasNoClockAndNoChanceOfItsOwn(target: String) throws {
     for (path, text) in try Self.swiftFiles(under: "Sources/" + target) {
       for word in ["ContinuousClock", "SuspendingClock", "SystemRandomNumberGenerator"] {
