@@ -15,6 +15,8 @@ package enum RequestError: Error, Equatable, Sendable {
   case invalidFieldValue(name: String, Unicode.Scalar)
   /// Content-Length or Transfer-Encoding, which follow from the body.
   case framingField(String)
+  /// A field of HTTP/1 connections, which HTTP/2 forbids.
+  case connectionField(String)
 }
 
 extension RequestError: CustomStringConvertible {
@@ -38,6 +40,9 @@ extension RequestError: CustomStringConvertible {
       "the value of the header \(name.quoted) holds \(scalar.name): take it out"
     case .framingField(let name):
       "the header \(name.quoted) is set from the body: leave it out"
+    case .connectionField(let name):
+      "the header \(name.quoted) concerns an HTTP/1 connection and is not allowed in HTTP/2: "
+        + "leave it out"
     }
   }
 }

@@ -76,7 +76,7 @@ package struct RequestTemplate: Equatable, Sendable {
 extension StringProtocol {
   fileprivate var isToken: Bool { !isEmpty && utf8.allSatisfy(\.isToken) }
 
-  fileprivate var trimmed: String {
+  var trimmed: String {
     let isSpace = { (character: Character) in character == " " || character == "\t" }
     return String(drop(while: isSpace).reversed().drop(while: isSpace).reversed())
   }

@@ -1,0 +1,49 @@
+/// Reads the heads of HTTP/2 responses. One serves all connections of a worker.
+///
+/// A block that lies here already, byte for byte, is not decoded again, if its bytes alone say what
+/// it means: what it adds to a table was kept with it. nginx sends all its fields so, in every
+/// response.
+@safe package struct ResponseHeadReader: ~Copyable {
+  private var decoder = FieldDecoder()
+  private var memo = HeaderBlockMemo()
+  private var kept = KeptFields()
+
+  package init() {}
+
+  /// Fields kept from the head that was read last of a stream whose fields were asked for.
+  package var fieldCount: Int { kept.ends.count }
+
+  /// - Parameter index: below `fieldCount`.
+  package func name(_ index: Int) -> ArraySlice<UInt8> {
+    kept.bytes[(index > 0 ? kept.ends[index - 1].value : 0)..<kept.ends[index].name]
+  }
+
+  /// - Parameter index: below `fieldCount`.
+  package func value(_ index: Int) -> ArraySlice<UInt8> {
+    kept.bytes[kept.ends[index].name..<kept.ends[index].value]
+  }
+
+  @inline(__always)
+  mutating func read(
+    _ block: ByteCursor, table: inout HeaderTable, keepsFields: Bool
+  ) throws(H2Violation) -> ResponseFields {
+    guard !keepsFields else { return try readKeeping(block, table: &table) }
+    if let known = memo.recall(block, table: &table) { return known }
+    var fields = ResponseFields()
+    let addedCount = table.addedCount
+    if try decoder.decode(block, table: &table, into: &fields),
+      let added = table.newest(table.addedCount &- addedCount)
+    {
+      memo.keep(block, fields: fields, added: added)
+    }
+    return fields
+  }
+
+  private mutating func readKeeping(
+    _ block: ByteCursor, table: inout HeaderTable
+  ) throws(H2Violation) -> ResponseFields {
+    kept.removeAll()
+    _ = try decoder.decode(block, table: &table, into: &kept)
+    return kept.fields
+  }
+}
