@@ -1,7 +1,7 @@
 import ArgumentParser
 import SquallLoad
-import SquallReport
 import SquallNode
+import SquallReport
 
 struct Compare: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

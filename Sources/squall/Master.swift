@@ -1,7 +1,7 @@
 import ArgumentParser
 import SquallLoad
-import SquallReport
 import SquallNode
+import SquallReport
 
 struct Master: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

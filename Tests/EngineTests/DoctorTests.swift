@@ -3,8 +3,8 @@ import Foundation
 import Glibc
 import SquallEngine
 import SquallLoad
-import SquallReport
 import SquallNode
+import SquallReport
 import Testing
 
 /// A folder that stands for the root of a host.

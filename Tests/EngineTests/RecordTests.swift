@@ -1,8 +1,8 @@
 import Foundation
 import SquallCluster
 import SquallLoad
-import SquallReport
 import SquallNode
+import SquallReport
 import Synchronization
 import Testing
 
