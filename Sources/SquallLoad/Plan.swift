@@ -34,6 +34,9 @@ public struct Plan: Equatable, Sendable {
   public var connections: UInt32
   /// Length of the measured time.
   public var durationNs: UInt64
+  /// `durationNs` of a plan that only a count of requests ends: longer than any run, and short enough
+  /// for sums of times.
+  public static let endlessNs: UInt64 = 1 << 60
   /// Stop after this many requests in all; `UInt64.max` for no such limit.
   public var requestCount: UInt64
   public var load: Load

@@ -1,22 +1,31 @@
 internal import Glibc
 internal import SquallCluster
+internal import SquallEngine
 
 /// Lines for people, on standard error; results on standard output.
 package enum Console {
-  package static func say(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
+  /// Where standard error takes nothing, there is nobody left to tell.
+  package static func say(_ line: String) { _ = write(line + "\n", to: STDERR_FILENO) }
 
-  package static func print(_ text: String) { write(text, to: STDOUT_FILENO) }
+  /// A text that standard output does not take goes to standard error, so that it is not lost.
+  package static func print(_ text: String) throws(Complaint) {
+    if let failure = write(text, to: STDOUT_FILENO) {
+      say(text)
+      throw .world("standard output could not be written: \(failure).")
+    }
+  }
 
-  private static func write(_ text: String, to descriptor: Int32) {
+  private static func write(_ text: String, to descriptor: Int32) -> SystemError? {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let count = unsafe bytes.withUnsafeBytes {
         unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
       }
-      // Whoever read it has gone; there is nobody left to tell.
-      guard count > 0 else { return }
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { return .last("write") }
       bytes = bytes.dropFirst(count)
     }
+    return nil
   }
 
   /// What an agent has to say.

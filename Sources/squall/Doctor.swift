@@ -12,7 +12,7 @@ struct Doctor: AsyncParsableCommand {
 
   mutating func run() async throws {
     let checkup = Checkup(HostReadings.here)
-    Console.print(json ? checkup.json.indentedText : checkup.text)
+    try Console.print(json ? checkup.json.indentedText : checkup.text)
     try Program.leave(with: checkup.canMeasure ? .good : .couldNotRun, interruptedBy: nil)
   }
 }

@@ -132,6 +132,9 @@ struct JudgementOptions: ParsableArguments {
 
   func status(of result: RunResult) -> ExitStatus {
     if result.verdict.incomplete { return .incomplete }
+    // Nothing was measured, or less than was asked for: no script should take that for success.
+    if result.requests.ok == 0 { return .couldNotRun }
+    if let asked = result.plan.requests, result.requests.sent < asked { return .couldNotRun }
     if strict && !result.verdict.valid { return .invalid }
     if result.slo.contains(where: { $0.pass == false }) { return .objectiveFailed }
     return .good
@@ -199,11 +202,11 @@ struct OutputOptions: ParsableArguments {
   /// To the output file, or to standard output, also when the file takes nothing: a run is not lost
   /// for that.
   func write(_ text: String) throws {
-    guard let output else { return Console.print(text) }
+    guard let output else { return try Console.print(text) }
     do {
       try ResultFile.write(text, to: output)
     } catch {
-      Console.print(text)
+      try Console.print(text)
       throw error
     }
     if !quiet { Console.say("result in \(output)") }

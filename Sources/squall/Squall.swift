@@ -9,7 +9,7 @@ struct Squall: AsyncParsableCommand {
     discussion: """
       squall URL is squall run URL. Without a URL the built-in target is started and driven.
 
-      Exit codes: 0 good · 1 could not run · 2 usage or version refused · 3 SLO failed · \
+      Exit codes: 0 good · 1 could not run, or no ok answer · 2 usage or version refused · 3 SLO failed · \
       4 regression · 5 measurement invalid (--strict) · 6 incomplete · 130/143 interrupted, with the \
       partial report.
       """,

@@ -37,15 +37,15 @@ enum Squall {
     return child
   }
 
-  /// Measures and reads the result. Exit code 0 is expected.
+  /// Measures and reads the result. Exit code 1 is that of a run without an ok answer.
   static func run(
-    _ arguments: [String], environment: [String: String] = [:],
+    _ arguments: [String], environment: [String: String] = [:], code: Int32 = 0,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws -> Measured {
     let child = try ended(
       ["run", "--quiet", "--format", "json"] + arguments, environment: environment)
     #expect(
-      child.ending == Child.Ending(code: 0), "\(child.errors)", sourceLocation: sourceLocation)
+      child.ending == Child.Ending(code: code), "\(child.errors)", sourceLocation: sourceLocation)
     #expect(!child.errors.contains("died"), "\(child.errors)", sourceLocation: sourceLocation)
     return try Measured(child.output)
   }

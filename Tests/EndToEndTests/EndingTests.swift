@@ -127,7 +127,7 @@ extension EndToEnd {
       let target = try Served(["--delay", "60s"])
       let child = try start(
         ["-d", "300ms", "-c", "8", "--timeout", "90s", "--drain", "200ms", target.url])
-      #expect(try child.awaitEnd(withinMs: 10_000) == Child.Ending(code: 0))
+      #expect(try child.awaitEnd(withinMs: 10_000) == Child.Ending(code: 1))
       let result = try Measured(child.output)
       result.expectConservation()
       #expect(result.inFlight == 8)

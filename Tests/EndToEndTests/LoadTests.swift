@@ -150,9 +150,10 @@ extension EndToEnd {
 
     @Test func aDeadlineCountsFromTheScheduledInstant() throws {
       let target = try Served(["--delay", "60ms"])
-      let result = try Squall.run([
-        "-R", "200", "-d", "500ms", "-c", "16", "--deadline", "20ms", "-w", "1", target.url,
-      ])
+      let result = try Squall.run(
+        [
+          "-R", "200", "-d", "500ms", "-c", "16", "--deadline", "20ms", "-w", "1", target.url,
+        ], code: 1)
       #expect(result.ok == 0)
       #expect(result.errors["deadline"] == result.notOk)
       #expect(result.notOk > 0)

@@ -149,8 +149,9 @@ extension EndToEnd {
           "run", "--quiet", "--format", "json", "-w", "1", "-c", "3", "-d", "\(Self.runMs)ms",
           "--timeout", "\(Self.timeoutMs)ms", "--drain", "300ms",
         ] + way.arguments + [server.url])
-      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
       let result = try Measured(child.output)
+      // Not one ok answer is no success.
+      #expect(child.ending == Child.Ending(code: result.ok == 0 ? 1 : 0), "\(child.errors)")
       result.expectConservation()
       #expect(result.number("measured_ns") == Int(Self.runMs) * 1_000_000)
       #expect(result.sent > 0)
@@ -174,6 +175,40 @@ extension EndToEnd {
       }
     }
 
+    @Test func whatARunWouldCountAsAnErrorIsNoSuccessOfDebugEither() throws {
+      for (answer, code) in [
+        (Scripted.hello, 0 as Int32),
+        ("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", 1),
+        ("HTTP/1.1 200 OK\r\n\"Connection: close\"\r\n\r\n", 1),
+      ] {
+        let server = try Scripted(answer: answer)
+        defer { server.end() }
+        let child = try Squall.ended(["run", "--debug", server.url])
+        #expect(child.ending == Child.Ending(code: code), "\(child.output)\(child.errors)")
+      }
+    }
+
+    @Test func withoutAnOkAnswerNothingIsShownForALatency() throws {
+      let server = try Scripted(answer: "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+      defer { server.end() }
+      let text = try Squall.ended(["run", "-w", "1", "-c", "2", "-n", "20", server.url])
+      #expect(text.ending == Child.Ending(code: 1), "\(text.errors)")
+      #expect(
+        text.output.contains("NO OK ANSWER") && !text.output.contains("0ns"), "\(text.output)")
+      let json = try Measured(
+        try Squall.ended([
+          "run", "--quiet", "--format", "json", "-w", "1", "-c", "2", "-n", "20", server.url,
+        ]).output)
+      #expect(json["latency_ns.response.p99"] is NSNull)
+      #expect(json["plan.duration_ns"] == nil)
+      let search = try Squall.ended([
+        "find", "-w", "1", "-c", "2", "--slo", "p99<50ms", "--start-rate", "50", "--settle", "50ms",
+        "--measure", "100ms", server.url,
+      ])
+      #expect(search.errors.contains("p99 -") && !search.errors.contains("0ns"), "\(search.errors)")
+      #expect(!search.output.contains("0ns"), "\(search.output)")
+    }
+
     @Test func aTargetThatDoesNotTakeConnectionsIsCountedInTime() throws {
       // The queue of this listener holds the program's own first look, which nobody takes out.
       let socket = Glibc.socket(
@@ -193,7 +228,7 @@ extension EndToEnd {
         "run", "--quiet", "--format", "json", "-w", "1", "-c", "2", "-d", "500ms",
         "--connect-timeout", "100ms", "--drain", "100ms", "http://127.0.0.1:\(port)/",
       ])
-      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      #expect(child.ending == Child.Ending(code: 1), "\(child.errors)")
       let result = try Measured(child.output)
       result.expectConservation()
       #expect(result.sent == 0)

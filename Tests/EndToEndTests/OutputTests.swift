@@ -246,6 +246,20 @@ extension EndToEnd {
       #expect(try run(to: "").ending == Child.Ending(code: 2))
     }
 
+    @Test func whatStandardOutputDoesNotTakeGoesToStandardError() throws {
+      let target = try Served()
+      let child = try Child(
+        "bash",
+        [
+          "-c", "exec \"$0\" run --quiet --format json -n 5 -c 1 -w 1 \(target.url) > /dev/full",
+          Squall.path,
+        ])
+      try child.awaitEnd()
+      #expect(child.ending == Child.Ending(code: 1), "\(child.errors)")
+      #expect(child.errors.contains("standard output could not be written"), "\(child.errors)")
+      #expect(child.errors.contains("\"ok\": 5"), "\(child.errors)")
+    }
+
     @Test func repeatedRunsHaveNumberedFiles() throws {
       let folder = try Folder()
       let target = try Served()

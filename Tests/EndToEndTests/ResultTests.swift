@@ -47,7 +47,8 @@ extension EndToEnd {
     @Test(arguments: ["?status=503", "fault/reset", "fault/garbage", "fault/hang"])
     func aResultOfErrorsIsValid(path: String) throws {
       let target = try Served()
-      let result = try Squall.run(["-d", "300ms", "--timeout", "100ms", target.url + path])
+      let result = try Squall.run(
+        ["-d", "300ms", "--timeout", "100ms", target.url + path], code: 1)
       #expect(result.ok == 0)
       try expectValid(result.text)
     }

@@ -169,6 +169,19 @@ extension JSONRepresentable where Self: FixedWidthInteger {
   }
 }
 
+/// Null where there is no value, in a member that is always there.
+extension Optional: JSONRepresentable where Wrapped: JSONRepresentable {
+  package init(json: JSONValue) throws(JSONMismatch) {
+    self = json == .null ? nil : try Wrapped(json: json)
+  }
+  package var json: JSONValue { map(\.json) ?? .null }
+  package static var jsonSchema: JSONValue {
+    guard case .object(let members) = Wrapped.jsonSchema else { return Wrapped.jsonSchema }
+    return .object(
+      members.map { $0.name == "type" ? .init("type", .array([$0.value, .string("null")])) : $0 })
+  }
+}
+
 extension UInt64: JSONRepresentable {}
 extension UInt32: JSONRepresentable {}
 extension UInt16: JSONRepresentable {}

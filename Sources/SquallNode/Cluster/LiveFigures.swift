@@ -84,7 +84,7 @@ package struct LiveFigures: Sendable {
 
   private static func json(_ recent: Recent) -> JSONValue {
     func quantile(_ fraction: Double) -> JSONValue {
-      .integer(Int128(recent.latency.quantileNs(fraction)))
+      recent.latency.isEmpty ? .null : .integer(Int128(recent.latency.quantileNs(fraction)))
     }
     return .object([
       .init("interval", .integer(Int128(recent.index))),

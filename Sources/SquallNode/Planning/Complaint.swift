@@ -25,6 +25,7 @@ package struct Complaint: Error, CustomStringConvertible {
 /// How a command of squall ends.
 package enum ExitStatus: Int32, Sendable {
   case good = 0
+  /// Also a run without a single ok answer, or of fewer requests than `-n` asked for.
   case couldNotRun = 1
   /// Also a version that a master or a worker refuses.
   case usage = 2

@@ -116,13 +116,11 @@ package struct PlanDraft {
     guard timeoutNs > 0, connectTimeoutNs > 0 else {
       throw .usage("a timeout of 0 lets nothing be answered: give a time such as 5s.")
     }
-    // Long enough for any run and short enough for sums of times.
-    let longestNs: UInt64 = 1 << 60
     for time in [durationNs ?? 0, warmupNs, drainNs, rampNs, timeoutNs, connectTimeoutNs]
-    where time > longestNs {
+    where time > Plan.endlessNs {
       throw .usage("a time of more than 36 years is not one that anybody waits for.")
     }
-    plan.durationNs = durationNs ?? (requestCount == nil ? 10_000_000_000 : longestNs)
+    plan.durationNs = durationNs ?? (requestCount == nil ? 10_000_000_000 : Plan.endlessNs)
     plan.requestCount = requestCount ?? .max
     plan.timeoutNs = timeoutNs
     plan.connectTimeoutNs = connectTimeoutNs

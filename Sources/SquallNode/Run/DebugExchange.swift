@@ -8,27 +8,40 @@ package import SquallLoad
 package enum DebugExchange {
   private static let shownByteCountMax = 64 << 10
 
+  /// Fails where a run would count an error.
   package static func run(_ plan: Plan) throws(Complaint) {
     let endpoint = plan.endpoints[0]
     let destination = plan.destinations[0]
+    let answer: Answer
     do {
       let address = try Address.resolve(destination.host, port: destination.port)[0]
-      Console.print("* to \(address)\n\n")
-      Console.print(String(decoding: endpoint.request.prefix(shownByteCountMax), as: UTF8.self))
-      Console.print("\n\n")
-      let answer = try exchange(endpoint, with: address, timeoutNs: plan.timeoutNs)
-      Console.print(String(decoding: answer.bytes.prefix(shownByteCountMax), as: UTF8.self))
-      Console.print("\n\n* \(answer.verdict)\n")
+      try Console.print("* to \(address)\n\n")
+      try Console.print(String(decoding: endpoint.request.prefix(shownByteCountMax), as: UTF8.self))
+      try Console.print("\n\n")
+      answer = try exchange(endpoint, with: address, timeoutNs: plan.timeoutNs)
+      try Console.print(String(decoding: answer.bytes.prefix(shownByteCountMax), as: UTF8.self))
+      try Console.print("\n\n* \(answer.verdict)\n")
+    } catch let error as Complaint {
+      throw error
     } catch let error as SystemError {
       throw .world("\(destination.host):\(destination.port): \(error).")
     } catch {
       throw .world("\(error)")
     }
+    guard answer.isOk else {
+      throw .world("a run would count this as an error: \(answer.verdict).")
+    }
+  }
+
+  private struct Answer {
+    var bytes: [UInt8]
+    var verdict: String
+    var isOk: Bool
   }
 
   private static func exchange(
     _ endpoint: Plan.Endpoint, with address: Address, timeoutNs: UInt64
-  ) throws(SystemError) -> (bytes: [UInt8], verdict: String) {
+  ) throws(SystemError) -> Answer {
     let socket = try Socket(to: address, timeoutNs: timeoutNs)
     try socket.send(endpoint.request)
     var parser = ResponseParser()
@@ -42,12 +55,13 @@ package enum DebugExchange {
       switch step {
       case .needsMore: continue
       case .complete:
-        return (
-          bytes,
-          "status \(parser.status), \(parser.bodyByteCount) body bytes, connection "
-            + (parser.keepAlive ? "stays open" : "closes")
-        )
-      case .malformed(let cause): return (bytes, "malformed: \(cause.explanation)")
+        return Answer(
+          bytes: bytes,
+          verdict: "status \(parser.status), \(parser.bodyByteCount) body bytes, connection "
+            + (parser.keepAlive ? "stays open" : "closes"),
+          isOk: Counters.accepts(parser.status))
+      case .malformed(let cause):
+        return Answer(bytes: bytes, verdict: "malformed: \(cause.explanation)", isOk: false)
       }
     }
   }

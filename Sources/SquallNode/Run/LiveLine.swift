@@ -95,8 +95,10 @@ package final class LiveLine: Sendable {
       if moment.okPerS < wantedHz * RunResult.Verdict.achievedRatioMin { colour = .yellow }
     }
     cells.append((rate + " ok/s", colour))
-    cells.append(("p50 " + Figures.duration(moment.latency.quantileNs(0.5)), nil))
-    cells.append(("p99 " + Figures.duration(moment.latency.quantileNs(0.99)), nil))
+    for (name, fraction) in [("p50", 0.5), ("p99", 0.99)] {
+      let value = moment.latency.isEmpty ? nil : moment.latency.quantileNs(fraction)
+      cells.append(("\(name) \(Figures.duration(value))", nil))
+    }
     if !moment.lag.isEmpty {
       let lagNs = moment.lag.quantileNs(0.99)
       cells.append(

@@ -23,9 +23,9 @@ package enum Serving {
       throw .usage("--arrivals-max is above the \(TargetOptions.arrivalCountMaxMax) allowed.")
     }
     let interrupts = Interrupts {}
-    do throws(SystemError) {
+    do {
       let target = try Target(options: options)
-      Console.print(
+      try Console.print(
         "{\"listening\":\"http://\(target.address)/\",\"pids\":\(target.processes)}\n")
       while interrupts.signal == nil && target.isServing(withinMs: 100) {}
       if interrupts.signal == nil {
@@ -33,14 +33,18 @@ package enum Serving {
       }
       let counts = target.counts()
       try target.stop()
-      Console.print(counts.json + "\n")
-    } catch {
+      try Console.print(counts.json + "\n")
+    } catch let error as SystemError {
       let isAddress = error.errno == EADDRINUSE || error.errno == EADDRNOTAVAIL
       throw .world(
         isAddress || error.errno == EACCES
           ? "cannot listen on \(host):\(port): \(SystemError.explain(error.errno)). Choose another "
             + "--port (0 for any free one) or --host."
           : Ring.explain(error))
+    } catch let error as Complaint {
+      throw error
+    } catch {
+      throw .world("\(error)")
     }
     interrupts.end()
   }

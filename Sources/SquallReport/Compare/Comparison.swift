@@ -264,7 +264,7 @@ private struct IntervalSeries {
       return seconds > 0 ? picks.reduce(0) { $0 + Double(intervals[$1].ok) } / seconds : nil
     case .cpu:
       let cpu = picks.reduce(0) { sum, pick in
-        let busy = intervals[pick].workerBusy.reduce(0) { $0 + max(0, $1) }
+        let busy = intervals[pick].workerBusy.reduce(0) { $0 + ($1 ?? 0) }
         return sum + busy * intervals[pick].seconds * 1e9
       }
       let completed = picks.reduce(0) { $0 + intervals[$1].ok + intervals[$1].notOk }

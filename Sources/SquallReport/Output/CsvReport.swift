@@ -49,16 +49,16 @@ package enum Csv {
       columns.append(("error_" + cause.name, { String($0.errors[cause]) }))
     }
     for series in [Objective.Series.response, .service] {
-      let figures: [(String, (LatencySummary) -> UInt64)] = [
+      let figures: [(String, (LatencySummary) -> UInt64?)] = [
         ("mean", \.mean), ("min", \.min), ("p50", \.p50), ("p75", \.p75), ("p90", \.p90),
         ("p95", \.p95), ("p99", \.p99), ("p99.9", \.p999), ("p99.99", \.p9999), ("max", \.max),
       ]
       for (name, figure) in figures {
-        columns.append(("\(series.rawValue)_\(name)_ns", { String(figure($0.latency[series])) }))
+        columns.append(("\(series.rawValue)_\(name)_ns", { integer(figure($0.latency[series])) }))
       }
     }
     columns += [
-      ("schedule_lag_p99_ns", { String($0.latency.scheduleLag.p99) }),
+      ("schedule_lag_p99_ns", { integer($0.latency.scheduleLag.p99) }),
       ("busy_ratio_max", { number($0.workers.map(\.busyRatio).max() ?? 0) }),
       ("cpu_ns_per_request", { $0.cpuNsPerRequest.map(number) ?? "" }),
       ("saturated", { String($0.verdict.saturated) }),
@@ -77,6 +77,9 @@ package enum Csv {
   }
 
   static func number(_ number: Double) -> String { Figures.fixed(number, 3) }
+
+  /// An empty cell where there is no value.
+  static func integer(_ integer: UInt64?) -> String { integer.map(String.init) ?? "" }
 }
 
 extension RunResult {

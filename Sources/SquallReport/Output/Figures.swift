@@ -44,7 +44,9 @@ package enum Figures {
   }
 
   /// `276us`, `1.40ms`, `2.50s`, `12m30s`; never longer than seven characters below a hundred hours.
-  package static func duration(_ ns: UInt64) -> String {
+  /// `-` where there is no value.
+  package static func duration(_ ns: UInt64?) -> String {
+    guard let ns else { return "-" }
     if ns < 1000 { return "\(ns)ns" }
     if ns < 999_500 { return significant(Double(ns) / 1e3) + "us" }
     if ns < 999_500_000 { return significant(Double(ns) / 1e6) + "ms" }

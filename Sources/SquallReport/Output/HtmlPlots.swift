@@ -301,7 +301,7 @@ struct HtmlPlots {
     chart.drawTime()
     workerLines(&chart) { $0.lagP99Ns[$1] > 0 ? Double($0.lagP99Ns[$1]) : nil }
     hover(&chart) { column in
-      column.lagP99Ns.prefix(Self.workerLineCountMax).map { Figures.duration($0) }
+      column.lagP99Ns.prefix(Self.workerLineCountMax).map { Figures.duration($0 > 0 ? $0 : nil) }
         .joined(separator: ", ")
     }
     return chart.figure

@@ -27,11 +27,12 @@ package struct LocustCsv {
         ?? CompactHistogram()
       text += row(
         result.plan.method, endpoint.name, ok: endpoint.ok, failed: failed(endpoint),
-        body: endpoint.bytesBody, endpoint.response, histogram)
+        size: contentSize(endpoint.bytesBody, endpoint.status), endpoint.response, histogram)
     }
     text += row(
-      "", "Aggregated", ok: result.requests.ok, failed: failed, body: result.bytes.body,
-      result.latency.response, result.histogram(.response))
+      "", "Aggregated", ok: result.requests.ok, failed: failed,
+      size: contentSize(result.bytes.body, result.status), result.latency.response,
+      result.histogram(.response))
     return text
   }
 
@@ -62,9 +63,12 @@ package struct LocustCsv {
           "", "Aggregated", Figures.fixed(Double(interval.ok + failures) / seconds, 6),
           Figures.fixed(Double(failures) / seconds, 6),
         ] + quantiles(histogram) + [
-          String(ok + failed), String(failed), milliseconds(total.quantileNs(0.5)),
-          milliseconds(UInt64(total.meanNs)), milliseconds(total.isEmpty ? 0 : total.minNs),
-          milliseconds(total.maxNs), contentSize(result.bytes.body, result.requests.ok),
+          String(ok + failed), String(failed),
+          milliseconds(total.isEmpty ? nil : total.quantileNs(0.5)),
+          milliseconds(total.isEmpty ? nil : UInt64(total.meanNs)),
+          milliseconds(total.isEmpty ? nil : total.minNs),
+          milliseconds(total.isEmpty ? nil : total.maxNs),
+          contentSize(result.bytes.body, result.status),
         ])
     }
     return text
@@ -93,7 +97,7 @@ package struct LocustCsv {
   }
 
   private func row(
-    _ type: String, _ name: String, ok: UInt64, failed: UInt64, body: UInt64,
+    _ type: String, _ name: String, ok: UInt64, failed: UInt64, size: String,
     _ summary: LatencySummary, _ histogram: CompactHistogram
   ) -> String {
     let seconds = max(Double(result.measuredNs) * 1e-9, 1e-9)
@@ -101,7 +105,7 @@ package struct LocustCsv {
       [
         type, name, String(ok + failed), String(failed), milliseconds(summary.p50),
         milliseconds(summary.mean), milliseconds(summary.min), milliseconds(summary.max),
-        contentSize(body, ok), Figures.fixed(Double(ok + failed) / seconds, 6),
+        size, Figures.fixed(Double(ok + failed) / seconds, 6),
         Figures.fixed(Double(failed) / seconds, 6),
       ] + quantiles(histogram))
   }
@@ -112,9 +116,13 @@ package struct LocustCsv {
     }
   }
 
-  private func milliseconds(_ ns: UInt64) -> String { Figures.fixed(Double(ns) / 1e6, 6) }
+  private func milliseconds(_ ns: UInt64?) -> String {
+    ns.map { Figures.fixed(Double($0) / 1e6, 6) } ?? "N/A"
+  }
 
-  private func contentSize(_ body: UInt64, _ ok: UInt64) -> String {
-    ok == 0 ? "0" : Figures.fixed(Double(body) / Double(ok), 2)
+  /// The bodies are those of all answers, so their mean is over all answers.
+  private func contentSize(_ body: UInt64, _ status: [String: UInt64]) -> String {
+    let answers = status.values.reduce(0, +)
+    return answers == 0 ? "N/A" : Figures.fixed(Double(body) / Double(answers), 2)
   }
 }

@@ -38,7 +38,8 @@ struct ReportTimeline {
       errors.merge(interval.errors, uniquingKeysWith: +)
       response.merge(interval.histogram(.response))
       service.merge(interval.histogram(.service))
-      for (worker, ratio) in interval.workerBusy.prefix(busy.count).enumerated() where ratio >= 0 {
+      for (worker, ratio) in interval.workerBusy.prefix(busy.count).enumerated() {
+        guard let ratio else { continue }
         let seconds = busySeconds[worker] + interval.seconds
         guard seconds > 0 else { continue }
         busy[worker] =
@@ -46,7 +47,7 @@ struct ReportTimeline {
         busySeconds[worker] = seconds
       }
       for (worker, lag) in interval.workerLagP99.prefix(lagP99Ns.count).enumerated() {
-        lagP99Ns[worker] = max(lagP99Ns[worker], lag)
+        lagP99Ns[worker] = max(lagP99Ns[worker], lag ?? 0)
       }
     }
 
@@ -61,7 +62,15 @@ struct ReportTimeline {
   init(_ result: RunResult) {
     let size = max(1, (result.intervals.count + Self.columnCountMax - 1) / Self.columnCountMax)
     var taken = 0
+    // Over a sliver of time neither a rate nor a share of a CPU means anything: it is counted with
+    // what came before, or, where that is of another phase, in the tables only.
+    let shortestNs = result.plan.intervalNs / 10
     for interval in result.intervals {
+      let isSliver = interval.endNs - min(interval.startNs, interval.endNs) < shortestNs
+      if isSliver, let last = columns.last {
+        if last.phase == interval.phase { columns[columns.count - 1].merge(interval) }
+        continue
+      }
       if taken > 0 && taken < size && columns[columns.count - 1].phase == interval.phase {
         columns[columns.count - 1].merge(interval)
         taken += 1

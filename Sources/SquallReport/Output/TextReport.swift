@@ -138,7 +138,8 @@ package struct TextReport {
       sentences.append((result.verdict.saturated ? "SATURATED" : "NOT VALID", reason))
     }
     if result.requests.ok == 0 {
-      sentences.append(("NO ANSWER", Self.silence(result)))
+      let hasAnswers = result.errors[.status] + result.errors[.parse] > 0
+      sentences.append((hasAnswers ? "NO OK ANSWER" : "NO ANSWER", Self.silence(result)))
     }
     guard !sentences.isEmpty else { return }
     lines.append("")
@@ -231,13 +232,15 @@ package struct TextReport {
         ])
     }
     let connections = result.connections
-    if connections.okMax > 0 {
+    if let least = connections.okMin, let median = connections.okMedian,
+      let most = connections.okMax, most > 0
+    {
       row(
         "Per connection",
         [
-          "min \(Figures.grouped(connections.okMin))",
-          "median \(Figures.grouped(connections.okMedian))",
-          "max \(Figures.grouped(connections.okMax)) ok",
+          "min \(Figures.grouped(least))",
+          "median \(Figures.grouped(median))",
+          "max \(Figures.grouped(most)) ok",
           "starved \(Figures.grouped(connections.starved))",
         ])
     }

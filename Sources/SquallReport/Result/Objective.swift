@@ -151,10 +151,10 @@ package struct Objective: Equatable, Sendable {
       return histogram.isEmpty ? nil : Double(histogram.quantileNs(fraction))
     case .mean(let series):
       let summary = result.latency[series]
-      return summary.count > 0 ? Double(summary.mean) : nil
+      return summary.mean.map { Double($0) }
     case .max(let series):
       let summary = result.latency[series]
-      return summary.count > 0 ? Double(summary.max) : nil
+      return summary.max.map { Double($0) }
     case .errors: return result.errorShare
     case .rate: return result.rate.okPerS
     case .cpu: return result.cpuNsPerRequest
@@ -196,15 +196,17 @@ extension RunResult.Latencies {
 }
 
 extension LatencySummary {
-  /// The quantile, if it is one of those kept.
+  private static let keptFractions = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999]
+
+  /// The quantile, if it is one of those kept and anything was measured.
   package func quantile(_ fraction: Double) -> UInt64? {
-    let kept = [
-      (0.5, p50), (0.75, p75), (0.9, p90), (0.95, p95), (0.99, p99), (0.999, p999), (0.9999, p9999),
-    ]
-    return kept.first { abs($0.0 - fraction) < 1e-9 }?.1
+    let values = [p50, p75, p90, p95, p99, p999, p9999]
+    return Self.place(fraction).flatMap { values[$0] }
   }
 
-  package static func has(_ fraction: Double) -> Bool {
-    LatencySummary().quantile(fraction) != nil
+  package static func has(_ fraction: Double) -> Bool { place(fraction) != nil }
+
+  private static func place(_ fraction: Double) -> Int? {
+    keptFractions.firstIndex { abs($0 - fraction) < 1e-9 }
   }
 }

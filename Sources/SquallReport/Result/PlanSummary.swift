@@ -31,7 +31,8 @@ package struct PlanSummary: Equatable, Sendable {
   package var destinations: [String] = []
   package var endpoints: [Endpoint] = []
   package var connections: UInt32 = 0
-  package var durationNs: UInt64 = 0
+  /// Absent when only a count of requests ends the run.
+  package var durationNs: UInt64?
   /// Absent when only time ends the run.
   package var requests: UInt64?
   /// Absent in a closed loop.
@@ -68,7 +69,7 @@ package struct PlanSummary: Equatable, Sendable {
       return endpoint
     }
     connections = plan.connections
-    durationNs = plan.durationNs
+    durationNs = plan.durationNs == Plan.endlessNs ? nil : plan.durationNs
     requests = plan.requestCount == .max ? nil : plan.requestCount
     if case .open(let open) = plan.load {
       var schedule = Schedule()

@@ -89,7 +89,7 @@ extension PlanSummary: JSONRecord {
       .init("destinations", \.destinations, "host:port."),
       .init("endpoints", \.endpoints),
       .init("connections", \.connections, "Over all workers."),
-      .init("duration_ns", \.durationNs),
+      .init(optional: "duration_ns", \.durationNs, "Absent when only a count ends the run."),
       .init(optional: "requests", \.requests, "Absent when only time ends the run."),
       .init(optional: "schedule", \.schedule, "Absent in a closed loop."),
       .init("pipeline", \.pipeline, "Requests in flight on one connection."),
@@ -149,7 +149,7 @@ extension RunResult.Worker: JSONRecord {
       .init("not_ok", \.notOk),
       .init("in_flight_at_stop", \.inFlightAtStop),
       .init("enter_calls", \.enterCalls, "Calls of io_uring_enter in the measured time."),
-      .init("schedule_lag_p99_ns", \.scheduleLagP99Ns),
+      .init("schedule_lag_p99_ns", \.scheduleLagP99Ns, "Null in a closed loop."),
       .init(
         "sent_late", \.sentLate,
         "Requests of the measured time that left over 1 ms late though a connection was free."),
@@ -225,7 +225,8 @@ extension RunResult.Latencies: JSONRecord {
 extension LatencySummary: JSONRecord {
   package static var fields: [JSONField<Self>] {
     [
-      .init("count", \.count), .init("mean", \.mean), .init("stdev", \.stdev), .init("min", \.min),
+      .init("count", \.count, "Where it is 0, no value exists: the others are null."),
+      .init("mean", \.mean), .init("stdev", \.stdev), .init("min", \.min),
       .init("max", \.max), .init("p50", \.p50), .init("p75", \.p75), .init("p90", \.p90),
       .init("p95", \.p95), .init("p99", \.p99), .init("p99.9", \.p999), .init("p99.99", \.p9999),
       .init("over", \.over, "Values above 68.7 s."),
@@ -269,7 +270,7 @@ extension RunResult.Interval: JSONRecord {
       .init("bytes_received", \.bytesReceived),
       .init("errors", \.errors, "Causes that occurred."),
       .init("workers", \.workers, "How many reported."),
-      .init("response_p50", \.responseP50),
+      .init("response_p50", \.responseP50, "Null without an ok response."),
       .init("response_p90", \.responseP90),
       .init("response_p99", \.responseP99),
       .init("response_max", \.responseMax),
@@ -277,8 +278,8 @@ extension RunResult.Interval: JSONRecord {
       .init("service_p99", \.serviceP99),
       .init("schedule_lag_p99", \.scheduleLagP99),
       .init(
-        "worker_busy", \.workerBusy, "Busy ratio by worker; -1 where it did not report."),
-      .init("worker_lag_p99", \.workerLagP99, "Schedule lag by worker."),
+        "worker_busy", \.workerBusy, "Busy ratio by worker; null where it did not report."),
+      .init("worker_lag_p99", \.workerLagP99, "Schedule lag by worker; null where there is none."),
       .init("response_histogram", \.responseHistogram, "HdrHistogram V2, uncompressed, base 64."),
       .init(
         optional: "service_histogram", \.serviceHistogram,
@@ -291,7 +292,8 @@ extension RunResult.Connections: JSONRecord {
   package static var fields: [JSONField<Self>] {
     [
       .init("opened", \.opened), .init("reopened", \.reopened, "Replaced an earlier connection."),
-      .init("ok_min", \.okMin, "Ok responses per connection, at the stop."),
+      .init(
+        "ok_min", \.okMin, "Ok responses per connection; null where none was open at the stop."),
       .init("ok_median", \.okMedian), .init("ok_max", \.okMax),
       .init("starved", \.starved, "Connections without an ok response."),
     ]

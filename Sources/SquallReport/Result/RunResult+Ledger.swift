@@ -57,9 +57,11 @@ extension RunResult {
     }
     connections.opened = ledger.opened
     connections.reopened = ledger.reopened
-    connections.okMin = ledger.fairness.isEmpty ? 0 : ledger.fairness.minNs / Self.fairnessUnit
-    connections.okMedian = ledger.fairness.quantileNs(0.5) / Self.fairnessUnit
-    connections.okMax = ledger.fairness.maxNs / Self.fairnessUnit
+    if !ledger.fairness.isEmpty {
+      connections.okMin = ledger.fairness.minNs / Self.fairnessUnit
+      connections.okMedian = ledger.fairness.quantileNs(0.5) / Self.fairnessUnit
+      connections.okMax = ledger.fairness.maxNs / Self.fairnessUnit
+    }
     connections.starved = ledger.fairness.underCount
 
     let order = ledger.workers.indices.sorted {
@@ -140,18 +142,22 @@ extension RunResult.Interval {
     }
     workers = UInt32(interval.workers.count)
     let response = isClosed ? interval.service : interval.response
-    responseP50 = response.quantileNs(0.5)
-    responseP90 = response.quantileNs(0.9)
-    responseP99 = response.quantileNs(0.99)
-    responseMax = response.maxNs
-    serviceP50 = interval.service.quantileNs(0.5)
-    serviceP99 = interval.service.quantileNs(0.99)
-    scheduleLagP99 = interval.scheduleLag.quantileNs(0.99)
+    if !response.isEmpty {
+      responseP50 = response.quantileNs(0.5)
+      responseP90 = response.quantileNs(0.9)
+      responseP99 = response.quantileNs(0.99)
+      responseMax = response.maxNs
+    }
+    if !interval.service.isEmpty {
+      serviceP50 = interval.service.quantileNs(0.5)
+      serviceP99 = interval.service.quantileNs(0.99)
+    }
+    if !interval.scheduleLag.isEmpty { scheduleLagP99 = interval.scheduleLag.quantileNs(0.99) }
     for ordinal in order {
       let worker = interval.workers.first { $0.ordinal == ordinal }
       let busy = worker.flatMap { $0.spanNs == 0 ? nil : Double($0.cpuNs) / Double($0.spanNs) }
-      workerBusy.append(busy.map { ($0 * 10_000).rounded() / 10_000 } ?? -1)
-      workerLagP99.append(worker?.lagP99Ns ?? 0)
+      workerBusy.append(busy.map { ($0 * 10_000).rounded() / 10_000 })
+      workerLagP99.append(isClosed ? nil : worker?.lagP99Ns)
     }
     responseHistogram = Base64.encode(HdrEncoding.payload(response))
     if !isClosed { serviceHistogram = Base64.encode(HdrEncoding.payload(interval.service)) }
@@ -185,7 +191,7 @@ extension RunResult.Worker {
     inFlightAtStop = worker.phases.inFlight
     enterCalls = worker.measured.enterCalls
     sentLate = worker.measured.late
-    scheduleLagP99Ns = worker.scheduleLag.quantileNs(0.99)
+    scheduleLagP99Ns = worker.scheduleLag.isEmpty ? nil : worker.scheduleLag.quantileNs(0.99)
     lost = own?.isLost ?? false
   }
 }

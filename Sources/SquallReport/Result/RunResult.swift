@@ -64,7 +64,8 @@ package struct RunResult: Equatable, Sendable {
     package var notOk: UInt64 = 0
     package var inFlightAtStop: Int64 = 0
     package var enterCalls: UInt64 = 0
-    package var scheduleLagP99Ns: UInt64 = 0
+    /// Absent in a closed loop.
+    package var scheduleLagP99Ns: UInt64?
     /// See `WorkerCounters.late`.
     package var sentLate: UInt64 = 0
     package var lost = false
@@ -168,16 +169,17 @@ package struct RunResult: Equatable, Sendable {
     package var errors: [String: UInt64] = [:]
     /// How many workers reported.
     package var workers: UInt32 = 0
-    package var responseP50: UInt64 = 0
-    package var responseP90: UInt64 = 0
-    package var responseP99: UInt64 = 0
-    package var responseMax: UInt64 = 0
-    package var serviceP50: UInt64 = 0
-    package var serviceP99: UInt64 = 0
-    package var scheduleLagP99: UInt64 = 0
-    /// By worker, in the order of the result's `workers`: busy ratio, or -1 where it did not report.
-    package var workerBusy: [Double] = []
-    package var workerLagP99: [UInt64] = []
+    /// Nil where the interval has no ok response.
+    package var responseP50: UInt64?
+    package var responseP90: UInt64?
+    package var responseP99: UInt64?
+    package var responseMax: UInt64?
+    package var serviceP50: UInt64?
+    package var serviceP99: UInt64?
+    package var scheduleLagP99: UInt64?
+    /// By worker, in the order of the result's `workers`: busy ratio, or nil where it did not report.
+    package var workerBusy: [Double?] = []
+    package var workerLagP99: [UInt64?] = []
     /// HdrHistogram V2, uncompressed, base 64, of nanoseconds.
     package var responseHistogram = ""
     /// Absent in a closed loop, where it is the response's.
@@ -191,10 +193,10 @@ package struct RunResult: Equatable, Sendable {
   package struct Connections: Equatable, Sendable {
     package var opened: UInt64 = 0
     package var reopened: UInt64 = 0
-    /// Ok responses per connection.
-    package var okMin: UInt64 = 0
-    package var okMedian: UInt64 = 0
-    package var okMax: UInt64 = 0
+    /// Ok responses per connection; nil where no connection was open at the stop.
+    package var okMin: UInt64?
+    package var okMedian: UInt64?
+    package var okMax: UInt64?
     /// Connections without a single ok response.
     package var starved: UInt64 = 0
     package init() {}
@@ -254,20 +256,20 @@ extension Phase {
   }
 }
 
-/// A distribution in a dozen numbers, nanoseconds.
+/// A distribution in a dozen numbers, nanoseconds; all nil where nothing was measured.
 package struct LatencySummary: Equatable, Sendable {
   package var count: UInt64 = 0
-  package var mean: UInt64 = 0
-  package var stdev: UInt64 = 0
-  package var min: UInt64 = 0
-  package var max: UInt64 = 0
-  package var p50: UInt64 = 0
-  package var p75: UInt64 = 0
-  package var p90: UInt64 = 0
-  package var p95: UInt64 = 0
-  package var p99: UInt64 = 0
-  package var p999: UInt64 = 0
-  package var p9999: UInt64 = 0
+  package var mean: UInt64?
+  package var stdev: UInt64?
+  package var min: UInt64?
+  package var max: UInt64?
+  package var p50: UInt64?
+  package var p75: UInt64?
+  package var p90: UInt64?
+  package var p95: UInt64?
+  package var p99: UInt64?
+  package var p999: UInt64?
+  package var p9999: UInt64?
   /// Values beyond the histogram's 68.7 s; they count in every other figure.
   package var over: UInt64 = 0
 

@@ -8,6 +8,8 @@ extension RunResult.Verdict {
   package static let scheduleLagP99NsMax = WorkerCounters.lateNs
   /// Of the requests sent, those that left late though a connection was free.
   package static let lateRatioMax = 0.01
+  /// Fewer late requests than this say nothing of a percentile.
+  package static let lateCountMin = 10
   package static let achievedRatioMin = 0.99
   /// By which Little's law may be off before it says something.
   package static let littlesLawTolerance = 0.05
@@ -87,11 +89,13 @@ extension RunResult.Verdict {
     let ratio = meanInFlight(result, ledger) / capacity
     littlesLawRatio = ratio
     // Failed requests, connections that open over time or again and again, and a run that ends at a
-    // request count all leave capacity unused, and rightly so.
+    // request count all leave capacity unused, and rightly so. What is answered in the drain held
+    // connections in the measured time and is not in its sums.
     let isSteady =
       plan.rampNs == 0 && plan.requestsPerConnection == 0 && plan.requestCount == .max
       && Double(result.requests.notOk) <= 0.01 * Double(result.requests.completed)
       && result.connections.reopened == 0 && result.errors[.connect] == 0
+      && Double(ledger.phases.drain.ok) <= Self.littlesLawTolerance * Double(result.requests.ok)
     if isSteady && ratio < 1 - Self.littlesLawTolerance {
       cautions.append(
         "Little's law: service time x rate accounts for \(Figures.percent(ratio)) of the "
@@ -104,13 +108,19 @@ extension RunResult.Verdict {
   }
 
   private mutating func judgeLag(_ result: RunResult, ledger: RunLedger, plan: Plan) {
-    let lag = result.latency.scheduleLag.p99
-    guard lag > Self.scheduleLagP99NsMax else { return }
+    guard let lag = result.latency.scheduleLag.p99, lag > Self.scheduleLagP99NsMax else { return }
     let late = ledger.workers.reduce(0) { $0 + $1.measured.late }
     if Double(late) <= Self.lateRatioMax * Double(ledger.phases.counted.sent) {
       cautions.append(
         "requests waited for a free connection (schedule lag p99 \(Figures.duration(lag))): the "
           + "target held all of them; response time has the wait in it")
+      return
+    }
+    guard late >= Self.lateCountMin else {
+      cautions.append(
+        "\(late == 1 ? "1 request" : "\(late) requests") left more than "
+          + "\(Figures.duration(Self.scheduleLagP99NsMax)) late with connections free: too few to say "
+          + "that the generator fell behind; their response time has it in it")
       return
     }
     saturated = true
@@ -131,7 +141,7 @@ extension RunResult.Verdict {
     } else if result.interrupted {
       cautions.append("\(reached) before the interruption")
     } else if result.requests.dropped > 0
-      || result.latency.scheduleLag.p99 > Self.scheduleLagP99NsMax
+      || (result.latency.scheduleLag.p99 ?? 0) > Self.scheduleLagP99NsMax
     {
       let remedy =
         result.plan.maxInFlight == nil

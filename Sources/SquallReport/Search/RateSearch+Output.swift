@@ -61,8 +61,13 @@ extension RateSearch {
 
   /// p99 response time over rate, both logarithmic.
   private func plot(_ sorted: [Measurement]) -> [String] {
-    let points = sorted.filter { $0.latency.p99 > 0 && $0.rateHz > 0 }.map {
-      (x: naturalLogarithm($0.rateHz), y: naturalLogarithm(Double($0.latency.p99)), $0.passes)
+    let points = sorted.filter { $0.rateHz > 0 }.compactMap { measurement in
+      measurement.latency.p99.map {
+        (
+          x: naturalLogarithm(measurement.rateHz), y: naturalLogarithm(Double($0)),
+          measurement.passes
+        )
+      }
     }
     guard points.count >= 2, let left = points.first?.x, let right = points.last?.x, right > left,
       let low = points.map(\.y).min(), let high = points.map(\.y).max()
@@ -101,9 +106,9 @@ extension RateSearch {
       text += Csv.line([
         Csv.number(measurement.rateHz), String(measurement.isConfirming),
         Csv.number(measurement.okPerS), Csv.number(measurement.achievedRatio),
-        Csv.number(measurement.errorShare), String(measurement.latency.p50),
-        String(measurement.latency.p90), String(measurement.latency.p99),
-        String(measurement.latency.p999), String(measurement.latency.max),
+        Csv.number(measurement.errorShare), Csv.integer(measurement.latency.p50),
+        Csv.integer(measurement.latency.p90), Csv.integer(measurement.latency.p99),
+        Csv.integer(measurement.latency.p999), Csv.integer(measurement.latency.max),
         Csv.number(measurement.busyRatio), String(measurement.saturated),
         String(measurement.passes),
       ])

@@ -143,6 +143,23 @@ struct ReportTests {
     #expect(html.components(separatedBy: "<svg").count > 5)
   }
 
+  @Test(arguments: [Phase.measured, .drain]) func aSliverOfTimeDrawsNoPoint(phase: Phase) throws {
+    var result = sample()
+    let page = HtmlReport(result).text
+    var sliver = RunResult.Interval()
+    sliver.phase = phase.name
+    sliver.startNs = try #require(result.intervals.last).endNs
+    sliver.endNs = sliver.startNs + result.plan.intervalNs / 20
+    sliver.workerBusy = result.workers.map { _ in 0 }
+    sliver.workerLagP99 = result.workers.map { _ in nil }
+    result.intervals.append(sliver)
+    let busy = { (page: String) in
+      page.components(separatedBy: "<path class=\"line").filter { $0.contains("d=\"M") }
+        .map { $0.components(separatedBy: "L").count }
+    }
+    #expect(busy(HtmlReport(result).text) == busy(page))
+  }
+
   /// Hours of intervals, many workers and endpoints do not make the page large.
   @Test func theHTMLPageIsBounded() {
     var result = sample(open: true)
