@@ -41,9 +41,12 @@ let package = Package(
       name: "SquallClient", dependencies: ["CSquall", "SquallEngine", "SquallHTTP", "SquallLoad"],
       swiftSettings: strict),
     .target(
+      name: "SquallTarget", dependencies: ["CSquall", "SquallEngine", "SquallHTTP"],
+      swiftSettings: strict),
+    .target(
       name: "SquallNode",
       dependencies: [
-        "SquallClient", "SquallCluster",
+        "SquallClient", "SquallCluster", "SquallTarget",
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Hummingbird", package: "hummingbird"),
@@ -57,7 +60,7 @@ let package = Package(
     .executableTarget(
       name: "squall",
       dependencies: [
-        "SquallNode", "SquallLoad",
+        "SquallNode", "SquallLoad", "SquallTarget",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -79,6 +82,7 @@ let package = Package(
       name: "EngineTests",
       dependencies: [
         "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad", "SquallNode",
+        "SquallTarget",
       ],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),

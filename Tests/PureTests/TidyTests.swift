@@ -33,7 +33,8 @@ struct TidyTests {
     ("SquallCluster", ["SquallLoad"]),
     ("SquallEngine", ["CSquall", "Glibc"]),
     ("SquallClient", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad"]),
-    ("squall", ["ArgumentParser", "Glibc", "SquallLoad", "SquallNode"]),
+    ("SquallTarget", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP"]),
+    ("squall", ["ArgumentParser", "Glibc", "SquallLoad", "SquallNode", "SquallTarget"]),
   ])
   func aTargetImportsWhatItsFolderAllows(target: String, allowed: [String]) throws {
     let files = try Self.swiftFiles(under: "Sources/" + target)
