@@ -42,9 +42,12 @@ let package = Package(
       name: "SquallClient", dependencies: ["CSquall", "SquallEngine", "SquallHTTP", "SquallLoad"],
       swiftSettings: strict),
     .target(
+      name: "SquallTarget", dependencies: ["CSquall", "SquallEngine", "SquallHTTP"],
+      swiftSettings: strict),
+    .target(
       name: "SquallNode",
       dependencies: [
-        "SquallClient", "SquallCluster", "SquallReport",
+        "SquallClient", "SquallCluster", "SquallReport", "SquallTarget",
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Hummingbird", package: "hummingbird"),
@@ -58,7 +61,7 @@ let package = Package(
     .executableTarget(
       name: "squall",
       dependencies: [
-        "SquallNode", "SquallLoad", "SquallReport",
+        "SquallNode", "SquallLoad", "SquallReport", "SquallTarget",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -80,7 +83,7 @@ let package = Package(
       name: "EngineTests",
       dependencies: [
         "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad", "SquallNode",
-        "SquallReport",
+        "SquallReport", "SquallTarget",
       ],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),

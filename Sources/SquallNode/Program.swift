@@ -1,5 +1,6 @@
 internal import Glibc
 internal import SquallClient
+internal import SquallTarget
 
 /// What a process of this program is and how it ends.
 package enum Program {

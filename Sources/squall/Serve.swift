@@ -1,5 +1,6 @@
 import ArgumentParser
 import SquallNode
+import SquallTarget
 
 struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

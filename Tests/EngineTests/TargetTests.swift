@@ -1,7 +1,7 @@
 import CSquall
 import Glibc
 import SquallEngine
-import SquallNode
+import SquallTarget
 import Testing
 
 @Suite(.enabled(if: Ring.obstacle() == nil, "io_uring is not to be had here"))

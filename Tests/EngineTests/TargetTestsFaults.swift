@@ -1,5 +1,5 @@
 import SquallEngine
-import SquallNode
+import SquallTarget
 import Testing
 
 /// What a target does to clients that ask for it.

@@ -1,7 +1,7 @@
 import CSquall
 import Glibc
 import SquallEngine
-import SquallNode
+import SquallTarget
 import Testing
 
 /// A target in threads of this process, for one test.

@@ -1,7 +1,7 @@
 import CSquall
 import Glibc
 import SquallEngine
-import SquallNode
+import SquallTarget
 import Testing
 
 /// What clients may do to a target, and what it does to them.

@@ -1,6 +1,6 @@
 import Glibc
 import SquallEngine
-import SquallNode
+import SquallTarget
 import Testing
 
 /// When answers come. Only lower bounds: how late a busy host lets them be is for benchmarks.

@@ -1,4 +1,5 @@
 internal import SquallEngine
+internal import SquallTarget
 
 /// The target that `run` starts when it is given no URL.
 package final class BuiltInTarget {

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import SquallEngine
+package import SquallTarget
 
 /// The built-in target in the foreground.
 package enum Serving {

@@ -160,7 +160,7 @@ package struct TargetCounts: Equatable, Sendable {
   package var sentByteCount: UInt64 = 0
 
   /// One object; `requests`, `accepted` and `open` as the benchmarks' other targets name them.
-  var json: String {
+  package var json: String {
     var text = "{\"requests\":\(requestCount),\"paths\":{"
     for (path, count) in paths.sorted(by: { $0.key < $1.key }) {
       text += "\(Self.quoted(path)):\(count),"
