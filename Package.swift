@@ -19,11 +19,11 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
-    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    // CTLS includes headers of the BoringSSL inside, which promises no stable API.
+    .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -33,10 +33,15 @@ let package = Package(
       name: "CSquall", path: "CShims",
       cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")],
       linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("z")]),
+    .target(
+      name: "CTLS", dependencies: [.product(name: "NIOSSL", package: "swift-nio-ssl")],
+      path: "CTLS",
+      cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")]),
     .target(name: "SquallLoad", swiftSettings: strict),
     .target(name: "SquallHTTP", swiftSettings: strict),
     .target(name: "SquallReport", dependencies: ["SquallLoad"], swiftSettings: strict),
     .target(name: "SquallCluster", dependencies: ["SquallLoad"], swiftSettings: strict),
+    .target(name: "SquallTLS", dependencies: ["CTLS"], swiftSettings: strict),
     .target(name: "SquallEngine", dependencies: ["CSquall"], swiftSettings: strict),
     .target(
       name: "SquallClient", dependencies: ["CSquall", "SquallEngine", "SquallHTTP", "SquallLoad"],
@@ -47,8 +52,7 @@ let package = Package(
     .target(
       name: "SquallNode",
       dependencies: [
-        "SquallClient", "SquallCluster", "SquallReport", "SquallTarget",
-        .product(name: "Crypto", package: "swift-crypto"),
+        "SquallClient", "SquallCluster", "SquallReport", "SquallTLS", "SquallTarget",
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Logging", package: "swift-log"),
@@ -83,7 +87,7 @@ let package = Package(
       name: "EngineTests",
       dependencies: [
         "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad", "SquallNode",
-        "SquallReport", "SquallTarget",
+        "SquallReport", "SquallTLS", "SquallTarget",
       ],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),

@@ -1,4 +1,3 @@
-internal import Crypto
 internal import Glibc
 internal import NIOConcurrencyHelpers
 internal import NIOCore
@@ -7,6 +6,7 @@ package import SquallCluster
 internal import SquallEngine
 package import SquallLoad
 package import SquallReport
+internal import SquallTLS
 
 /// A run on this host: the master's core and the agent's in one process, on one loop, exchanging
 /// the messages that otherwise cross the network.
@@ -116,5 +116,5 @@ private struct NoRecord: MasterHost.Record {
 }
 
 extension Digests {
-  static let standard = Digests(hash: { Array(SHA256.hash(data: $0)) })
+  static let standard = Digests(hash: sha256)
 }

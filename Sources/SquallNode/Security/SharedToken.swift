@@ -1,8 +1,8 @@
 internal import CSquall
-internal import Crypto
 internal import Glibc
 package import SquallCluster
 internal import SquallEngine
+internal import SquallTLS
 
 /// The secret that master and workers share. It never leaves the process: both sides only prove that
 /// they know it.
@@ -12,9 +12,9 @@ package struct SharedToken: Sendable {
   package static let characterCountMax = 4_096
   package static let variable = "SQUALL_TOKEN"
 
-  private let key: SymmetricKey
+  private let key: [UInt8]
 
-  init(_ text: String) { key = SymmetricKey(data: Array(text.utf8)) }
+  init(_ text: String) { key = Array(text.utf8) }
 
   /// The token of the file, else that of the environment, else none. The environment forgets it, so
   /// that no child inherits it.
@@ -56,26 +56,26 @@ package struct SharedToken: Sendable {
   }
 
   /// Takes the same time wherever the first difference is.
-  func isSame(as text: String) -> Bool { key == SymmetricKey(data: Array(text.utf8)) }
+  func isSame(as text: String) -> Bool {
+    Authentication.areEqual(key, Array(text.utf8))
+  }
 
   /// HMAC-SHA-256 (RFC 2104), 32 bytes.
-  package func authenticate(_ text: [UInt8]) -> [UInt8] {
-    Array(HMAC<SHA256>.authenticationCode(for: text, using: key))
-  }
+  package func authenticate(_ text: [UInt8]) -> [UInt8] { hmacSHA256(text, key: key) }
 }
 
 /// Signs and checks a session's datagrams under a key of their own.
 struct DatagramKey: Sendable {
-  private let key: SymmetricKey?
+  private let key: [UInt8]?
 
   /// `keyText` is what both machines said the key is made of. Without a token nothing is signed.
   init(_ keyText: [UInt8], digests: Digests) {
-    key = digests.authenticate.map { SymmetricKey(data: $0(keyText)) }
+    key = digests.authenticate.map { $0(keyText) }
   }
 
   var sign: (([UInt8]) -> [UInt8])? {
     guard let key else { return nil }
-    return { Array(HMAC<SHA256>.authenticationCode(for: $0, using: key)) }
+    return { hmacSHA256($0, key: key) }
   }
 
   /// Takes the same time wherever the first difference is.
@@ -89,7 +89,7 @@ struct DatagramKey: Sendable {
 extension Digests {
   /// SHA-256, and HMAC-SHA-256 when there is a token.
   package static func standard(token: SharedToken?) -> Digests {
-    var digests = Digests(hash: { Array(SHA256.hash(data: $0)) })
+    var digests = Digests(hash: sha256)
     if let token { digests.authenticate = { token.authenticate($0) } }
     return digests
   }
