@@ -116,6 +116,7 @@ extension ConnectionTable {
     while rest.count > 0 {
       guard unsafe connection.pointee.inFlight > 0 else {
         // Bytes nobody asked for: whatever follows on this connection is no answer of ours.
+        unsafe noteStray(row, rest)
         return reopen(row, on: ring, nowNs: nowNs)
       }
       if unsafe !connection.pointee.parser.hasBegun {
@@ -134,8 +135,8 @@ extension ConnectionTable {
         }
         unsafe connection.pointee.parser.reset(expectsNoBody: expectsNoBody)
         unsafe rest = UnsafeRawBufferPointer(rebasing: rest[consumedByteCount...])
-      case .malformed:
-        return fail(row, .parse, on: ring, nowNs: nowNs)
+      case .malformed(let reason):
+        return unsafe failMalformed(row, reason, rest, on: ring, nowNs: nowNs)
       }
     }
     if unsafe !connection.pointee.isReceiving { receive(row, on: ring) }
@@ -199,6 +200,7 @@ extension ConnectionTable {
   /// Gives the connection up: `cause` is what became of its oldest request, the ones behind it were
   /// closed with it.
   mutating func fail(_ row: Int, _ cause: ErrorCause, on ring: borrowing Ring, nowNs: UInt64) {
+    noteEnd(row, cause)
     failFlights(row, first: cause)
     reopen(row, on: ring, nowNs: nowNs)
   }
@@ -210,6 +212,55 @@ extension ConnectionTable {
       log.failed(flight, cause)
       dropOldest(row)
       cause = .closed
+    }
+  }
+
+  /// The oldest request's answer cannot be read: so it is with all that follows on the connection.
+  private mutating func failMalformed(
+    _ row: Int, _ reason: Malformation, _ bytes: UnsafeRawBufferPointer, on ring: borrowing Ring,
+    nowNs: UInt64
+  ) {
+    let flight = unsafe flights[row * Int(pipeline) + Int(connections[row].oldest)]
+    fail(row, .parse, on: ring, nowNs: nowNs)
+    // After the error: a kill between the two must not leave more reasons than errors.
+    log.malformed(flight, reason.rawValue)
+    if reason.isOfStart { log.keep(.strangeStart, bytes) }
+  }
+
+  /// Answers that this connection has brought since it was opened.
+  private func answerCount(_ row: Int) -> UInt32 {
+    let quota = plan.requestsPerConnection == 0 ? UInt32.max : plan.requestsPerConnection
+    return unsafe quota - connections[row].requestsLeft - connections[row].inFlight
+  }
+
+  /// Bytes came while nothing was in flight.
+  private func noteStray(_ row: Int, _ bytes: UnsafeRawBufferPointer) {
+    guard answerCount(row) > 0 else {
+      log.found(.unaskedConnections)
+      return log.keep(.strangeStart, bytes)
+    }
+    log.found(.strayConnections)
+    log.found(.strayByteCount, UInt64(bytes.count))
+  }
+
+  /// What explains the end of a connection with requests in flight, besides its cause.
+  private func noteEnd(_ row: Int, _ cause: ErrorCause) {
+    guard unsafe connections[row].inFlight > 0 else { return }
+    let hasBegun = unsafe connections[row].parser.hasBegun
+    switch cause {
+    case .timeout, .deadline:
+      if hasBegun { log.found(.lateInAnswer) }
+    case .closed, .reset, .send:
+      let answerCount = UInt64(answerCount(row))
+      if hasBegun {
+        log.found(.cutShort)
+        log.found(.cutShortByteCount, unsafe connections[row].parser.bodyByteCount)
+      } else if answerCount > 0 {
+        log.found(.reuseClosed)
+        log.found(.answersBeforeClose, answerCount)
+        log.found(.answersBeforeCloseSquared, answerCount * answerCount)
+      }
+    case .connect, .parse, .status, .tls, .other: break
     }
   }
 }

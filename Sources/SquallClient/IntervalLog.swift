@@ -206,4 +206,15 @@ struct IntervalLog {
   func failed(_ flight: Flight, _ cause: ErrorCause) {
     endpoint(scheduledNs: flight.scheduledNs).addError(cause)
   }
+
+  /// The parser's number of why the answer to a failed request cannot be read.
+  func malformed(_ flight: Flight, _ reason: UInt8) {
+    endpoint(scheduledNs: flight.scheduledNs).addMalformation(reason)
+  }
+
+  func found(_ finding: Finding, _ count: UInt64 = 1) { endpoint.add(finding, count) }
+
+  @safe func keep(_ sample: Sample, _ bytes: UnsafeRawBufferPointer) {
+    endpoint.keep(sample, bytes)
+  }
 }

@@ -55,6 +55,32 @@ package enum Malformation: UInt8, Error, CaseIterable, BitwiseCopyable, Sendable
   case chunkNotDelimited
   case trailersTooLong
 
+  /// As results call it, such as `invalid_field_name`.
+  package var name: String {
+    String(describing: self).reduce(into: "") { name, character in
+      if character.isUppercase, name.last?.isLowercase == true { name += "_" }
+      name += character.lowercased()
+    }
+  }
+
+  /// Whether it shows in the first bytes of a message, so that they tell what is spoken instead.
+  package var isOfStart: Bool {
+    switch self {
+    case .notHTTP, .unsupportedVersion, .invalidStatusCode: true
+    default: false
+    }
+  }
+
+  /// Whether the message may be right and only longer than we take.
+  package var isOurLimit: Bool {
+    switch self {
+    case .tooManyInterims, .targetTooLong, .headTooLong, .tooManyFields, .chunkLineTooLong,
+      .chunkExtensionsTooLong, .trailersTooLong:
+      true
+    default: false
+    }
+  }
+
   /// One sentence for a person, without the final full stop.
   package var explanation: StaticString {
     switch self {

@@ -53,6 +53,10 @@ public struct Counters: Equatable, Sendable {
   public var errors: [UInt64] = Array(repeating: 0, count: ErrorCause.count)
   /// Complete responses by status code.
   public var statuses: [UInt16: UInt64] = [:]
+  /// Errors of cause `parse` by their reason: the parser's own number for it.
+  public var malformations: [UInt8: UInt64] = [:]
+  public var findings: [Finding: UInt64] = [:]
+  public var samples: [Sample: [UInt8]] = [:]
 
   public init() {}
 
@@ -64,6 +68,10 @@ public struct Counters: Equatable, Sendable {
     bytesBody += other.bytesBody
     for cause in 0..<ErrorCause.count { errors[cause] += other.errors[cause] }
     statuses.merge(other.statuses, uniquingKeysWith: +)
+    malformations.merge(other.malformations, uniquingKeysWith: +)
+    findings.merge(other.findings, uniquingKeysWith: +)
+    // One of them will do; the same one in whatever order they are merged.
+    samples.merge(other.samples) { $0.lexicographicallyPrecedes($1) ? $0 : $1 }
   }
 
   public func errorCount(_ cause: ErrorCause) -> UInt64 {

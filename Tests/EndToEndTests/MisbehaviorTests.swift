@@ -175,6 +175,103 @@ extension EndToEnd {
       }
     }
 
+    private static func counted(_ server: Scripted) throws -> Measured {
+      try Measured(
+        try Squall.ended([
+          "run", "--quiet", "--format", "json", "-w", "1", "-c", "2", "-n", "10", "--timeout",
+          "200ms", server.url,
+        ]).output)
+    }
+
+    @Test(arguments: [
+      ("HTTP/1.1 200 OK\r\n\"Connection: close\"\r\n\r\n", "invalid_field_name", false),
+      (
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        "conflicting_content_lengths", false
+      ),
+      ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "switching_protocols", false),
+      ("SSH-2.0-OpenSSH_9.6\r\n", "not_http", false),
+      (
+        "HTTP/1.1 200 OK\r\nX: \(String(repeating: "x", count: 70_000))\r\n\r\n", "head_too_long",
+        true
+      ),
+      (
+        "HTTP/1.1 200 OK\r\n\(String(repeating: "X: y\r\n", count: 300))\r\n", "too_many_fields",
+        true
+      ),
+    ])
+    func whyAnAnswerCannotBeReadIsCounted(answer: String, reason: String, isOurs: Bool) throws {
+      let server = try Scripted(answer: answer)
+      defer { server.end() }
+      let result = try Self.counted(server)
+      result.expectConservation()
+      #expect(result.errors == ["parse": 10])
+      let malformed = try #require(result["causes.malformed"] as? [[String: Any]])
+      #expect(malformed.map { $0["reason"] as? String } == [reason])
+      #expect(malformed.map { $0["count"] as? Int } == [10])
+      #expect(malformed.map { $0["our_limit"] as? Bool } == [isOurs])
+      let start = result["causes.samples.strange_start"] as? String
+      #expect(start == (reason == "not_http" ? "SSH-2.0-OpenSSH_9.6\\x0d\\x0a" : nil))
+    }
+
+    @Test func anAnswerCutShortIsToldFromNoneAndFromALateOne() throws {
+      let cut = try Scripted { connection, server in
+        while connection.head() != nil {
+          server.note()
+          connection.write(Self.head + "\r\nHello")
+          return
+        }
+      }
+      defer { cut.end() }
+      let first = try Self.counted(cut)
+      #expect(first.errors == ["closed": 10])
+      #expect(first["causes.findings.cut_short"] as? Int == 10)
+      #expect(first["causes.findings.cut_short_body_bytes"] as? Int == 50)
+
+      let silent = try Scripted { connection, server in
+        if connection.head() != nil { server.note() }
+      }
+      defer { silent.end() }
+      let second = try Self.counted(silent)
+      #expect(second.errors == ["closed": 10])
+      #expect(second["causes"] == nil)
+
+      let late = try Scripted(answer: Self.head + "\r\nHello")
+      defer { late.end() }
+      let third = try Self.counted(late)
+      #expect(third.errors == ["timeout": 10])
+      #expect(third["causes.findings.late_in_answer"] as? Int == 10)
+    }
+
+    @Test func aKeepAliveLimitThatIsNotAnnouncedIsFound() throws {
+      let server = try Scripted { connection, server in
+        for _ in 0..<7 {
+          guard connection.head() != nil else { return }
+          server.note()
+          connection.write(Scripted.hello)
+        }
+      }
+      defer { server.end() }
+      let child = try Squall.ended(["run", "-w", "1", "-c", "3", "-n", "300", server.url])
+      let words = child.output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
+      #expect(words.contains("--requests-per-connection 7 avoids it"), "\(child.output)")
+      let remedied = try Squall.ended([
+        "run", "-w", "1", "-c", "3", "-n", "300", "--requests-per-connection", "7", server.url,
+      ])
+      #expect(remedied.output.contains("Not ok          0"), "\(remedied.output)")
+    }
+
+    @Test func bytesBehindAnAnswerAreCounted() throws {
+      let server = try Scripted(answer: Scripted.hello + "XX")
+      defer { server.end() }
+      let result = try Self.counted(server)
+      #expect(result.errors.isEmpty)
+      let count = try #require(result["causes.findings.stray_connections"] as? Int)
+      // The bytes behind the very last answers may come after the run.
+      #expect((5...10).contains(count))
+      #expect(result["causes.findings.stray_bytes"] as? Int == 2 * count)
+    }
+
     @Test func whatARunWouldCountAsAnErrorIsNoSuccessOfDebugEither() throws {
       for (answer, code) in [
         (Scripted.hello, 0 as Int32),

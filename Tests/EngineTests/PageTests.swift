@@ -45,6 +45,15 @@ struct PageTests {
     endpoint.add(.sent, 10)
     endpoint.add(.bytesSent, 1_000)
     endpoint.addError(.timeout, 2)
+    endpoint.addError(.parse, 2)
+    endpoint.addMalformation(3)
+    endpoint.addMalformation(63)
+    endpoint.add(.cutShort)
+    endpoint.add(.unaskedConnections, 7)
+    for text in ["SSH-2.0", String(repeating: "long ", count: 40)] {
+      let bytes = Array(text.utf8)
+      bytes.withUnsafeBytes { endpoint.keep(.strangeStart, $0) }
+    }
     endpoint.addStatus(503)
     endpoint.addStatus(204)
     for durationNs in [0, 1, 100_000, 200_000, UInt64.max] as [UInt64] {
@@ -59,6 +68,9 @@ struct PageTests {
     #expect(counters.sent == 10)
     #expect(counters.bytesSent == 1_000)
     #expect(counters.errorCount(.timeout) == 2)
+    #expect(counters.malformations == [3: 1, 63: 1])
+    #expect(counters.findings == [.cutShort: 1, .unaskedConnections: 7])
+    #expect(counters.samples == [.strangeStart: Array("SSH-2.0".utf8)])
     // 204 is among the five that the histogram has; the others were 200.
     #expect(counters.statuses == [200: 4, 204: 1, 503: 1])
     #expect(batch.endpoints[0].service.count == 5)

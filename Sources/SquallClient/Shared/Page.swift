@@ -99,9 +99,37 @@ package import SquallLoad
     unsafe word(PageLayout.Counter.errors.rawValue + Int(cause.rawValue)).pointee &+= count
   }
 
+  package func add(_ finding: Finding, _ count: UInt64 = 1) {
+    unsafe word(PageLayout.findingsStart + Int(finding.rawValue)).pointee &+= count
+  }
+
   private var statuses: UnsafeMutablePointer<UInt32> {
-    unsafe (base + PageLayout.Counter.count * PageLayout.wordByteCount)
-      .assumingMemoryBound(to: UInt32.self)
+    unsafe (base + PageLayout.statusesStart).assumingMemoryBound(to: UInt32.self)
+  }
+
+  private var malformations: UnsafeMutablePointer<UInt32> {
+    unsafe (base + PageLayout.malformationsStart).assumingMemoryBound(to: UInt32.self)
+  }
+
+  private func sample(_ sample: Sample) -> UnsafeMutableRawBufferPointer {
+    unsafe UnsafeMutableRawBufferPointer(
+      start: base + PageLayout.samplesStart
+        + Int(sample.rawValue) * PageLayout.sampleByteCount, count: PageLayout.sampleByteCount)
+  }
+
+  /// Counts the reason of an error of cause `parse`.
+  package func addMalformation(_ reason: UInt8) {
+    unsafe malformations[Int(reason)] &+= 1
+  }
+
+  /// Keeps the beginning of `bytes`, unless the page has such a sample.
+  @safe package func keep(_ kind: Sample, _ bytes: UnsafeRawBufferPointer) {
+    let place = unsafe sample(kind)
+    guard unsafe place[0] == 0 else { return }
+    let count = min(bytes.count, Sample.byteCountMax)
+    unsafe UnsafeMutableRawBufferPointer(rebasing: place[1...]).copyMemory(
+      from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+    unsafe place[0] = UInt8(count)
   }
 
   /// Counts a complete response of a status in 100 ... 599 other than 200.
@@ -133,6 +161,19 @@ package import SquallLoad
     for offset in 0..<PageLayout.statusCount {
       let count = unsafe statuses[offset]
       if count > 0 { counters.statuses[PageLayout.statusFirst + UInt16(offset)] = UInt64(count) }
+    }
+    for reason in 0..<PageLayout.malformationCount {
+      let count = unsafe malformations[reason]
+      if count > 0 { counters.malformations[UInt8(reason)] = UInt64(count) }
+    }
+    for finding in Finding.allCases {
+      let count = unsafe word(PageLayout.findingsStart + Int(finding.rawValue)).pointee
+      if count > 0 { counters.findings[finding] = count }
+    }
+    for kind in Sample.allCases {
+      let place = unsafe sample(kind)
+      let count = unsafe min(Int(place[0]), Sample.byteCountMax)
+      if count > 0 { counters.samples[kind] = unsafe Array(place[1...count]) }
     }
     let otherAccepted = counters.acceptedCount
     if service.count > otherAccepted { counters.statuses[200] = service.count - otherAccepted }

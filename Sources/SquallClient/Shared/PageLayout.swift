@@ -5,7 +5,8 @@ internal import SquallLoad
 /// A page holds one interval:
 ///
 ///     header │ connect │ lag │ fairness │ endpoint 0 │ endpoint 1 │ …
-///     endpoint: counters │ statuses │ response │ service │ firstByte
+///     endpoint: counters │ findings │ statuses │ malformations │ samples
+///       │ response │ service │ firstByte
 ///     histogram: sum │ squares lo, hi │ ~min │ max │ under u32 │ over u32 │ buckets u32…
 ///
 /// Everything starts at zero, so an untouched page costs no memory: the minimum is kept as its
@@ -27,16 +28,26 @@ package enum PageLayout {
     case sent, dropped, bytesSent, bytesReceived, bytesBody
     /// The first of `ErrorCause.count` words.
     case errors
-    static let count = 5 + ErrorCause.count
+    static let count = 5 + ErrorCause.count + findingCount
   }
 
+  static let findingCount = Finding.allCases.count
+  static let sampleCount = Sample.allCases.count
+  static let findingsStart = 5 + ErrorCause.count
   package static let statusFirst: UInt16 = 100
   package static let statusCount = 500
+  /// More than the parser knows reasons.
+  package static let malformationCount = 64
+  /// A byte of length before each.
+  static let sampleByteCount = 1 + Sample.byteCountMax
 
   package static let histogramByteCount = 6 * wordByteCount + HistogramLayout.bucketCount * 4
   static let histogramsStart = aligned(Header.count * wordByteCount)
   static let endpointsStart = aligned(histogramsStart + 3 * histogramByteCount)
-  static let endpointHistogramsStart = aligned(Counter.count * wordByteCount + statusCount * 4)
+  static let statusesStart = Counter.count * wordByteCount
+  static let malformationsStart = statusesStart + statusCount * 4
+  static let samplesStart = malformationsStart + malformationCount * 4
+  static let endpointHistogramsStart = aligned(samplesStart + sampleCount * sampleByteCount)
   static let endpointByteCount = aligned(endpointHistogramsStart + 3 * histogramByteCount)
 
   package static func pageByteCount(endpointCount: Int) -> Int {

@@ -11,7 +11,9 @@ package import SquallLoad
 //   endpoint: index varint
 //     sent, dropped, bytesSent, bytesReceived, bytesBody as varints
 //     causes varint (bit c: an error count of cause c follows) · error counts as varints
-//     statuses list(status - previous status varint · count varint), by rising status
+//     statuses, malformations, findings: list(number - previous number varint · count varint),
+//       by rising number
+//     samples list(kind u8 · bytes list), by rising kind
 //     response histogram · service histogram · firstByte histogram
 //
 // Endpoints are numbers: their names are in the plan, which every node has. What decodes is well-formed;
@@ -84,8 +86,8 @@ extension Batch {
     connect = try reader.histogram()
     scheduleLag = try reader.histogram()
     fairness = try reader.histogram()
-    // An endpoint takes at least eleven bytes.
-    let count = try reader.count(upTo: 1 << 16, elementByteCount: 11)
+    // An endpoint takes at least fourteen bytes.
+    let count = try reader.count(upTo: 1 << 16, elementByteCount: 14)
     endpoints.reserveCapacity(count)
     var previous: UInt16?
     for _ in 0..<count {
@@ -112,12 +114,26 @@ extension ByteWriter {
     for cause in 0..<ErrorCause.count where counters.errors[cause] > 0 { causes |= 1 << cause }
     varint(causes)
     for count in counters.errors where count > 0 { varint(count) }
-    varint(UInt64(counters.statuses.count))
-    var previous: UInt16 = 0
-    for (status, count) in counters.statuses.sorted(by: { $0.key < $1.key }) {
-      varint(status - previous)
+    table(counters.statuses)
+    table(counters.malformations)
+    table(
+      Dictionary(uniqueKeysWithValues: counters.findings.map { ($0.key.rawValue, $0.value) }))
+    varint(UInt64(counters.samples.count))
+    for (kind, bytes) in counters.samples.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+      append(kind.rawValue)
+      list(bytes)
+    }
+  }
+
+  private mutating func table<Number: FixedWidthInteger & UnsignedInteger>(
+    _ counts: [Number: UInt64]
+  ) {
+    varint(UInt64(counts.count))
+    var previous: Number = 0
+    for (number, count) in counts.sorted(by: { $0.key < $1.key }) {
+      varint(number - previous)
       varint(count)
-      previous = status
+      previous = number
     }
   }
 }
@@ -137,15 +153,36 @@ extension ByteReader {
       guard count > 0 else { throw .value }
       counters.errors[cause] = count
     }
-    let statusCount = try count(upTo: 1_000, elementByteCount: 2)
-    var status: UInt16 = 0
-    for index in 0..<statusCount {
-      let step = try varint(UInt16.self)
-      let (sum, overflow) = status.addingReportingOverflow(step)
-      guard !overflow, step > 0 || index == 0 else { throw .value }
-      status = sum
-      counters.statuses[status] = try varint()
+    counters.statuses = try table()
+    counters.malformations = try table()
+    for (number, count) in try table() as [UInt8: UInt64] {
+      guard let finding = Finding(rawValue: number) else { throw .value }
+      counters.findings[finding] = count
+    }
+    var previous: UInt8?
+    for _ in 0..<(try count(upTo: Sample.allCases.count, elementByteCount: 2)) {
+      let number = try u8()
+      guard let kind = Sample(rawValue: number), previous.map({ $0 < number }) ?? true else {
+        throw .value
+      }
+      previous = number
+      counters.samples[kind] = try list(upTo: Sample.byteCountMax)
     }
     return counters
+  }
+
+  private mutating func table<Number: FixedWidthInteger & UnsignedInteger>() throws(Malformed)
+    -> [Number: UInt64]
+  {
+    var counts: [Number: UInt64] = [:]
+    var number: Number = 0
+    for index in 0..<(try count(upTo: 1_000, elementByteCount: 2)) {
+      let step = try varint(Number.self)
+      let (sum, overflow) = number.addingReportingOverflow(step)
+      guard !overflow, step > 0 || index == 0 else { throw .value }
+      number = sum
+      counts[number] = try varint()
+    }
+    return counts
   }
 }

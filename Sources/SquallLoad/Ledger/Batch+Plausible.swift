@@ -33,6 +33,10 @@ extension Counters {
     errors.count == ErrorCause.count && sent < countEnd && dropped < countEnd
       && bytesSent < byteCountEnd && bytesReceived < byteCountEnd && bytesBody < byteCountEnd
       && errors.allSatisfy { $0 < countEnd } && statuses.values.allSatisfy { $0 < countEnd }
+      && malformations.values.allSatisfy { $0 < countEnd }
+      && malformations.values.reduce(0, +) <= errors[Int(ErrorCause.parse.rawValue)]
+      && findings.values.allSatisfy { $0 < byteCountEnd }
+      && samples.values.allSatisfy { $0.count <= Sample.byteCountMax }
   }
 }
 

@@ -23,6 +23,7 @@ package struct RecordedRun: Sendable {
   package var result: RunResult {
     if isWhole == false, let printed { return printed }
     var facts = RunFacts()
+    facts.malformations = .known
     facts.take(head, run: run, startedAtNs: startedAtNs)
     facts.interrupted = isInterrupted
     facts.workers = account.workers(gaps: gaps)

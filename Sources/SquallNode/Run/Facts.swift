@@ -1,5 +1,6 @@
 internal import Glibc
 package import SquallCluster
+internal import SquallHTTP
 internal import SquallLoad
 package import SquallReport
 
@@ -10,6 +11,7 @@ extension RunFacts {
     ledgers: [Ledger], sharedCPUs: [UInt16] = [], isPinned: Bool = true
   ) {
     self.init()
+    malformations = .known
     tool = .ours
     host = .ours
     argv = CommandLine.arguments
@@ -38,6 +40,16 @@ extension RunFacts {
     host = head.host
     argv = head.argv
     startedAt = rfc3339(startedAtNs)
+  }
+}
+
+extension [RunFacts.Malformation] {
+  /// Those of this version's parser.
+  static var known: Self {
+    Malformation.allCases.map {
+      RunFacts.Malformation(
+        name: $0.name, explanation: "\($0.explanation)", isOurLimit: $0.isOurLimit)
+    }
   }
 }
 

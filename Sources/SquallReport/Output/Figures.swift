@@ -13,6 +13,11 @@ package enum Figures {
     return (number < 0 ? "-" : "") + text
   }
 
+  /// `1 answer`, `1,200 answers`.
+  package static func count(_ number: some BinaryInteger, _ noun: String) -> String {
+    grouped(number) + " " + noun + (number == 1 ? "" : "s")
+  }
+
   /// A number with as many digits behind the point, rounded to the nearest, halves up.
   package static func fixed(_ number: Double, _ digits: Int) -> String {
     guard number.isFinite else { return "-" }

@@ -173,7 +173,9 @@ package struct HtmlReport {
       .map { ["error", $0.name, Figures.grouped(result.errors[$0])] }
     let status = result.status.sorted { $0.key < $1.key }
       .map { ["status", $0.key, Figures.grouped($0.value)] }
-    return table("Outcomes", ["", "", "count"], status + causes)
+    let reasons = (result.causes?.malformed ?? [])
+      .map { ["malformed", $0.explanation, Figures.grouped($0.count)] }
+    return table("Outcomes", ["", "", "count"], status + causes + reasons)
   }
 
   private var workers: String {

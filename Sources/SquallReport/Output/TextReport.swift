@@ -153,13 +153,35 @@ package struct TextReport {
     let causes = ErrorCause.allCases.filter { result.errors[$0] > 0 }
     switch causes.max(by: { result.errors[$0] < result.errors[$1] }) {
     case .connect: return "no connection to \(target) could be opened: is a server listening there?"
-    case .timeout, .deadline: return "\(target) took requests and answered none in time"
-    case .parse: return "what \(target) sends is not HTTP/1.1"
+    case .timeout, .deadline:
+      return result.found(.lateInAnswer) > 0
+        ? "\(target) began answers and finished none in time"
+        : "\(target) took requests and answered none in time"
+    case .parse: return unreadable(result, target)
     case .status: return "every response had a status outside 200 to 399, see Status below"
-    case .closed, .reset: return "\(target) closes connections without an answer"
+    case .closed, .reset:
+      return result.found(.cutShort) > 0
+        ? "\(target) ends connections in the middle of its answers"
+        : "\(target) closes connections without an answer"
     case .send, .tls, .other: return "no request to \(target) was answered"
     case nil: return "there was no time for a single response"
     }
+  }
+
+  private static func unreadable(_ result: RunResult, _ target: String) -> String {
+    guard let first = result.causes?.malformed.first else {
+      return "what \(target) sends cannot be read as HTTP/1.1"
+    }
+    guard let start = result.causes?.samples[Sample.strangeStart.name] else {
+      return first.isOurLimit
+        ? "an answer of \(target) is more than squall takes: \(first.explanation)"
+        : "no answer of \(target) could be read: \(first.explanation)"
+    }
+    let begins = "its answer begins with '\(Columns.cut(start, 40))'"
+    return RunResult.Causes.protocolName(start).map {
+      "\(target) speaks \($0), not HTTP/1.1: \(begins)"
+    }
+      ?? "what \(target) sends is not HTTP/1.1: \(begins)"
   }
 
   private mutating func throughput() {

@@ -10,6 +10,21 @@ package struct RunFacts: Sendable {
     case endless
   }
 
+  /// Why an answer cannot be read, in words.
+  package struct Malformation: Equatable, Sendable {
+    package var name: String
+    package var explanation: String
+    package var isOurLimit: Bool
+
+    package init(name: String, explanation: String, isOurLimit: Bool) {
+      self.name = name
+      self.explanation = explanation
+      self.isOurLimit = isOurLimit
+    }
+  }
+
+  /// By the parser's number, as in `Counters.malformations`.
+  package var malformations: [Malformation] = []
   /// Name of the run in its record; nil for one that is not coordinated.
   package var run: UInt64?
   package var recordFault: RecordFault?

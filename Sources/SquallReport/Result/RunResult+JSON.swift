@@ -17,6 +17,8 @@ extension RunResult: JSONRecord {
       .init("workers", \.workers),
       .init("requests", \.requests),
       .init("errors", \.errors, "Failures by cause."),
+      .init(
+        optional: "causes", \.causes, "What stands behind the errors; absent where nothing does."),
       .init("status", \.status, "Complete responses by status code."),
       .init("bytes", \.bytes),
       .init("rate", \.rate),
@@ -184,6 +186,31 @@ extension RunResult.Warmup: JSONRecord {
 extension RunResult.Errors: JSONRecord {
   package static var fields: [JSONField<Self>] {
     ErrorCause.allCases.map { .init($0.name, \.[$0]) }
+  }
+}
+
+extension RunResult.Causes: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("malformed", \.malformed, "Errors of cause parse by reason."),
+      .init(
+        "findings", \.findings,
+        "Those that occurred. cut_short: ended in the middle of an answer; late_in_answer: timed out "
+          + "there; reuse_closed: ended before any byte of an answer, after answers_before_close "
+          + "answers; stray: bytes behind a complete answer; unasked: bytes before a request."),
+      .init("samples", \.samples, "Bytes of the target; what is not printable ASCII as \\xNN."),
+    ]
+  }
+}
+
+extension RunResult.Malformed: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("reason", \.reason),
+      .init("explanation", \.explanation),
+      .init("our_limit", \.isOurLimit, "The answer may be right and is longer than squall takes."),
+      .init("count", \.count),
+    ]
   }
 }
 

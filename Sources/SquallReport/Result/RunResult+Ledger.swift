@@ -30,6 +30,7 @@ extension RunResult {
     requests.warmup.ok = warmup.ok
     requests.warmup.notOk = warmup.notOk
     errors = Errors(counted.counters)
+    causes = Causes(counted.counters, words: facts.malformations)
     status = Self.status(counted.counters)
     bytes.sent = counted.counters.bytesSent
     bytes.received = counted.counters.bytesReceived
@@ -200,6 +201,39 @@ extension RunResult.Errors {
   fileprivate init(_ counters: Counters) {
     self.init()
     for cause in ErrorCause.allCases { self[cause] = counters.errorCount(cause) }
+  }
+}
+
+extension RunResult.Causes {
+  fileprivate init?(_ counters: Counters, words: [RunFacts.Malformation]) {
+    self.init()
+    malformed = counters.malformations.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+      .map { number, count in
+        var malformed = RunResult.Malformed()
+        malformed.count = count
+        guard Int(number) < words.count else {
+          malformed.reason = "reason_\(number)"
+          malformed.explanation = "a reason that this version does not know"
+          return malformed
+        }
+        malformed.reason = words[Int(number)].name
+        malformed.explanation = words[Int(number)].explanation
+        malformed.isOurLimit = words[Int(number)].isOurLimit
+        return malformed
+      }
+    for (finding, count) in counters.findings { findings[finding.name] = count }
+    for (kind, bytes) in counters.samples { samples[kind.name] = Self.text(bytes) }
+    if malformed.isEmpty && findings.isEmpty && samples.isEmpty { return nil }
+  }
+
+  private static func text(_ bytes: [UInt8]) -> String {
+    bytes.reduce(into: "") { text, byte in
+      if (0x20..<0x7f).contains(byte) && byte != UInt8(ascii: "\\") {
+        text.unicodeScalars.append(Unicode.Scalar(byte))
+      } else {
+        text += "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+      }
+    }
   }
 }
 

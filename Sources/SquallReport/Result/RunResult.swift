@@ -21,6 +21,8 @@ package struct RunResult: Equatable, Sendable {
   package var workers: [Worker] = []
   package var requests = Requests()
   package var errors = Errors()
+  /// Nil where nothing stands behind the errors, and in files of before there were such.
+  package var causes: Causes?
   package var status: [String: UInt64] = [:]
   package var bytes = Bytes()
   package var rate = Rate()
@@ -101,6 +103,25 @@ package struct RunResult: Equatable, Sendable {
       get { counts[Int(cause.rawValue)] }
       set { counts[Int(cause.rawValue)] = newValue }
     }
+  }
+
+  /// What stands behind the errors.
+  package struct Causes: Equatable, Sendable {
+    package var malformed: [Malformed] = []
+    /// By `Finding.name`; those that occurred.
+    package var findings: [String: UInt64] = [:]
+    /// By `Sample.name`: bytes of the target as text, everything but printable ASCII as `\\xNN`.
+    package var samples: [String: String] = [:]
+    package init() {}
+  }
+
+  /// Answers that could not be read for one reason.
+  package struct Malformed: Equatable, Sendable {
+    package var reason = ""
+    package var explanation = ""
+    package var isOurLimit = false
+    package var count: UInt64 = 0
+    package init() {}
   }
 
   package struct Bytes: Equatable, Sendable {

@@ -30,6 +30,7 @@ extension RunResult.Verdict {
       judgeLag(result, ledger: ledger, plan: plan)
       judgeRate(result)
     }
+    judgeAnswers(result)
     judgeSurroundings(facts, ledger, plan, result)
     conserve(ledger: ledger, facts: facts)
     judgeCompleteness(result, facts: facts)

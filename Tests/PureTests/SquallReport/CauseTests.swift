@@ -1,0 +1,122 @@
+import SquallHTTP
+import SquallLoad
+import SquallReport
+import Testing
+
+/// What a report says of answers that cannot be read and connections that end early.
+struct CauseTests {
+  /// A run whose answers all failed for `cause`, with what stands behind it.
+  private func run(
+    _ cause: ErrorCause, isWhole: Bool = true, _ behind: (inout Counters) -> Void
+  ) -> RunResult {
+    var run = SampleRun()
+    run.facts.malformations = Malformation.allCases.map {
+      RunFacts.Malformation(
+        name: $0.name, explanation: "\($0.explanation)", isOurLimit: $0.isOurLimit)
+    }
+    if isWhole { run.answerNothingOk() }
+    for index in run.batches.indices {
+      if isWhole { run.batches[index].endpoints[0].counters.statuses = [:] }
+      run.batches[index].endpoints[0].counters.errors[Int(cause.rawValue)] = 100
+      run.batches[index].endpoints[0].counters.sent = isWhole ? 100 : 1_100
+    }
+    behind(&run.batches[0].endpoints[0].counters)
+    return run.result()
+  }
+
+  private func words(_ result: RunResult) -> String {
+    TextReport(result).text.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
+  }
+
+  @Test func aMalformedAnswerIsExplainedInEveryFormat() throws {
+    let result = run(.parse) {
+      $0.malformations = [
+        Malformation.invalidFieldName.rawValue: 20, Malformation.missingColon.rawValue: 1,
+      ]
+    }
+    #expect(result.causes?.malformed.map(\.reason) == ["invalid_field_name", "missing_colon"])
+    #expect(result.causes?.malformed.map(\.count) == [20, 1])
+    let sentence = "a field name holds a byte that no token may hold"
+    #expect(
+      words(result).contains("NO OK ANSWER no answer of 127.0.0.1:8080 could be read: \(sentence)"))
+    #expect(words(result).contains("- 20 answers malformed: \(sentence); --debug shows one"))
+    #expect(words(result).contains("- 1 answer malformed: a field line has no colon"))
+    #expect(HtmlReport(result).text.contains(sentence))
+    let text = result.json.indentedText
+    #expect(text.contains(sentence))
+    #expect(try RunResult(text: Array(text.utf8)) == result)
+  }
+
+  @Test func aLimitOfOursIsSaidToBeOurs() {
+    let result = run(.parse) { $0.malformations = [Malformation.headTooLong.rawValue: 5] }
+    #expect(
+      words(result).contains(
+        "5 answers not read, by a limit of squall's own: the head is longer than 64 KiB"))
+    #expect(
+      words(result).contains("an answer of 127.0.0.1:8080 is more than squall takes: the head is"))
+  }
+
+  @Test(arguments: [
+    ("SSH-2.0-OpenSSH_9.6\r\n", "speaks SSH, not HTTP/1.1"),
+    ("\u{15}\u{3}\u{1}\u{0}\u{2}\u{2}F", "speaks TLS, not HTTP/1.1"),
+    ("\u{0}\u{0}\u{12}\u{4}\u{0}", "speaks HTTP/2, not HTTP/1.1"),
+    ("220 mail.example.org ESMTP", "speaks SMTP or FTP, not HTTP/1.1"),
+    ("bonjour \u{1b}[2J", "what 127.0.0.1:8080 sends is not HTTP/1.1"),
+  ])
+  func whatIsSpokenInsteadIsNamedByItsFirstBytes(start: String, sentence: String) {
+    let result = run(.parse) {
+      $0.malformations = [Malformation.notHTTP.rawValue: 5]
+      $0.samples = [.strangeStart: Array(start.utf8)]
+    }
+    #expect(words(result).contains(sentence), "\(words(result))")
+    #expect(!TextReport(result).text.contains("\u{1b}"))
+  }
+
+  @Test func anAnswerCutShortIsToldFromNone() {
+    let cut = run(.closed) { $0.findings = [.cutShort: 4, .cutShortByteCount: 22] }
+    #expect(words(cut).contains("ends connections in the middle of its answers"))
+    #expect(
+      words(cut).contains(
+        "4 answers cut short: the connection ended in the middle, after 5 body bytes on average"))
+    let none = run(.closed) { _ in }
+    #expect(words(none).contains("closes connections without an answer"))
+    #expect(none.causes == nil)
+    let late = run(.timeout) { $0.findings = [.lateInAnswer: 4] }
+    #expect(words(late).contains("began answers and finished none in time"))
+  }
+
+  @Test func aKeepAliveLimitThatIsNotAnnouncedIsNamedWithItsNumber() {
+    let exact = run(.closed, isWhole: false) {
+      $0.findings = [
+        .reuseClosed: 10, .answersBeforeClose: 70, .answersBeforeCloseSquared: 490,
+      ]
+    }
+    #expect(
+      words(exact).contains(
+        "10 requests met a connection that the target had just closed, after 7 answers: a keep-alive "
+          + "limit that it does not announce; --requests-per-connection 7 avoids it"))
+    // 2, 7 and 12 answers: no limit of a number.
+    let uneven = run(.closed, isWhole: false) {
+      $0.findings = [.reuseClosed: 3, .answersBeforeClose: 21, .answersBeforeCloseSquared: 197]
+    }
+    #expect(words(uneven).contains("after 7.00 answers on average"))
+    #expect(!words(uneven).contains("--requests-per-connection"))
+  }
+
+  @Test func bytesBehindAnAnswerAreCountedAndSaid() {
+    let result = run(.timeout, isWhole: false) {
+      $0.findings = [.strayConnections: 98, .strayByteCount: 196]
+    }
+    #expect(
+      words(result).contains(
+        "98 connections opened anew because bytes stood behind a complete answer (2.00 on average)")
+    )
+    #expect(result.json["causes"]?["findings"]?["stray_bytes"] == .integer(196))
+  }
+
+  @Test func reasonsThatExceedTheirErrorsAreNotPlausible() {
+    var run = SampleRun()
+    run.batches[0].endpoints[0].counters.malformations = [1: 1]
+    #expect(run.ledger.refusedCount == 1)
+  }
+}
