@@ -78,10 +78,12 @@ let package = Package(
     .testTarget(
       name: "SimulationTests", dependencies: ["SquallCluster", "SquallLoad"],
       swiftSettings: tests),
+    .target(name: "CRefusal", path: "Tests/CRefusal"),
     .testTarget(
       name: "EngineTests",
       dependencies: [
-        "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad", "SquallNode",
+        "CRefusal", "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad",
+        "SquallNode",
         "SquallTarget",
       ],
       swiftSettings: tests),
