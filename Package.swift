@@ -35,6 +35,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("z")]),
     .target(name: "SquallLoad", swiftSettings: strict),
     .target(name: "SquallHTTP", swiftSettings: strict),
+    .target(name: "SquallReport", dependencies: ["SquallLoad"], swiftSettings: strict),
     .target(name: "SquallCluster", dependencies: ["SquallLoad"], swiftSettings: strict),
     .target(name: "SquallEngine", dependencies: ["CSquall"], swiftSettings: strict),
     .target(
@@ -46,7 +47,7 @@ let package = Package(
     .target(
       name: "SquallNode",
       dependencies: [
-        "SquallClient", "SquallCluster", "SquallTarget",
+        "SquallClient", "SquallCluster", "SquallReport", "SquallTarget",
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Hummingbird", package: "hummingbird"),
@@ -60,14 +61,14 @@ let package = Package(
     .executableTarget(
       name: "squall",
       dependencies: [
-        "SquallNode", "SquallLoad", "SquallTarget",
+        "SquallNode", "SquallLoad", "SquallReport", "SquallTarget",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
     .testTarget(
       name: "PureTests",
       dependencies: [
-        "SquallLoad", "SquallHTTP", "SquallCluster",
+        "SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport",
         .product(name: "Histogram", package: "hdrhistogram-swift"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
@@ -83,8 +84,7 @@ let package = Package(
       name: "EngineTests",
       dependencies: [
         "CRefusal", "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad",
-        "SquallNode",
-        "SquallTarget",
+        "SquallNode", "SquallReport", "SquallTarget",
       ],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),

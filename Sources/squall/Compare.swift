@@ -1,6 +1,7 @@
 import ArgumentParser
 import SquallLoad
 import SquallNode
+import SquallReport
 
 struct Compare: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import SquallLoad
 import SquallNode
+import SquallReport
 
 struct Master: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import SquallLoad
 import SquallNode
+import SquallReport
 
 struct Run: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

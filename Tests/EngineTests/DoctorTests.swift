@@ -4,6 +4,7 @@ import Glibc
 import SquallEngine
 import SquallLoad
 import SquallNode
+import SquallReport
 import Testing
 
 /// A folder that stands for the root of a host.

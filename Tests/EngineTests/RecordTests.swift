@@ -2,6 +2,7 @@ import Foundation
 import SquallCluster
 import SquallLoad
 import SquallNode
+import SquallReport
 import Synchronization
 import Testing
 

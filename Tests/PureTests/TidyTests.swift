@@ -31,10 +31,14 @@ struct TidyTests {
     ("SquallLoad", []),
     ("SquallHTTP", []),
     ("SquallCluster", ["SquallLoad"]),
+    ("SquallReport", ["SquallLoad"]),
     ("SquallEngine", ["CSquall", "Glibc"]),
     ("SquallClient", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad"]),
     ("SquallTarget", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP"]),
-    ("squall", ["ArgumentParser", "Glibc", "SquallLoad", "SquallNode", "SquallTarget"]),
+    (
+      "squall",
+      ["ArgumentParser", "Glibc", "SquallLoad", "SquallNode", "SquallReport", "SquallTarget"]
+    ),
   ])
   func aTargetImportsWhatItsFolderAllows(target: String, allowed: [String]) throws {
     let files = try Self.swiftFiles(under: "Sources/" + target)
@@ -46,7 +50,7 @@ struct TidyTests {
   }
 
   /// Time and chance come in as parameters.
-  @Test(arguments: ["SquallLoad", "SquallHTTP", "SquallCluster"])
+  @Test(arguments: ["SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport"])
   func aPureTargetHasNoClockAndNoChanceOfItsOwn(target: String) throws {
     for (path, text) in try Self.swiftFiles(under: "Sources/" + target) {
       for word in ["ContinuousClock", "SuspendingClock", "SystemRandomNumberGenerator"] {

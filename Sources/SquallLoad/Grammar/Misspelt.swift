@@ -16,42 +16,42 @@ package struct Misspelt: Error, Equatable, CustomStringConvertible {
 }
 
 /// Reads a text from left to right; every failure knows its column.
-struct Reader {
-  let text: String
+package struct Reader {
+  package let text: String
   private let characters: [Character]
-  private(set) var position = 0
+  package private(set) var position = 0
 
-  init(_ text: String) {
+  package init(_ text: String) {
     self.text = text
     characters = Array(text)
   }
 
-  var isAtEnd: Bool { position == characters.count }
-  var next: Character? { isAtEnd ? nil : characters[position] }
+  package var isAtEnd: Bool { position == characters.count }
+  package var next: Character? { isAtEnd ? nil : characters[position] }
 
-  func misspelt(_ reason: String, at position: Int? = nil) -> Misspelt {
+  package func misspelt(_ reason: String, at position: Int? = nil) -> Misspelt {
     Misspelt(text, column: (position ?? self.position) + 1, reason)
   }
 
-  mutating func skipSpace() {
+  package mutating func skipSpace() {
     while let character = next, character == " " || character == "\t" { position += 1 }
   }
 
-  mutating func take(_ word: String) -> Bool {
+  package mutating func take(_ word: String) -> Bool {
     guard characters[position...].starts(with: word) else { return false }
     position += word.count
     return true
   }
 
   /// Characters as long as `isWanted` says so; maybe none.
-  mutating func take(while isWanted: (Character) -> Bool) -> String {
+  package mutating func take(while isWanted: (Character) -> Bool) -> String {
     let start = position
     while let character = next, isWanted(character) { position += 1 }
     return String(characters[start..<position])
   }
 
   /// A decimal number without sign or exponent; `_` may part its digits.
-  mutating func number(_ expectation: String) throws(Misspelt) -> Double {
+  package mutating func number(_ expectation: String) throws(Misspelt) -> Double {
     let start = position
     let digits = take { ("0"..."9").contains($0) || $0 == "." || $0 == "_" }.filter { $0 != "_" }
     guard let number = Double(digits), number.isFinite else {
@@ -60,7 +60,7 @@ struct Reader {
     return number
   }
 
-  mutating func end() throws(Misspelt) {
+  package mutating func end() throws(Misspelt) {
     skipSpace()
     guard isAtEnd else { throw misspelt("nothing expected here") }
   }

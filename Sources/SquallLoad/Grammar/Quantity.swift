@@ -35,7 +35,7 @@ package enum Quantity {
     ("h", 3600e9), ("d", 86400e9),
   ]
 
-  static func durationNs(
+  package static func durationNs(
     _ reader: inout Reader, allowsBareSeconds: Bool
   ) throws(Misspelt) -> UInt64 {
     let start = reader.position
@@ -66,7 +66,7 @@ package enum Quantity {
     return UInt64(total.rounded())
   }
 
-  static func number(_ reader: inout Reader) throws(Misspelt) -> Double {
+  package static func number(_ reader: inout Reader) throws(Misspelt) -> Double {
     let number = try reader.number("expected a number such as 500, 10k or 2.5m")
     if reader.take("k") || reader.take("K") { return number * 1e3 }
     if reader.take("m") || reader.take("M") { return number * 1e6 }

@@ -1,30 +1,30 @@
 /// A stream of 64-bit numbers from a seed (Steele, Lea, Flood, "Fast splittable pseudorandom number
 /// generators", 2014). Nothing here needs more than it gives: speed, and the same numbers everywhere.
-struct SplitMix64: RandomNumberGenerator, Sendable {
+package struct SplitMix64: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
-  init(seed: UInt64) { state = seed }
+  package init(seed: UInt64) { state = seed }
 
   /// The stream that belongs to `first` and `second` among all of `seed`'s.
-  init(seed: UInt64, _ first: UInt64, _ second: UInt64) {
+  package init(seed: UInt64, _ first: UInt64, _ second: UInt64) {
     state = Self.mix(Self.mix(seed &+ Self.golden &* (first &+ 1)) &+ Self.golden &* (second &+ 1))
   }
 
-  mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= Self.golden
     return Self.mix(state)
   }
 
   /// Uniform in (0, 1]: never zero, so that its logarithm is finite.
-  mutating func nextUnit() -> Double {
+  package mutating func nextUnit() -> Double {
     Double((next() &>> 11) &+ 1) * 0x1p-53
   }
 
   /// Exponentially distributed with mean 1.
-  mutating func nextExponential() -> Double { -naturalLogarithm(nextUnit()) }
+  package mutating func nextExponential() -> Double { -naturalLogarithm(nextUnit()) }
 
   /// Normally distributed with mean 0 and standard deviation 1 (Marsaglia's polar method, 1964).
-  mutating func nextNormal() -> Double {
+  package mutating func nextNormal() -> Double {
     while true {
       let x = 2 * nextUnit() - 1
       let y = 2 * nextUnit() - 1
@@ -37,7 +37,7 @@ struct SplitMix64: RandomNumberGenerator, Sendable {
 
   /// Gamma-distributed with the given shape, at least 1, and mean equal to it (Marsaglia, Tsang,
   /// "A simple method for generating gamma variables", 2000).
-  mutating func nextGamma(shape: Double) -> Double {
+  package mutating func nextGamma(shape: Double) -> Double {
     let d = shape - 1.0 / 3
     let c = 1 / (9 * d).squareRoot()
     while true {
@@ -65,7 +65,7 @@ struct SplitMix64: RandomNumberGenerator, Sendable {
 ///
 /// Built from additions, multiplications and one division, which IEEE 754 rounds in one way only, so
 /// two hosts with different C libraries place a random schedule's index on the same nanosecond.
-func naturalLogarithm(_ x: Double) -> Double {
+package func naturalLogarithm(_ x: Double) -> Double {
   var exponent = Double(x.exponent)
   var significand = x.significand  // 1 ..< 2
   if significand > 1.414_213_562_373_095_1 {

@@ -3,6 +3,7 @@ internal import NIOCore
 internal import NIOPosix
 internal import SquallCluster
 package import SquallLoad
+package import SquallReport
 
 /// `squall master`: one run over the hosts that join.
 package final class ClusterMaster: Sendable {

@@ -2,6 +2,7 @@ internal import NIOConcurrencyHelpers
 package import SquallCluster
 internal import SquallEngine
 package import SquallLoad
+internal import SquallReport
 
 /// What the master tells the person at its terminal, in sentences. Its lines begin with `master: `.
 package final class MasterVoice: Sendable {

@@ -1,5 +1,6 @@
 internal import SquallEngine
 package import SquallLoad
+internal import SquallReport
 
 /// What on a host would spoil a measurement, each with its remedy: `squall doctor`'s rules.
 package struct Checkup: Equatable, Sendable {

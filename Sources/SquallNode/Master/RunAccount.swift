@@ -1,5 +1,6 @@
 package import SquallCluster
 package import SquallLoad
+package import SquallReport
 
 /// What the entries of a run's record come to.
 package struct RunAccount: Sendable {

@@ -1,4 +1,5 @@
 package import SquallLoad
+package import SquallReport
 
 /// What a record knows of a run from its first moment, beside the plan.
 package struct RecordHead: Equatable, Sendable {

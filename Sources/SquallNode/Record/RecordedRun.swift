@@ -2,6 +2,7 @@ internal import FoundationEssentials
 internal import GRDB
 package import SquallCluster
 package import SquallLoad
+package import SquallReport
 
 /// A run as its record has it.
 package struct RecordedRun: Sendable {

@@ -1,4 +1,5 @@
 internal import SquallLoad
+internal import SquallReport
 
 /// The runs of a record as a table, newest first.
 package struct RunList: Sendable {

@@ -4,6 +4,7 @@ internal import NIOConcurrencyHelpers
 package import SquallCluster
 internal import SquallEngine
 package import SquallLoad
+package import SquallReport
 
 /// One run's part of a record, as its master writes it. Entries are committed in groups on a thread
 /// of their own, so that a slow disk delays acknowledgements and nothing else.

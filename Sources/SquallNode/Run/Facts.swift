@@ -1,6 +1,7 @@
 internal import Glibc
 package import SquallCluster
-package import SquallLoad
+internal import SquallLoad
+package import SquallReport
 
 extension RunFacts {
   /// What surrounds a run besides its counts.

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import NIOConcurrencyHelpers
 package import SquallLoad
+internal import SquallReport
 
 /// A line of the terminal that is written again and again, with other lines coming in above it.
 package final class LiveLine: Sendable {

@@ -6,6 +6,7 @@ internal import NIOPosix
 package import SquallCluster
 internal import SquallEngine
 package import SquallLoad
+package import SquallReport
 
 /// A run on this host: the master's core and the agent's in one process, on one loop, exchanging
 /// the messages that otherwise cross the network.

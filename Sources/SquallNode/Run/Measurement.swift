@@ -1,5 +1,6 @@
 internal import NIOConcurrencyHelpers
 package import SquallLoad
+package import SquallReport
 
 /// Measures plans on this host, one after the other, with the same workers' places.
 package struct Measurement: Sendable {

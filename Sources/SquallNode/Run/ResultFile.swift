@@ -1,6 +1,7 @@
 internal import Glibc
 internal import SquallEngine
-package import SquallLoad
+internal import SquallLoad
+package import SquallReport
 
 /// Files a command leaves behind: whole or not at all.
 package enum ResultFile {

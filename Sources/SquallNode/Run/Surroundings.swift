@@ -1,5 +1,6 @@
 internal import Glibc
-package import SquallLoad
+internal import SquallLoad
+package import SquallReport
 
 /// The kernel's counters that tell what else went on while a run ran: read before and after.
 package struct Surroundings: Equatable, Sendable {

@@ -1,4 +1,5 @@
 import SquallLoad
+import SquallReport
 import Testing
 
 struct QuantityTests {

@@ -1,0 +1,340 @@
+package import SquallLoad
+
+// The result's members in the order they are written. Their descriptions are the schema's.
+
+extension RunResult: JSONRecord {
+  package static var fields: [JSONField<RunResult>] {
+    [
+      JSONField("schema", \.schema).oneOf(schemaName),
+      .init("tool", \.tool),
+      .init("host", \.host, "Of the master, or of the host of a local run."),
+      .init("argv", \.argv, "The command line, as given."),
+      .init(optional: "run", \.run, "Its name in the master's record; absent without a master."),
+      .init("plan", \.plan),
+      .init("started_at", \.startedAt, "Wall clock of the run's start, RFC 3339, UTC."),
+      .init("measured_ns", \.measuredNs, "The measured time; rates are per second of it."),
+      .init("interrupted", \.interrupted, "Stopped before its plan was done."),
+      .init("workers", \.workers),
+      .init("requests", \.requests),
+      .init("errors", \.errors, "Failures by cause."),
+      .init("status", \.status, "Complete responses by status code."),
+      .init("bytes", \.bytes),
+      .init("rate", \.rate),
+      .init("latency_ns", \.latency, "Of ok responses, but for connect, in nanoseconds."),
+      .init("histograms", \.histograms),
+      .init("endpoints", \.endpoints),
+      .init("intervals", \.intervals),
+      .init("connections", \.connections),
+      .init("verdict", \.verdict),
+      .init("slo", \.slo),
+    ]
+  }
+
+  /// Reads a result file. Fails with one sentence.
+  package init(text: [UInt8]) throws(JSONMismatch) {
+    let json: JSONValue
+    do {
+      json = try JSONValue(text: text)
+    } catch {
+      throw JSONMismatch(error.description)
+    }
+    if case .string(let schema) = json["schema"], schema != Self.schemaName {
+      throw JSONMismatch("is \(schema), this version reads \(Self.schemaName)").inside("schema")
+    }
+    guard json["schema"] != nil else {
+      throw JSONMismatch("has no \"schema\": not a result of squall")
+    }
+    try self.init(json: json)
+  }
+
+  /// `docs/result.schema.json`.
+  package static var schemaDocument: JSONValue {
+    guard case .object(let members) = jsonSchema else {
+      preconditionFailure("a record's schema is an object")
+    }
+    return .object(
+      [
+        .init("$schema", .string("https://json-schema.org/draft/2020-12/schema")),
+        .init("$id", .string("squall.result/1")),
+        .init("title", .string("Result of a squall run")),
+        .init(
+          "description",
+          .string(
+            "Durations are integer nanoseconds unless a name says otherwise. Counts are those of the "
+              + "measured time and the drain after it. docs/METHOD.md says how each is taken.")),
+      ] + members)
+  }
+}
+
+extension RunResult.Tool: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [.init("name", \.name), .init("version", \.version), .init("commit", \.commit)]
+  }
+}
+
+extension RunResult.Host: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("kernel", \.kernel), .init("cpu_model", \.cpuModel),
+      .init("cpus", \.cpus, "CPUs this process may use."),
+    ]
+  }
+}
+
+extension PlanSummary: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("url", \.url),
+      .init("method", \.method),
+      .init("destinations", \.destinations, "host:port."),
+      .init("endpoints", \.endpoints),
+      .init("connections", \.connections, "Over all workers."),
+      .init(optional: "duration_ns", \.durationNs, "Absent when only a count ends the run."),
+      .init(optional: "requests", \.requests, "Absent when only time ends the run."),
+      .init(optional: "schedule", \.schedule, "Absent in a closed loop."),
+      .init("pipeline", \.pipeline, "Requests in flight on one connection."),
+      .init("requests_per_connection", \.requestsPerConnection, "0 for no limit."),
+      .init("timeout_ns", \.timeoutNs, "From the send to the complete response."),
+      .init("connect_timeout_ns", \.connectTimeoutNs),
+      .init(optional: "deadline_ns", \.deadlineNs, "From the scheduled instant."),
+      .init("warmup_ns", \.warmupNs),
+      .init("drain_ns", \.drainNs),
+      .init("interval_ns", \.intervalNs),
+      .init("ramp_ns", \.rampNs, "Over which connections are opened."),
+      .init(optional: "max_in_flight", \.maxInFlight),
+      .init("spin", \.spin, "Workers spin before a scheduled instant."),
+      .init("source_addresses", \.sourceAddresses),
+      .init("seed", \.seed),
+      .init("labels", \.labels),
+    ]
+  }
+}
+
+extension PlanSummary.Endpoint: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("name", \.name), .init("request_bytes", \.requestByteCount),
+      .init("request_hash", \.requestHash, "FNV-1a, 64 bits, hexadecimal."),
+    ]
+  }
+}
+
+extension PlanSummary.Schedule: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("start_per_s", \.startPerS), .init("stages", \.stages),
+      JSONField("arrival", \.arrival).oneOf("uniform", "poisson"), .init("seed", \.seed),
+    ]
+  }
+}
+
+extension PlanSummary.Stage: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [.init("duration_ns", \.durationNs), .init("end_per_s", \.endPerS)]
+  }
+}
+
+extension RunResult.Worker: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("host", \.host),
+      .init(optional: "cpu", \.cpu, "Absent when not pinned."),
+      .init("incarnations", \.incarnations, "Its lives, 16 hexadecimal digits each."),
+      .init("cpu_user_ns", \.cpuUserNs, "In the measured time."),
+      .init("cpu_system_ns", \.cpuSystemNs, "In the measured time."),
+      .init("busy_ratio", \.busyRatio, "CPU time per measured time."),
+      .init("connections", \.connections),
+      .init("sent", \.sent),
+      .init("ok", \.ok),
+      .init("not_ok", \.notOk),
+      .init("in_flight_at_stop", \.inFlightAtStop),
+      .init("enter_calls", \.systemCalls, "System calls of the worker in the measured time."),
+      .init("schedule_lag_p99_ns", \.scheduleLagP99Ns, "Null in a closed loop."),
+      .init(
+        "sent_late", \.sentLate,
+        "Requests of the measured time that left over 1 ms late though a connection was free."),
+      .init("lost", \.lost, "Lost and not replaced."),
+    ]
+  }
+}
+
+extension RunResult.Requests: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("sent", \.sent, "Handed to the kernel."),
+      .init("completed", \.completed, "ok + not_ok."),
+      .init("ok", \.ok, "Complete responses with a status the plan accepts."),
+      .init("not_ok", \.notOk, "Sent and ended in anything else."),
+      .init(
+        "in_flight_at_stop", \.inFlightAtStop,
+        "Sent and neither answered nor failed when the drain ended: carried_in + sent - completed."),
+      .init("dropped", \.dropped, "Scheduled and given up unsent."),
+      .init("carried_in", \.carriedIn, "Sent in the warm-up and in flight at its end."),
+      .init("warmup", \.warmup),
+    ]
+  }
+}
+
+extension RunResult.Warmup: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [.init("sent", \.sent), .init("ok", \.ok), .init("not_ok", \.notOk)]
+  }
+}
+
+extension RunResult.Errors: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    ErrorCause.allCases.map { .init($0.name, \.[$0]) }
+  }
+}
+
+extension RunResult.Bytes: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("sent", \.sent), .init("received", \.received),
+      .init("body", \.body, "Of response bodies, without chunk framing."),
+    ]
+  }
+}
+
+extension RunResult.Rate: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("ok_per_s", \.okPerS, "Ok responses in the measured time per second of it."),
+      .init("completed_per_s", \.completedPerS),
+      .init(
+        optional: "target_per_s", \.targetPerS, "Mean of the rate curve; absent in a closed loop."),
+      .init(
+        optional: "achieved_ratio", \.achievedRatio,
+        "Requests sent per request scheduled in the measured time; absent in a closed loop."),
+    ]
+  }
+}
+
+extension RunResult.Latencies: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("response", \.response, "Scheduled instant to completion."),
+      .init("service", \.service, "Send to completion."),
+      .init("connect", \.connect, "Connection set-up, warm-up included."),
+      .init("first_byte", \.firstByte, "Send to the first byte of the response."),
+      .init("schedule_lag", \.scheduleLag, "Scheduled instant to send."),
+    ]
+  }
+}
+
+extension LatencySummary: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("count", \.count, "Where it is 0, no value exists: the others are null."),
+      .init("mean", \.mean), .init("stdev", \.stdev), .init("min", \.min),
+      .init("max", \.max), .init("p50", \.p50), .init("p75", \.p75), .init("p90", \.p90),
+      .init("p95", \.p95), .init("p99", \.p99), .init("p99.9", \.p999), .init("p99.99", \.p9999),
+      .init("over", \.over, "Values above 68.7 s."),
+    ]
+  }
+}
+
+extension RunResult.Histograms: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("response", \.response, "HdrHistogram V2, compressed, base 64, nanoseconds."),
+      .init("service", \.service, "HdrHistogram V2, compressed, base 64, nanoseconds."),
+    ]
+  }
+}
+
+extension RunResult.Endpoint: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("name", \.name), .init("sent", \.sent), .init("ok", \.ok), .init("not_ok", \.notOk),
+      .init("bytes_received", \.bytesReceived), .init("bytes_body", \.bytesBody),
+      .init("errors", \.errors), .init("status", \.status),
+      .init("response", \.response), .init("service", \.service),
+      .init("response_histogram", \.responseHistogram, "HdrHistogram V2, uncompressed, base 64."),
+    ]
+  }
+}
+
+extension RunResult.Interval: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("index", \.index),
+      .init("last_index", \.lastIndex, "Above index where intervals were put together."),
+      JSONField("phase", \.phase).oneOf("warmup", "measured", "drain"),
+      .init("start_ns", \.startNs, "Since the run's start."),
+      .init("end_ns", \.endNs),
+      .init("sent", \.sent),
+      .init("ok", \.ok),
+      .init("not_ok", \.notOk),
+      .init("dropped", \.dropped),
+      .init("bytes_received", \.bytesReceived),
+      .init("errors", \.errors, "Causes that occurred."),
+      .init("workers", \.workers, "How many reported."),
+      .init("response_p50", \.responseP50, "Null without an ok response."),
+      .init("response_p90", \.responseP90),
+      .init("response_p99", \.responseP99),
+      .init("response_max", \.responseMax),
+      .init("service_p50", \.serviceP50),
+      .init("service_p99", \.serviceP99),
+      .init("schedule_lag_p99", \.scheduleLagP99),
+      .init(
+        "worker_busy", \.workerBusy, "Busy ratio by worker; null where it did not report."),
+      .init("worker_lag_p99", \.workerLagP99, "Schedule lag by worker; null where there is none."),
+      .init("response_histogram", \.responseHistogram, "HdrHistogram V2, uncompressed, base 64."),
+      .init(
+        optional: "service_histogram", \.serviceHistogram,
+        "As response_histogram; absent in a closed loop, where they are equal."),
+    ]
+  }
+}
+
+extension RunResult.Connections: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("opened", \.opened), .init("reopened", \.reopened, "Replaced an earlier connection."),
+      .init(
+        "ok_min", \.okMin, "Ok responses per connection; null where none was open at the stop."),
+      .init("ok_median", \.okMedian), .init("ok_max", \.okMax),
+      .init("starved", \.starved, "Connections without an ok response."),
+    ]
+  }
+}
+
+extension RunResult.Verdict: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("saturated", \.saturated, "The generator set the limit or bent the times."),
+      .init("reasons", \.reasons, "Why the result is not valid, each with its remedy."),
+      .init("cautions", \.cautions, "What to know when judging it."),
+      .init("valid", \.valid, "Not saturated, and the rate asked for was reached."),
+      .init(
+        optional: "littles_law_ratio", \.littlesLawRatio,
+        "Service time x ok rate / (connections x pipeline); absent in an open loop."),
+      .init("conservation", \.conservation),
+      .init("incomplete", \.incomplete, "Counts are missing, or a worker was lost for good."),
+    ]
+  }
+}
+
+extension RunResult.Conservation: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("worker_sum", \.workerSum, "Requests sent, all phases, by the workers' own ledgers."),
+      .init("total", \.total, "Requests sent, all phases, by the master's batches."),
+      .init("missing", \.missing, "worker_sum - total."),
+      .init("ledgers_absent", \.ledgersAbsent),
+      .init("ledgers_differing", \.ledgersDiffering),
+      .init("balanced", \.balanced, "All ledgers are there and equal, nothing is negative."),
+    ]
+  }
+}
+
+extension RunResult.SloOutcome: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("expression", \.expression),
+      .init(optional: "value", \.value, "Nanoseconds, a share of 1, or per second."),
+      .init(optional: "pass", \.pass, "Absent when not evaluated, as after an interruption."),
+    ]
+  }
+}

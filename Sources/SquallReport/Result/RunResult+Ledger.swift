@@ -1,0 +1,223 @@
+package import SquallLoad
+
+extension RunResult {
+  /// Puts a run's sums, plan and surroundings together and judges them. `deflate` makes zlib streams
+  /// for the histograms' encoding.
+  package init(
+    ledger: RunLedger, plan: Plan, facts: RunFacts, objectives: [Objective] = [],
+    deflate: ([UInt8]) -> [UInt8]
+  ) {
+    self.init()
+    tool = facts.tool
+    host = facts.host
+    argv = facts.argv
+    run = facts.run?.hexadecimal
+    startedAt = facts.startedAt
+    interrupted = facts.interrupted
+    self.plan = PlanSummary(plan)
+    measuredNs = ledger.measuredSpanNs.map { $0.upperBound - $0.lowerBound } ?? 0
+
+    let counted = ledger.phases.counted
+    let warmup = ledger.phases.warmup
+    requests.sent = counted.sent
+    requests.completed = counted.completed
+    requests.ok = counted.ok
+    requests.notOk = counted.notOk
+    requests.inFlightAtStop = ledger.inFlight
+    requests.dropped = counted.counters.dropped
+    requests.carriedIn = Int64(clamping: warmup.sent) - Int64(clamping: warmup.completed)
+    requests.warmup.sent = warmup.sent
+    requests.warmup.ok = warmup.ok
+    requests.warmup.notOk = warmup.notOk
+    errors = Errors(counted.counters)
+    status = Self.status(counted.counters)
+    bytes.sent = counted.counters.bytesSent
+    bytes.received = counted.counters.bytesReceived
+    bytes.body = counted.counters.bytesBody
+
+    let response = ledger.response
+    let service = ledger.service
+    latency.response = LatencySummary(response)
+    latency.service = LatencySummary(service)
+    latency.connect = LatencySummary(ledger.connect)
+    latency.firstByte = LatencySummary(ledger.firstByte)
+    latency.scheduleLag = LatencySummary(ledger.scheduleLag)
+    histograms.response = HdrEncoding.text(CompactHistogram(response), deflate: deflate)
+    histograms.service = HdrEncoding.text(CompactHistogram(service), deflate: deflate)
+
+    let seconds = Double(measuredNs) * 1e-9
+    if seconds > 0 {
+      rate.okPerS = Double(ledger.phases.measured.ok) / seconds
+      rate.completedPerS = Double(ledger.phases.measured.completed) / seconds
+    }
+    if case .open(let schedule) = plan.load { setTarget(schedule, plan: plan, ledger: ledger) }
+
+    for (tally, endpoint) in zip(ledger.endpoints, plan.endpoints) {
+      endpoints.append(Endpoint(tally, name: endpoint.name))
+    }
+    connections.opened = ledger.opened
+    connections.reopened = ledger.reopened
+    if !ledger.fairness.isEmpty {
+      connections.okMin = ledger.fairness.minNs / Self.fairnessUnit
+      connections.okMedian = ledger.fairness.quantileNs(0.5) / Self.fairnessUnit
+      connections.okMax = ledger.fairness.maxNs / Self.fairnessUnit
+    }
+    connections.starved = ledger.fairness.underCount
+
+    let order = ledger.workers.indices.sorted {
+      ledger.workers[$0].place < ledger.workers[$1].place
+    }
+    workers = order.map { Worker(ledger.workers[$0], facts: facts) }
+    // Also those that were lost before their first batch.
+    let heard = Set(ledger.workers.map(\.place))
+    let unheard = facts.workers.filter { $0.value.isLost && !heard.contains($0.key) }
+    workers += unheard.sorted { $0.key < $1.key }.map { Worker(unheard: $0.value) }
+    let isClosed = plan.load == .closed
+    intervals = ledger.timeline.intervals.map { Interval($0, order: order, isClosed: isClosed) }
+
+    verdict = Verdict(self, ledger: ledger, plan: plan, facts: facts)
+    slo = objectives.map { $0.outcome(of: self) }
+  }
+
+  /// See `Batch.fairness`.
+  private static let fairnessUnit: UInt64 = 512
+
+  private mutating func setTarget(_ schedule: Schedule, plan: Plan, ledger: RunLedger) {
+    guard let span = ledger.measuredSpanNs else { return }
+    let startNs = plan.warmupNs
+    let endNs = min(span.upperBound, plan.warmupNs + plan.durationNs)
+    guard endNs > startNs else { return }
+    let mean =
+      schedule.expectedCount(beforeNs: endNs) - schedule.expectedCount(beforeNs: startNs)
+    rate.targetPerS = mean / (Double(endNs - startNs) * 1e-9)
+    let scheduled =
+      min(plan.requestCount, schedule.firstIndex(atOrAfterNs: endNs))
+      - min(plan.requestCount, schedule.firstIndex(atOrAfterNs: startNs))
+    guard scheduled > 0 else { return }
+    rate.achievedRatio = Double(ledger.phases.measured.sent) / Double(scheduled)
+  }
+
+  fileprivate static func status(_ counters: Counters) -> [String: UInt64] {
+    Dictionary(uniqueKeysWithValues: counters.statuses.map { (String($0.key), $0.value) })
+  }
+
+  /// Latencies over all the run, put together from the intervals; what reading a result file back
+  /// leaves of its histograms. Sums are of bucket middles; `latency` has the exact ones.
+  package func histogram(_ series: Series) -> CompactHistogram {
+    var sum = CompactHistogram()
+    for interval in intervals where interval.phase != Phase.warmup.name {
+      sum.merge(interval.histogram(series))
+    }
+    return sum
+  }
+
+  package enum Series: Equatable, Sendable {
+    case response
+    case service
+  }
+}
+
+extension RunResult.Interval {
+  /// Empty when the text is no histogram.
+  package func histogram(_ series: RunResult.Series) -> CompactHistogram {
+    let text = series == .service ? serviceHistogram ?? responseHistogram : responseHistogram
+    return Base64.decode(text).flatMap { HdrEncoding.histogram($0) } ?? CompactHistogram()
+  }
+
+  /// `order` holds the timeline's ordinal of each of the result's workers.
+  package init(_ interval: Timeline.Interval, order: [Int], isClosed: Bool) {
+    self.init()
+    index = interval.firstIndex
+    lastIndex = interval.lastIndex
+    phase = interval.phase.name
+    startNs = interval.startNs
+    endNs = interval.endNs
+    sent = interval.tally.sent
+    ok = interval.tally.ok
+    notOk = interval.tally.notOk
+    dropped = interval.tally.counters.dropped
+    bytesReceived = interval.tally.counters.bytesReceived
+    for cause in ErrorCause.allCases where interval.tally.counters.errorCount(cause) > 0 {
+      errors[cause.name] = interval.tally.counters.errorCount(cause)
+    }
+    workers = UInt32(interval.workers.count)
+    let response = isClosed ? interval.service : interval.response
+    if !response.isEmpty {
+      responseP50 = response.quantileNs(0.5)
+      responseP90 = response.quantileNs(0.9)
+      responseP99 = response.quantileNs(0.99)
+      responseMax = response.maxNs
+    }
+    if !interval.service.isEmpty {
+      serviceP50 = interval.service.quantileNs(0.5)
+      serviceP99 = interval.service.quantileNs(0.99)
+    }
+    if !interval.scheduleLag.isEmpty { scheduleLagP99 = interval.scheduleLag.quantileNs(0.99) }
+    for ordinal in order {
+      let worker = interval.workers.first { $0.ordinal == ordinal }
+      let busy = worker.flatMap { $0.spanNs == 0 ? nil : Double($0.cpuNs) / Double($0.spanNs) }
+      workerBusy.append(busy.map { ($0 * 10_000).rounded() / 10_000 })
+      workerLagP99.append(isClosed ? nil : worker?.lagP99Ns)
+    }
+    responseHistogram = Base64.encode(HdrEncoding.payload(response))
+    if !isClosed { serviceHistogram = Base64.encode(HdrEncoding.payload(interval.service)) }
+  }
+}
+
+extension RunResult.Worker {
+  fileprivate init(unheard facts: WorkerFacts) {
+    self.init()
+    host = facts.host
+    cpu = facts.cpu
+    lost = facts.isLost
+  }
+
+  fileprivate init(_ worker: RunLedger.Worker, facts: RunFacts) {
+    self.init()
+    let own = facts.workers[worker.place]
+    let counted = worker.phases.counted
+    host = own?.host ?? ""
+    cpu = own?.cpu
+    incarnations = worker.lives.map(\.hexadecimal)
+    cpuUserNs = worker.measured.cpuUserNs
+    cpuSystemNs = worker.measured.cpuSystemNs
+    if worker.measuredNs > 0 {
+      busyRatio = Double(cpuUserNs + cpuSystemNs) / Double(worker.measuredNs)
+    }
+    connections = worker.connectionsMax
+    sent = counted.sent
+    ok = counted.ok
+    notOk = counted.notOk
+    inFlightAtStop = worker.phases.inFlight
+    systemCalls = worker.measured.systemCalls
+    sentLate = worker.measured.late
+    scheduleLagP99Ns = worker.scheduleLag.isEmpty ? nil : worker.scheduleLag.quantileNs(0.99)
+    lost = own?.isLost ?? false
+  }
+}
+
+extension RunResult.Errors {
+  fileprivate init(_ counters: Counters) {
+    self.init()
+    for cause in ErrorCause.allCases { self[cause] = counters.errorCount(cause) }
+  }
+}
+
+extension RunResult.Endpoint {
+  fileprivate init(_ endpoint: RunLedger.Endpoint, name: String) {
+    self.init()
+    let counted = endpoint.phases.counted
+    self.name = name
+    sent = counted.sent
+    ok = counted.ok
+    notOk = counted.notOk
+    bytesReceived = counted.counters.bytesReceived
+    bytesBody = counted.counters.bytesBody
+    errors = RunResult.Errors(counted.counters)
+    status = RunResult.status(counted.counters)
+    let responses = endpoint.response.isEmpty ? endpoint.service : endpoint.response
+    response = LatencySummary(responses)
+    service = LatencySummary(endpoint.service)
+    responseHistogram = Base64.encode(HdrEncoding.payload(CompactHistogram(responses)))
+  }
+}
