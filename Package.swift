@@ -40,6 +40,8 @@ let package = Package(
     .target(name: "SquallLoad", swiftSettings: strict),
     .target(name: "SquallHTTP", swiftSettings: strict),
     .target(name: "SquallReport", dependencies: ["SquallLoad"], swiftSettings: strict),
+    .target(
+      name: "SquallScenario", dependencies: ["SquallHTTP", "SquallLoad"], swiftSettings: strict),
     .target(name: "SquallCluster", dependencies: ["SquallLoad"], swiftSettings: strict),
     .target(name: "SquallTLS", dependencies: ["CTLS"], swiftSettings: strict),
     .target(name: "SquallEngine", dependencies: ["CSquall"], swiftSettings: strict),
@@ -72,7 +74,7 @@ let package = Package(
     .testTarget(
       name: "PureTests",
       dependencies: [
-        "SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport",
+        "SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport", "SquallScenario",
         .product(name: "Histogram", package: "hdrhistogram-swift"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
