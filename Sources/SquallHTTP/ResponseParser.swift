@@ -98,7 +98,9 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
       self = known
     } else {
       let head = cursor
-      if let end = readHeads(&cursor, into: &sink) { return unsafe step(end, at: cursor, from: start) }
+      if let end = readHeads(&cursor, into: &sink) {
+        return unsafe step(end, at: cursor, from: start)
+      }
       memo.keep(head.prefix(upTo: cursor), parser: self)
     }
     return unsafe step(read(&cursor, into: &sink), at: cursor, from: start)

@@ -121,7 +121,9 @@ extension Compiler {
       guard ends.count == 2 else {
         throw Fault(value, "'between' has two texts: write between: ['before', 'after']")
       }
-      let texts = [try resolved(ends[0], "the text before"), try resolved(ends[1], "the text after")]
+      let texts = [
+        try resolved(ends[0], "the text before"), try resolved(ends[1], "the text after"),
+      ]
       guard !texts.contains(where: { $0.isEmpty || $0.utf8.count > 256 }) else {
         throw Fault(value, "each text of 'between' has 1 to 256 bytes")
       }
@@ -240,7 +242,8 @@ extension Compiler {
   private mutating func compileJSONCheck(_ entry: Node.Entry) throws(Fault) {
     let path = try compilePath(entry.key, isRaw: false)
     guard case .scalar(let text, _) = entry.value.content else {
-      throw Fault(entry.value, "a JSON check compares with one value, this is \(entry.value.described)")
+      throw Fault(
+        entry.value, "a JSON check compares with one value, this is \(entry.value.described)")
     }
     let expected = entry.value.kind == .null ? "null" : try resolved(entry.value, "the value")
     program.checks.append(
@@ -260,7 +263,9 @@ extension Compiler {
       if case .sequence(let elements) = node.content { nodes = elements } else { nodes = [node] }
       for node in nodes {
         let text = try node.string("'status'").trimmed
-        let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0.trimmed) }
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false).map {
+          Int($0.trimmed)
+        }
         guard (1...2).contains(ends.count), let low = ends[0], let high = ends[ends.count - 1],
           (100...599).contains(low), (100...599).contains(high), low <= high
         else {

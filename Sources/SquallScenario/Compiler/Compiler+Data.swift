@@ -22,7 +22,9 @@ extension Compiler {
       let rows: [[String]]
       if kind == "list" {
         var list: [[String]] = []
-        for element in try source.elements("'list'") { list.append([try resolved(element, "a row")]) }
+        for element in try source.elements("'list'") {
+          list.append([try resolved(element, "a row")])
+        }
         rows = list
       } else {
         table.file = try resolved(source, "'file'")
@@ -73,7 +75,8 @@ extension Compiler {
     }
     if let index = rows.firstIndex(where: { $0.count != columns.count }) {
       throw Fault(
-        node, "row \(index + 1) of '\(name)' has \(rows[index].count) cells, its first line "
+        node,
+        "row \(index + 1) of '\(name)' has \(rows[index].count) cells, its first line "
           + "names \(columns.count) columns")
     }
     return (columns, rows)

@@ -43,12 +43,17 @@ extension Compiler {
       + program.checks[request.checks.indices].count { $0.kind == .json }
     guard watchCount <= Program.watchCountMax, pathCount <= Program.pathCountMax else {
       throw Fault(
-        url, "a request has at most \(Program.watchCountMax) checks and captures, "
+        url,
+        "a request has at most \(Program.watchCountMax) checks and captures, "
           + "\(Program.pathCountMax) of them JSON")
     }
     request.readsBody =
-      program.captures[request.captures.indices].contains { $0.kind == .json || $0.kind == .between }
-      || program.checks[request.checks.indices].contains { $0.kind == .json || $0.kind == .contains }
+      program.captures[request.captures.indices].contains {
+        $0.kind == .json || $0.kind == .between
+      }
+      || program.checks[request.checks.indices].contains {
+        $0.kind == .json || $0.kind == .contains
+      }
     if request.expectsNoBody && request.readsBody {
       throw Fault(url, "an answer to HEAD has no body to check or capture from: use get")
     }
@@ -98,7 +103,8 @@ extension Compiler {
     case .literal(let text):
       guard !text.contains("://") else {
         throw Fault(
-          url, "another host is not carried out yet: begin the path with /, and name the host in "
+          url,
+          "another host is not carried out yet: begin the path with /, and name the host in "
             + "'target'")
       }
       throw Fault(url, "the path '\(shown)' does not begin with /: write /\(shown)")
@@ -167,7 +173,9 @@ extension Compiler {
 
     head.literal += Array(" HTTP/1.1\r\n".utf8)
     if !has("host") { head.literal += Array("Host: \(hostField)\r\n".utf8) }
-    if !has("user-agent") { head.literal += Array("User-Agent: \(surroundings.userAgent)\r\n".utf8) }
+    if !has("user-agent") {
+      head.literal += Array("User-Agent: \(surroundings.userAgent)\r\n".utf8)
+    }
     if let contentType, !has("content-type") {
       head.literal += Array("Content-Type: \(contentType)\r\n".utf8)
     }
@@ -229,7 +237,9 @@ extension Compiler {
     }
     let name = try resolved(words[0], "the name")
     guard !name.contains(":") else {
-      throw Fault(words[0], "a name with a colon cannot be told from its password (RFC 7617 2)")
+      throw Fault(
+        words[0],
+        "a name with a colon cannot be told from its password: leave the colon out (RFC 7617 2)")
     }
     let text = "\(name):\(try resolved(words[1], "the password"))"
     head.literal += Array("Authorization: Basic \(Base64.text(Array(text.utf8)))\r\n".utf8)
@@ -273,7 +283,8 @@ extension Compiler {
     let name = try resolved(path, "'file'")
     guard let bytes = surroundings.file(name) else {
       throw Fault(
-        path, "the file '\(name)' cannot be read: name one that is there, by its path from this file"
+        path,
+        "the file '\(name)' cannot be read: name one that is there, by its path from this file"
       )
     }
     return bytes

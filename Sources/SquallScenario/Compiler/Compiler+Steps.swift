@@ -64,7 +64,8 @@ extension Compiler {
     }
     guard !scope.useStack.contains(name) else {
       throw Fault(
-        value, "the block '\(name)' uses itself: \((scope.useStack + [name]).joined(separator: " → "))")
+        value,
+        "the block '\(name)' uses itself: \((scope.useStack + [name]).joined(separator: " → "))")
     }
     guard scope.useStack.count < Self.useDepthMax else {
       throw Fault(value, "blocks use one another more than \(Self.useDepthMax) deep")

@@ -61,7 +61,9 @@ extension Compiler {
       try compileSteps(stop, "'on_stop'")
       emit(.end)
     }
-    for (slot, place) in scope.used.sorted(by: { ($0.value.line, $0.value.column) < ($1.value.line, $1.value.column) })
+    for (slot, place) in scope.used.sorted(by: {
+      ($0.value.line, $0.value.column) < ($1.value.line, $1.value.column)
+    })
     where !scope.captured.contains(slot) {
       throw Fault(
         place,
@@ -172,7 +174,9 @@ extension Compiler {
         "iterations": "users can be said, as in users: {stages: [{to: 50, over: 10s}, {for: 1m}]}",
         "requests": "users can be said, or leave load out and give -R with a URL",
       ])
-    guard let users = fields["users"] else { throw Fault(node, "'load' is empty: say how many users") }
+    guard let users = fields["users"] else {
+      throw Fault(node, "'load' is empty: say how many users")
+    }
     let load = try Fields(users, "'users'", keys: ["stages"])
     guard let stages = load["stages"] else {
       throw Fault(users, "'stages' is missing: write stages: [{to: 50, over: 10s}, {for: 1m}]")

@@ -216,7 +216,8 @@ package struct Compiler {
     let unused = blocks.filter { !$0.value.isUsed }.map(\.value.key)
     if let key = unused.min(by: { $0.place.line < $1.place.line }) {
       throw Fault(
-        key, "the block '\(key.text ?? "")' is never used: write '- use: \(key.text ?? "")', "
+        key,
+        "the block '\(key.text ?? "")' is never used: write '- use: \(key.text ?? "")', "
           + "or take it out")
     }
   }

@@ -28,7 +28,8 @@ extension Node {
         index += 3
       } else if characters[index...].starts(with: "${") {
         guard let close = characters[index...].firstIndex(of: "}") else {
-          throw Fault(place(of: index), "'${' without its '}': close it, or write $${ for a literal ${")
+          throw Fault(
+            place(of: index), "'${' without its '}': close it, or write $${ for a literal ${")
         }
         if !literal.isEmpty { pieces.append(.literal(literal)) }
         literal = ""

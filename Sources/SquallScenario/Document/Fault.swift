@@ -40,6 +40,8 @@ extension Fault {
       hint = "did you mean '\(near)'?"
     } else if known.isEmpty {
       hint = "there is none"
+    } else if known.count == 1 {
+      hint = "write '\(known[0])'"
     } else {
       hint = "write one of " + known.sorted().joined(separator: ", ")
     }

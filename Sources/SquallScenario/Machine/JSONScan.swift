@@ -240,7 +240,9 @@ struct JSONScan: BitwiseCopyable {
     _ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ paths: UInt16, _ sink: inout Values
   ) {
     guard !range.isEmpty, paths != 0 else { return }
-    for path in Bits(paths) { unsafe sink.take(path, UnsafeRawBufferPointer(rebasing: bytes[range])) }
+    for path in Bits(paths) {
+      unsafe sink.take(path, UnsafeRawBufferPointer(rebasing: bytes[range]))
+    }
   }
 
   private func giveRaw<Values: Sink & ~Copyable>(
@@ -347,7 +349,8 @@ struct JSONScan: BitwiseCopyable {
     }
   }
 
-  private mutating func matchKey<Values: Sink & ~Copyable>(_ byte: UInt8, _ sink: borrowing Values) {
+  private mutating func matchKey<Values: Sink & ~Copyable>(_ byte: UInt8, _ sink: borrowing Values)
+  {
     for path in Bits(keyMask) {
       let segment = sink.segment(Int(sink.path(path).segments.first) + Int(depth) - 1)
       if segment.kind != .member || UInt32(keyByteCount) >= segment.name.byteCount
@@ -466,7 +469,9 @@ extension UnsafeRawBufferPointer {
         with: 0x80, where: (lanes .== UInt8(ascii: "\"")) .| (lanes .== UInt8(ascii: "\\")))
       let words = unsafe unsafeBitCast(marks, to: SIMD2<UInt64>.self)
       if words[0] != 0 { return index + UInt64(littleEndian: words[0]).trailingZeroBitCount / 8 }
-      if words[1] != 0 { return index + 8 + UInt64(littleEndian: words[1]).trailingZeroBitCount / 8 }
+      if words[1] != 0 {
+        return index + 8 + UInt64(littleEndian: words[1]).trailingZeroBitCount / 8
+      }
       index += 16
     }
     while unsafe index < count && self[index] != UInt8(ascii: "\"")

@@ -115,7 +115,9 @@ extension Machine {
   func keepDirectory(_ row: Int, requestIn request: Writer) {
     let path = Self.path(of: request)
     var end = path.upperBound
-    while unsafe end > path.lowerBound + 1 && request.base[end - 1] != UInt8(ascii: "/") { end -= 1 }
+    while unsafe end > path.lowerBound + 1 && request.base[end - 1] != UInt8(ascii: "/") {
+      end -= 1
+    }
     // Without the slash itself, unless it is all there is.
     if end > path.lowerBound + 1 { end -= 1 }
     let count = end - path.lowerBound
@@ -139,7 +141,8 @@ extension Machine {
   func keepLine(_ row: Int, _ piece: UnsafeRawBufferPointer, _ reply: inout Reply) {
     let start = directory(row).upperBound + Int(reply.lineByteCount)
     guard start + piece.count <= Self.jarByteCount, let bytes = piece.baseAddress else {
-      return reply.isJarFull = true
+      reply.isJarFull = true
+      return
     }
     unsafe UnsafeMutableRawPointer(jar(row) + start).copyMemory(
       from: bytes, byteCount: piece.count)
@@ -268,7 +271,8 @@ extension Machine {
     guard domain.count < host.count else { return true }
     let before = host.dropFirst(host.count - domain.count - 1).first
     // An address has no domain above it.
-    return before == UInt8(ascii: ".") && host.last.map { !("0"..."9").contains(Character(.init($0))) } == true
+    return before == UInt8(ascii: ".")
+      && host.last.map { !("0"..."9").contains(Character(.init($0))) } == true
   }
 
   private mutating func remove(_ row: Int, name: Range<Int>, path: Range<Int>) {
@@ -276,7 +280,8 @@ extension Machine {
     let jarByteCount = unsafe Int(users[row].jarByteCount)
     while offset < jarByteCount {
       let cookie = cookie(row, at: offset)
-      let isRoot = unsafe cookie.pathByteCount == 1 && path.isEmpty
+      let isRoot =
+        unsafe cookie.pathByteCount == 1 && path.isEmpty
         && jar(row)[cookie.path.lowerBound] == UInt8(ascii: "/")
       if equal(row, cookie.name, name), isRoot || equal(row, cookie.path, path) {
         let rest = jarByteCount - cookie.end
@@ -306,7 +311,8 @@ extension Machine {
       while unsafe offset < Int(users[row].jarByteCount) {
         let cookie = cookie(row, at: offset)
         offset = cookie.end
-        guard cookie.nameByteCount == Int(capture.first.byteCount), named(row, cookie, capture.first)
+        guard cookie.nameByteCount == Int(capture.first.byteCount),
+          named(row, cookie, capture.first)
         else { continue }
         guard cookie.valueByteCount <= Int(program.slots[Int(capture.slot)].byteCountMax) else {
           unsafe replies[row].overflowedCapture = UInt8(

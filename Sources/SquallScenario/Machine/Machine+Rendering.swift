@@ -14,14 +14,20 @@ internal import SquallLoad
 
   @inline(__always)
   mutating func copy(_ bytes: UnsafePointer<UInt8>, _ byteCount: Int) {
-    guard byteCount <= limit &- count else { return unsendable = .tooLarge }
+    guard byteCount <= limit &- count else {
+      unsendable = .tooLarge
+      return
+    }
     unsafe (base + count).update(from: bytes, count: byteCount)
     count &+= byteCount
   }
 
   @inline(__always)
   mutating func byte(_ byte: UInt8) {
-    guard count < limit else { return unsendable = .tooLarge }
+    guard count < limit else {
+      unsendable = .tooLarge
+      return
+    }
     unsafe base[count] = byte
     count &+= 1
   }
@@ -34,9 +40,15 @@ internal import SquallLoad
     default:
       for index in 0..<byteCount {
         let byte = unsafe bytes[index]
-        if escape.refuses(byte) { return unsendable = .refused(byte: byte) }
+        if escape.refuses(byte) {
+          unsendable = .refused(byte: byte)
+          return
+        }
         let (escaped, escapedCount) = escape.escaped(byte)
-        guard escapedCount <= limit &- count else { return unsendable = .tooLarge }
+        guard escapedCount <= limit &- count else {
+          unsendable = .tooLarge
+          return
+        }
         for position in 0..<escapedCount {
           unsafe base[count] = UInt8(truncatingIfNeeded: escaped >> UInt64(8 * position))
           count &+= 1
@@ -160,7 +172,8 @@ extension Machine {
     case .slot:
       let header = slotHeader(row, Int(part.a))
       guard header & ~Self.bareBit != 0 else {
-        return writer.unsendable = .empty(slot: Int(part.a))
+        writer.unsendable = .empty(slot: Int(part.a))
+        return
       }
       let isQuoted = part.escape == .jsonValue && header & Self.bareBit == 0
       let isBare = part.escape == .jsonValue && header & Self.bareBit != 0
@@ -177,7 +190,8 @@ extension Machine {
         index: user.index, iteration: isForLife ? 0 : user.iteration, userCount: userCount,
         key: seed &+ UInt64(part.a))
       text(
-        Int(table.firstText) + Int(index) * max(1, table.columns.count) + Int(part.b), part, &writer)
+        Int(table.firstText) + Int(index) * max(1, table.columns.count) + Int(part.b), part, &writer
+      )
     case .choice:
       text(Int(part.a) + Int(draw(row, below: UInt64(part.b))), part, &writer)
     case .int:

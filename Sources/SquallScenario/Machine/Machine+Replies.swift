@@ -68,7 +68,8 @@ extension Machine: ReplySink, JSONScan.Sink {
       if !holds { return .failed(check: index) }
     }
     if reply.overflowedCapture != .max {
-      return .overflowed(capture: request.captures.indices.lowerBound + Int(reply.overflowedCapture))
+      return .overflowed(
+        capture: request.captures.indices.lowerBound + Int(reply.overflowedCapture))
     }
     return reply.isJarFull ? .jarFull : .good
   }
@@ -98,7 +99,9 @@ extension Machine: ReplySink, JSONScan.Sink {
             reply.named &= ~(1 << UInt32(watch))
           }
           reply.field = .space
-          for watch in Bits(reply.named) { beginField(watches[Int(slice.first) + watch], row, &reply) }
+          for watch in Bits(reply.named) {
+            beginField(watches[Int(slice.first) + watch], row, &reply)
+          }
         } else {
           for watch in Bits(reply.named)
           where !names(
@@ -226,7 +229,10 @@ extension Machine: ReplySink, JSONScan.Sink {
     guard reply.held >> UInt32(index) & 1 == 0 else { return }
     let place = Int(request(row).checks.first) + index
     let text = program.checks[place].text
-    guard text.byteCount > 0 else { return reply.held |= 1 << UInt32(index) }
+    guard text.byteCount > 0 else {
+      reply.held |= 1 << UInt32(index)
+      return
+    }
     var count = seen(row, index)
     let end = unsafe program.pool.withUnsafeBufferPointer { pool in
       unsafe needles.find(
@@ -316,7 +322,9 @@ extension Machine: ReplySink, JSONScan.Sink {
   private func jsonPathCount(_ request: Program.Request) -> Int {
     var count = 0
     for index in request.checks.indices where program.checks[index].kind == .json { count &+= 1 }
-    for index in request.captures.indices where program.captures[index].kind == .json { count &+= 1 }
+    for index in request.captures.indices where program.captures[index].kind == .json {
+      count &+= 1
+    }
     return count
   }
 

@@ -63,7 +63,8 @@ struct Needles: Equatable {
   init(_ program: Program) {
     for check in program.checks { ofChecks.append(table(of: check.text, in: program)) }
     for capture in program.captures {
-      ofCaptures.append((table(of: capture.first, in: program), table(of: capture.second, in: program)))
+      ofCaptures.append(
+        (table(of: capture.first, in: program), table(of: capture.second, in: program)))
     }
   }
 
