@@ -25,6 +25,7 @@ let package = Package(
     // CTLS includes headers of the BoringSSL inside, which promises no stable API.
     .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
@@ -54,7 +55,8 @@ let package = Package(
     .target(
       name: "SquallNode",
       dependencies: [
-        "SquallClient", "SquallCluster", "SquallReport", "SquallTLS", "SquallTarget",
+        "SquallClient", "SquallCluster", "SquallReport", "SquallScenario", "SquallTLS",
+        "SquallTarget",
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Logging", package: "swift-log"),
@@ -62,6 +64,7 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -89,7 +92,7 @@ let package = Package(
       name: "EngineTests",
       dependencies: [
         "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad", "SquallNode",
-        "SquallReport", "SquallTLS", "SquallTarget",
+        "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
       ],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),

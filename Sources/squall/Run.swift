@@ -17,6 +17,12 @@ struct Run: AsyncParsableCommand {
   @Flag(help: "Send one request and print it and its response.")
   var debug = false
 
+  @OptionGroup(title: "Scenario") var scenario: ScenarioOptions
+
+  @Flag(
+    help: "Of a scenario: send one iteration of each user and print both sides and what was kept.")
+  var dryRun = false
+
   @Option(
     help: ArgumentHelp(
       "Measure this many times, each with its report (FILE.1, FILE.2, ... with -o); with --vs, in "
@@ -38,6 +44,16 @@ struct Run: AsyncParsableCommand {
     try await Program.reportingComplaints {
       let objectives = try judgement.objectives()
       try output.check()
+      if let file = try scenario.file(orPositional: load.url) {
+        let program = try scenario.program(of: file)
+        guard dryRun else {
+          throw Complaint.usage(
+            "scenarios are not run as a load yet: add --dry-run to send one iteration of each user, "
+              + "or see the plan with squall check \(file).")
+        }
+        return try DryRun.run(program, seed: load.seed)
+      }
+      try scenario.refuseWithoutFile(dryRun: dryRun)
       let placement = try place.placement(hasTarget: load.url == nil)
       let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
       defer { target?.stop() }

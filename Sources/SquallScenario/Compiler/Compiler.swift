@@ -9,7 +9,7 @@ package struct Compiler {
   /// What a scenario may take from outside of its file.
   package struct Surroundings {
     /// `${env.X}`, and `${var.X}` of `--set`.
-    package var environment: [String: String] = [:]
+    package var environment: (String) -> String? = { _ in nil }
     package var variables: [String: String] = [:]
     /// `--host`: in the place of `target`.
     package var target: String?
@@ -158,8 +158,9 @@ package struct Compiler {
     let parts = placeholder.name.split(separator: ".", maxSplits: 1)
     guard parts.count == 2, parts[0] == "env" || parts[0] == "var" else { return nil }
     let name = String(parts[1])
-    let values = parts[0] == "env" ? surroundings.environment : surroundings.variables
-    if let value = values[name] ?? placeholder.fallback { return value }
+    let value =
+      parts[0] == "env" ? surroundings.environment(name) : surroundings.variables[name]
+    if let value = value ?? placeholder.fallback { return value }
     throw Fault(
       placeholder.place,
       parts[0] == "env"
