@@ -88,11 +88,12 @@ let package = Package(
     .testTarget(
       name: "SimulationTests", dependencies: ["SquallCluster", "SquallLoad"],
       swiftSettings: tests),
+    .target(name: "CRefusal", path: "Tests/CRefusal"),
     .testTarget(
       name: "EngineTests",
       dependencies: [
-        "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad", "SquallNode",
-        "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
+        "CRefusal", "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad",
+        "SquallNode", "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
       ],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),

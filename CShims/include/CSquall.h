@@ -11,7 +11,7 @@
  * versions of fd_set and rusage than Swift's Glibc module has.
  */
 
-/* ---- ring.c: one io_uring, used by one thread ---- */
+/* ---- ring.c: one queue of operations to the kernel, used by one thread ---- */
 
 typedef struct squall_ring squall_ring;
 
@@ -55,8 +55,8 @@ void squall_ring_destroy(squall_ring *ring);
 bool squall_ring_waits_absolutely(const squall_ring *ring);
 bool squall_ring_connects_in_ring(const squall_ring *ring);
 
-/* Calls of io_uring_enter(2) so far. */
-uint64_t squall_ring_enter_count(const squall_ring *ring);
+/* System calls so far. */
+uint64_t squall_ring_call_count(const squall_ring *ring);
 
 /*
  * Submits all that is queued and waits until a completion is there or
@@ -65,6 +65,12 @@ uint64_t squall_ring_enter_count(const squall_ring *ring);
  * or -errno.
  */
 int32_t squall_ring_enter(squall_ring *ring, uint64_t deadline_ns);
+
+/*
+ * Whether the kernel did not take all that was queued before the last enter, for want of memory.
+ * It reads what belongs to the rest with one of the next.
+ */
+bool squall_ring_is_behind(const squall_ring *ring);
 
 /* Whether squall_ring_enter would find work without waiting. */
 bool squall_ring_has_work(const squall_ring *ring);
@@ -84,72 +90,73 @@ struct squall_address {
 };
 
 /*
- * Each function below queues one operation, or a chain of them that completes
- * once, and returns 0, or -EBUSY when the submission queue is full and the kernel
- * takes nothing more: enter, then retry. `slot` indexes the registered files.
- */
-
-/*
- * Opens a TCP socket in `slot` with TCP_NODELAY and any free port for its own
- * (IP_LOCAL_PORT_RANGE), binds it to `source` when that is not NULL (without choosing
- * a port yet, IP_BIND_ADDRESS_NO_PORT), and connects it to `peer`. The addresses are
- * read at the next enter and must stay in place until then. One completion in all: 0
- * or the first failure. Where the kernel lacks one of these operations (before 6.11)
- * the socket is made with system calls, and their failure is returned at once as
- * -errno.
+ * Opens a TCP socket in `slot` of the registered files with TCP_NODELAY and any free port for its
+ * own (IP_LOCAL_PORT_RANGE), binds it to `source` when that is not NULL (without choosing a port
+ * yet, IP_BIND_ADDRESS_NO_PORT), and connects it to `peer`. The addresses must stay in place until
+ * the next enter. One completion in all: 0 or the first failure. Where the kernel lacks one of the
+ * operations (before 6.11) the socket is made with system calls. Returns 0 or their -errno; -EBUSY
+ * when the close of the slot's last socket is still on its way to the kernel.
  */
 int32_t squall_ring_connect(squall_ring *ring, uint32_t slot, const struct squall_address *peer,
 			    const struct squall_address *source, uint64_t token);
 
-/*
- * Receives once per arrival, each time into a buffer the kernel picks, until a
- * completion comes without SQUALL_HAS_MORE. Linux 6.0; see
- * io_uring_prep_recv_multishot(3).
- */
-int32_t squall_ring_receive(squall_ring *ring, uint32_t slot, uint64_t token);
+enum squall_operation_kind {
+	/* Down to RESET `file` is a slot whose socket is used. */
+
+	/*
+	 * Receives once per arrival, each time into a buffer the kernel picks, until a completion
+	 * comes without SQUALL_HAS_MORE. Linux 6.0; see io_uring_prep_recv_multishot(3).
+	 */
+	SQUALL_RECEIVE,
+	/* Sends all `byte_count` bytes, which must stay in place until the peer's answer. */
+	SQUALL_SEND,
+	/*
+	 * Sends what the socket takes at once, of bytes that must stay in place until an enter that
+	 * is not behind. Silent, it completes when that was not all of it: with how many bytes it
+	 * took, or -EAGAIN for none.
+	 */
+	SQUALL_SEND_NOW,
+	/* Completes once when the socket can take bytes again, or is broken. */
+	SQUALL_AWAIT_ROOM,
+	/*
+	 * Ends our side with a FIN behind what was sent. A shutdown always runs on a thread of the
+	 * kernel's (io_shutdown_prep sets REQ_F_FORCE_ASYNC), which looks the slot up only then:
+	 * closed and taken again in between, it would be the next connection that ends.
+	 */
+	SQUALL_FINISH,
+	/* Ends both sides with a RST. The slot stays taken. */
+	SQUALL_RESET,
+	/*
+	 * Ends the operation that `target` armed: it completes with -ECANCELED if it was still under
+	 * way. Silent, it completes when there was nothing to cancel.
+	 */
+	SQUALL_CANCEL,
+	/* Closes the socket in the slot. */
+	SQUALL_CLOSE,
+	/* Accepts into free slots until a completion comes without SQUALL_HAS_MORE; each result is a
+	 * slot. Linux 5.19. */
+	SQUALL_ACCEPT,
+	/* read(2) and write(2) of a descriptor. */
+	SQUALL_READ,
+	SQUALL_WRITE,
+};
+
+struct squall_operation {
+	enum squall_operation_kind kind;
+	int32_t file;
+	const void *bytes;
+	uint32_t byte_count;
+	bool is_silent; /* completes only on failure */
+	uint64_t target;
+	uint64_t token;
+};
 
 /*
- * Sends all `byte_count` bytes, which must stay in place until the peer's answer.
- * With `silent` a completion comes only on failure (IOSQE_CQE_SKIP_SUCCESS).
+ * Queues the operation for the next enter. It is never refused: what the kernel does not take yet
+ * waits behind what it has, in this order, in memory that grows with it; without that memory the
+ * process aborts.
  */
-int32_t squall_ring_send(squall_ring *ring, uint32_t slot, const void *bytes, uint32_t byte_count,
-			 bool silent, uint64_t token);
-
-/*
- * Sends what the socket takes at once. With `silent` a completion comes only when
- * that was not all of it: how many bytes it took, or -EAGAIN for none. Either way
- * the bytes may go once they are submitted.
- */
-int32_t squall_ring_send_now(squall_ring *ring, uint32_t slot, const void *bytes,
-			     uint32_t byte_count, bool silent, uint64_t token);
-/* Completes once when the socket in `slot` can take bytes again, or is broken. */
-int32_t squall_ring_await_room(squall_ring *ring, uint32_t slot, uint64_t token);
-/*
- * Ends our side with a FIN behind what was sent, and completes. A shutdown always runs on
- * a thread of the kernel's (io_shutdown_prep sets REQ_F_FORCE_ASYNC), which looks the slot up
- * only then: closed and taken again in between, it would be the next connection that ends.
- */
-int32_t squall_ring_finish(squall_ring *ring, uint32_t slot, uint64_t token);
-/* Ends both sides with a RST; completes only on failure. The slot stays taken. */
-int32_t squall_ring_reset(squall_ring *ring, uint32_t slot, uint64_t token);
-
-/*
- * Cancels the operation armed with `target`, which completes with -ECANCELED if it was
- * still under way; completes itself only when there was nothing to cancel.
- */
-int32_t squall_ring_cancel(squall_ring *ring, uint64_t target, uint64_t token);
-/* Closes the socket in `slot`; completes only on failure. */
-int32_t squall_ring_close(squall_ring *ring, uint32_t slot, uint64_t token);
-
-/* Accepts into free slots until a completion comes without SQUALL_HAS_MORE;
- * each result is a slot. Linux 5.19. */
-int32_t squall_ring_accept(squall_ring *ring, int32_t listener, uint64_t token);
-
-/* read(2) and write(2) of a descriptor that is not registered. */
-int32_t squall_ring_read(squall_ring *ring, int32_t fd, void *bytes, uint32_t byte_count,
-			 uint64_t token);
-int32_t squall_ring_write(squall_ring *ring, int32_t fd, const void *bytes, uint32_t byte_count,
-			  uint64_t token);
+void squall_ring_queue(squall_ring *ring, const struct squall_operation *operation);
 
 /* ---- address.c ---- */
 

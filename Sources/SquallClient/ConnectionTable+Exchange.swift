@@ -63,12 +63,9 @@ extension ConnectionTable {
     let bytes = unsafe UnsafeRawBufferPointer(
       rebasing: UnsafeRawBufferPointer(requests)[0..<Int(count) &* requestByteCount])
     unsafe connection.pointee.isSending = !sendsSilently
-    if unsafe !ring.send(
+    unsafe ring.send(
       slot: UInt32(truncatingIfNeeded: row), bytes: bytes, isSilent: sendsSilently,
       token: token(.send, row))
-    {
-      fail(row, .send, on: ring, nowNs: nowNs)
-    }
   }
 
   /// A send completed: silent ones only when they failed.

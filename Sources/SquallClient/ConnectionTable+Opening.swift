@@ -105,25 +105,25 @@ extension ConnectionTable {
   }
 
   mutating func receive(_ row: Int, on ring: borrowing Ring) {
-    unsafe connections[row].isReceiving = ring.receive(
-      slot: UInt32(row), token: token(.receive, row))
+    ring.receive(slot: UInt32(row), token: token(.receive, row))
+    unsafe connections[row].isReceiving = true
   }
 
   /// Closes the row's socket; completions still under way are no one's from here on.
   mutating func close(_ row: Int, on ring: borrowing Ring, isUnderWay: Bool = true) {
     if unsafe connections[row].state == .connecting {
-      if isUnderWay { _ = ring.cancel(token(.connect, row), token: token(.close, row)) }
+      if isUnderWay { ring.cancel(token(.connect, row), token: token(.close, row)) }
       openingCount -= 1
     } else {
       if unsafe connections[row].isReceiving {
-        _ = ring.cancel(token(.receive, row), token: token(.close, row))
+        ring.cancel(token(.receive, row), token: token(.close, row))
       }
       if unsafe connections[row].isSending {
-        _ = ring.cancel(token(.send, row), token: token(.close, row))
+        ring.cancel(token(.send, row), token: token(.close, row))
       }
       readyCount -= 1
     }
-    _ = ring.close(slot: UInt32(row), token: token(.close, row))
+    ring.close(slot: UInt32(row), token: token(.close, row))
     inFlightCount -= unsafe Int(connections[row].inFlight)
     unsafe connections[row].inFlight = 0
     unsafe connections[row].oldest = 0

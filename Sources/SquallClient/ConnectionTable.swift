@@ -159,7 +159,7 @@ extension ConnectionTable {
   /// Ends the counting. Connections that were part of the load are counted for fairness.
   mutating func finish(on ring: borrowing Ring, nowNs: UInt64) {
     let (rows, count) = unsafe (connections, startedCount)
-    log.finish(nowNs: nowNs, connections: readyCount, enterCount: ring.enterCount) { fairness in
+    log.finish(nowNs: nowNs, connections: readyCount, systemCalls: ring.systemCalls) { fairness in
       for row in 0..<count { fairness.record(unsafe UInt64(rows[row].okCount) << 9) }
     }
   }

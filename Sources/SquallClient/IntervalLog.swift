@@ -28,9 +28,9 @@ struct IntervalLog {
   private var sequence: UInt64 = 1
   private var pageEndNs: UInt64 = .max
   /// Calls that are accounted for: by pages, or as made before the measured time.
-  private var enterCount: UInt64 = 0
+  private var systemCalls: UInt64 = 0
   private var isMeasuring = false
-  private var warmupEnterCount: UInt64 = 0
+  private var warmupSystemCalls: UInt64 = 0
 
   init(region: borrowing SharedRegion, plan: Plan) {
     var pages: [Page] = []
@@ -73,26 +73,26 @@ struct IntervalLog {
   }
 
   /// Closes the page whose interval is over. True when one was closed.
-  mutating func advance(nowNs: UInt64, connections: Int, enterCount: UInt64) -> Bool {
-    if !isMeasuring && nowNs >= measuredNs { beginMeasuring(enterCount: enterCount) }
+  mutating func advance(nowNs: UInt64, connections: Int, systemCalls: UInt64) -> Bool {
+    if !isMeasuring && nowNs >= measuredNs { beginMeasuring(systemCalls: systemCalls) }
     guard !isStopped, nowNs >= pageEndNs, pageEndNs < stopNs else { return false }
     let interval = (nowNs - measuredNs) / intervalNs
     let boundaryNs = measuredNs + interval * intervalNs
     pageEndNs = boundaryNs + intervalNs
     return turnPage(
       phase: .measured, interval: interval, atNs: boundaryNs, connections: connections,
-      enterCount: enterCount)
+      systemCalls: systemCalls)
   }
 
   /// What was spent before, opening connections and warming up, is no part of the first interval.
-  private mutating func beginMeasuring(enterCount: UInt64) {
+  private mutating func beginMeasuring(systemCalls: UInt64) {
     isMeasuring = true
-    warmupEnterCount = enterCount
-    self.enterCount = enterCount
+    warmupSystemCalls = systemCalls
+    self.systemCalls = systemCalls
   }
 
   /// The load is over: what completes from here on is drained. True when a page was closed.
-  mutating func stop(atNs: UInt64, connections: Int, enterCount: UInt64) -> Bool {
+  mutating func stop(atNs: UInt64, connections: Int, systemCalls: UInt64) -> Bool {
     guard !isStopped else { return false }
     isStopped = true
     stopNs = min(stopNs, atNs)
@@ -100,24 +100,24 @@ struct IntervalLog {
     let endNs = max(stopNs, measuredNs)
     return turnPage(
       phase: .drain, interval: (endNs - measuredNs + intervalNs - 1) / intervalNs, atNs: endNs,
-      connections: connections, enterCount: enterCount)
+      connections: connections, systemCalls: systemCalls)
   }
 
   /// Closes all pages: nothing is counted any more.
   mutating func finish(
-    nowNs: UInt64, connections: Int, enterCount: UInt64, fairness: (HistogramPage) -> Void
+    nowNs: UInt64, connections: Int, systemCalls: UInt64, fairness: (HistogramPage) -> Void
   ) {
     fairness(page.fairness)
-    end(page, sequence: sequence, atNs: nowNs, connections: connections, enterCount: enterCount)
+    end(page, sequence: sequence, atNs: nowNs, connections: connections, systemCalls: systemCalls)
     guard warmupNs > 0 else { return }
-    self.enterCount = 0
+    self.systemCalls = 0
     end(
       pages[0], sequence: 0, atNs: max(startNs, min(measuredNs, stopNs)), connections: 0,
-      enterCount: warmupEnterCount)
+      systemCalls: warmupSystemCalls)
   }
 
   private mutating func turnPage(
-    phase: Phase, interval: UInt64, atNs: UInt64, connections: Int, enterCount: UInt64
+    phase: Phase, interval: UInt64, atNs: UInt64, connections: Int, systemCalls: UInt64
   ) -> Bool {
     let next = pages[1 + Int(sequence % UInt64(SharedRegion.intervalPageCount))]
     guard next.published.state == .free else {
@@ -125,7 +125,7 @@ struct IntervalLog {
       page[.lastInterval] = interval
       return false
     }
-    end(page, sequence: sequence, atNs: atNs, connections: connections, enterCount: enterCount)
+    end(page, sequence: sequence, atNs: atNs, connections: connections, systemCalls: systemCalls)
     sequence += 1
     page = next
     endpoint = next.endpoint(0)
@@ -134,12 +134,12 @@ struct IntervalLog {
   }
 
   private mutating func end(
-    _ page: Page, sequence: UInt64, atNs: UInt64, connections: Int, enterCount: UInt64
+    _ page: Page, sequence: UInt64, atNs: UInt64, connections: Int, systemCalls: UInt64
   ) {
     page[.endNs] = startNs == .max || atNs < startNs ? 0 : atNs - startNs
     page[.connections] = UInt64(connections)
-    page[.enterCalls] = enterCount - self.enterCount
-    self.enterCount = enterCount
+    page[.systemCalls] = systemCalls - self.systemCalls
+    self.systemCalls = systemCalls
     page.publish(.closed, sequence: sequence)
   }
 

@@ -90,7 +90,7 @@ internal import SquallLoad
 
   private func listen(on ring: borrowing Ring) {
     let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: command[commandByteCount...])
-    _ = unsafe ring.read(
+    unsafe ring.read(
       fd: Self.commandDescriptor, into: rest, token: Token(operation: Operation.command.rawValue))
   }
 
@@ -100,7 +100,7 @@ internal import SquallLoad
     unsafe notices[index] = notice.words
     let bytes = unsafe UnsafeRawBufferPointer(
       UnsafeMutableBufferPointer(rebasing: notices[index...index]))
-    _ = unsafe ring.write(
+    unsafe ring.write(
       fd: Self.commandDescriptor, bytes: bytes, token: Token(operation: Operation.notice.rawValue))
   }
 
@@ -175,7 +175,7 @@ internal import SquallLoad
     let (sum, overflow) = atNs.addingReportingOverflow(plan.drainNs)
     cutNs = overflow ? .max : sum
     let endNs = min(atNs, exhaustedNs ?? .max)
-    if table.log.stop(atNs: endNs, connections: table.readyCount, enterCount: ring.enterCount) {
+    if table.log.stop(atNs: endNs, connections: table.readyCount, systemCalls: ring.systemCalls) {
       tell(.page, on: ring)
     }
   }
@@ -274,7 +274,7 @@ extension Worker: CompletionHandler {
       if dueNs != .max && dueNs > sinceStartNs { wakeNs = min(wakeNs, table.log.startNs + dueNs) }
     }
     if table.log.advance(
-      nowNs: nowNs, connections: table.readyCount, enterCount: ring.enterCount)
+      nowNs: nowNs, connections: table.readyCount, systemCalls: ring.systemCalls)
     {
       tell(.page, on: ring)
       wakeNs = min(wakeNs, table.log.nextNs)

@@ -72,8 +72,12 @@ extension squall_completion {
       connectsInRing: squall_ring_connects_in_ring(raw))
   }
 
-  /// Calls of io_uring_enter(2) so far.
-  package var enterCount: UInt64 { unsafe squall_ring_enter_count(raw) }
+  /// System calls so far.
+  package var systemCalls: UInt64 { unsafe squall_ring_call_count(raw) }
+
+  /// The kernel did not take all that was queued before the last `enter`, for want of memory: bytes
+  /// that go once it has are still to be read.
+  package var isBehind: Bool { unsafe squall_ring_is_behind(raw) }
 
   /// Submits what is queued and waits for a completion until `deadlineNs` of the monotonic clock:
   /// 0 does not wait, `UInt64.max` waits without end.
@@ -103,7 +107,8 @@ extension squall_completion {
   package func recycle(_ buffer: UInt16) { unsafe squall_ring_recycle(raw, buffer) }
 
   /// Throws when the socket could not even be made; otherwise one completion tells the outcome. The
-  /// addresses are those of the lists at `peer` and `source`, which must outlive the next `enter`.
+  /// addresses are those of the lists at `peer` and `source`, which must stay in place until the
+  /// ring was entered and is not behind.
   package func connect(
     slot: UInt32, to peers: borrowing AddressList, _ peer: Int,
     from sources: borrowing AddressList, _ source: Int, token: Token
@@ -115,69 +120,96 @@ extension squall_completion {
         token.bits))
   }
 
-  /// False when the submission queue is full and the kernel takes nothing more this turn.
+  // What is queued below is never refused: it goes with the next `enter`, or with one after it when
+  // the kernel is short of memory.
+
   @inline(__always)
-  package func receive(slot: UInt32, token: Token) -> Bool {
-    unsafe squall_ring_receive(raw, slot, token.bits) == 0
+  private func queue(
+    _ kind: squall_operation_kind, _ file: Int32, isSilent: Bool = false, target: UInt64 = 0,
+    token: Token
+  ) {
+    unsafe queue(
+      squall_operation(
+        kind: kind, file: file, bytes: nil, byte_count: 0, is_silent: isSilent, target: target,
+        token: token.bits))
+  }
+
+  @inline(__always)
+  private func queue(
+    _ kind: squall_operation_kind, _ file: Int32, _ bytes: UnsafeRawBufferPointer,
+    isSilent: Bool = false, token: Token
+  ) {
+    unsafe queue(
+      squall_operation(
+        kind: kind, file: file, bytes: bytes.baseAddress, byte_count: UInt32(bytes.count),
+        is_silent: isSilent, target: 0, token: token.bits))
+  }
+
+  @inline(__always)
+  private func queue(_ operation: squall_operation) {
+    var operation = unsafe operation
+    unsafe squall_ring_queue(raw, &operation)
+  }
+
+  /// Receives until a completion comes without `hasMore`.
+  @inline(__always)
+  package func receive(slot: UInt32, token: Token) {
+    queue(SQUALL_RECEIVE, Int32(bitPattern: slot), token: token)
   }
 
   /// Sends bytes that stay in place until the peer has answered. With `isSilent` only a failure
-  /// completes. False as for `receive`.
+  /// completes.
   @inline(__always)
-  package func send(
-    slot: UInt32, bytes: UnsafeRawBufferPointer, isSilent: Bool, token: Token
-  ) -> Bool {
-    unsafe squall_ring_send(
-      raw, slot, bytes.baseAddress, UInt32(bytes.count), isSilent, token.bits) == 0
+  package func send(slot: UInt32, bytes: UnsafeRawBufferPointer, isSilent: Bool, token: Token) {
+    unsafe queue(
+      SQUALL_SEND, Int32(bitPattern: slot), bytes, isSilent: isSilent, token: token)
   }
 
-  /// Sends what the socket takes at once of bytes that may go once the ring was entered. With
-  /// `isSilent` only a send that was cut short completes, with the bytes it took or -EAGAIN. False
-  /// as for `receive`.
+  /// Sends what the socket takes at once of bytes that may go once the ring was entered and is not
+  /// behind. With `isSilent` only a send that was cut short completes, with the bytes it took or
+  /// -EAGAIN.
   @inline(__always)
-  package func sendNow(
-    slot: UInt32, bytes: UnsafeRawBufferPointer, isSilent: Bool, token: Token
-  ) -> Bool {
-    unsafe squall_ring_send_now(
-      raw, slot, bytes.baseAddress, UInt32(bytes.count), isSilent, token.bits) == 0
+  package func sendNow(slot: UInt32, bytes: UnsafeRawBufferPointer, isSilent: Bool, token: Token) {
+    unsafe queue(
+      SQUALL_SEND_NOW, Int32(bitPattern: slot), bytes, isSilent: isSilent, token: token)
   }
 
-  /// Completes once when the socket takes bytes again or is broken. False as for `receive`.
-  package func awaitRoom(slot: UInt32, token: Token) -> Bool {
-    unsafe squall_ring_await_room(raw, slot, token.bits) == 0
+  /// Completes once when the socket takes bytes again or is broken.
+  package func awaitRoom(slot: UInt32, token: Token) {
+    queue(SQUALL_AWAIT_ROOM, Int32(bitPattern: slot), token: token)
   }
 
   /// Sends a FIN behind what was sent, and completes. The slot must not be closed before: the socket
-  /// is looked up only when a thread of the kernel gets to it. False as for `receive`.
-  package func finish(slot: UInt32, token: Token) -> Bool {
-    unsafe squall_ring_finish(raw, slot, token.bits) == 0
+  /// is looked up only when a thread of the kernel gets to it.
+  package func finish(slot: UInt32, token: Token) {
+    queue(SQUALL_FINISH, Int32(bitPattern: slot), token: token)
   }
 
-  /// Sends a RST, in silence; the slot stays taken until it is closed. False as for `receive`.
-  package func reset(slot: UInt32, token: Token) -> Bool {
-    unsafe squall_ring_reset(raw, slot, token.bits) == 0
+  /// Sends a RST, in silence; the slot stays taken until it is closed.
+  package func reset(slot: UInt32, token: Token) {
+    queue(SQUALL_RESET, Int32(bitPattern: slot), isSilent: true, token: token)
   }
 
-  /// Ends the operation that `target` armed. False as for `receive`.
-  package func cancel(_ target: Token, token: Token) -> Bool {
-    unsafe squall_ring_cancel(raw, target.bits, token.bits) == 0
+  /// Ends the operation that `target` armed, and completes when there was none.
+  package func cancel(_ target: Token, token: Token) {
+    queue(SQUALL_CANCEL, 0, isSilent: true, target: target.bits, token: token)
   }
 
-  /// Closes the socket in silence. False as for `receive`.
-  package func close(slot: UInt32, token: Token) -> Bool {
-    unsafe squall_ring_close(raw, slot, token.bits) == 0
+  /// Closes the socket in silence.
+  package func close(slot: UInt32, token: Token) {
+    queue(SQUALL_CLOSE, Int32(bitPattern: slot), isSilent: true, token: token)
   }
 
-  package func accept(listener: Int32, token: Token) -> Bool {
-    unsafe squall_ring_accept(raw, listener, token.bits) == 0
+  package func accept(listener: Int32, token: Token) {
+    queue(SQUALL_ACCEPT, listener, token: token)
   }
 
-  package func read(fd: Int32, into bytes: UnsafeMutableRawBufferPointer, token: Token) -> Bool {
-    unsafe squall_ring_read(raw, fd, bytes.baseAddress, UInt32(bytes.count), token.bits) == 0
+  package func read(fd: Int32, into bytes: UnsafeMutableRawBufferPointer, token: Token) {
+    unsafe queue(SQUALL_READ, fd, UnsafeRawBufferPointer(bytes), token: token)
   }
 
-  package func write(fd: Int32, bytes: UnsafeRawBufferPointer, token: Token) -> Bool {
-    unsafe squall_ring_write(raw, fd, bytes.baseAddress, UInt32(bytes.count), token.bits) == 0
+  package func write(fd: Int32, bytes: UnsafeRawBufferPointer, token: Token) {
+    unsafe queue(SQUALL_WRITE, fd, bytes, token: token)
   }
 
   /// Why this host gives no ring, in one sentence with the remedy; nil when it does.

@@ -112,7 +112,7 @@ public struct WorkerCounters: Equatable, Sendable {
   /// does not tell.
   public var runQueueWaitNs: UInt64 = 0
   /// Calls of io_uring_enter(2).
-  public var enterCalls: UInt64 = 0
+  public var systemCalls: UInt64 = 0
   /// Connections established.
   public var opened: UInt64 = 0
   /// Of these, the ones that replaced an earlier connection.
@@ -132,7 +132,7 @@ public struct WorkerCounters: Equatable, Sendable {
     cpuUserNs += other.cpuUserNs
     cpuSystemNs += other.cpuSystemNs
     runQueueWaitNs += other.runQueueWaitNs
-    enterCalls += other.enterCalls
+    systemCalls += other.systemCalls
     opened += other.opened
     reopened += other.reopened
     late += other.late

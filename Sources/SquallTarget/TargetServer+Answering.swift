@@ -106,9 +106,9 @@ extension TargetServer {
       if unsafe connection.pointee.peerHasFinished || nowNs >= connection.pointee.lingerUntilNs {
         return close(row)
       }
-      if !listen(row, on: ring) { lookAgain(row) }
+      listen(row, on: ring)
     case .open:
-      if !listen(row, on: ring) { return lookAgain(row) }
+      listen(row, on: ring)
       guard unsafe connection.pointee.waits == .nothing else { return }
       // A silent send that fell short would have said so by now.
       let byteCount = unsafe connection.pointee.pieceByteCount
@@ -117,12 +117,6 @@ extension TargetServer {
       precondition(ending == .none, "a last answer was sent in silence")
       transmit(row, on: ring, nowNs: nowNs)
     }
-  }
-
-  /// The ring or the arena has no room before the next turn.
-  private mutating func lookAgain(_ row: Int) {
-    isStuck = true
-    touch(row)
   }
 
   /// The socket took `byteCount` bytes. Returns what follows after the last of them.
@@ -164,13 +158,14 @@ extension TargetServer {
       return transmitNothing(row, reply.ending, on: ring, nowNs: nowNs)
     }
     let piece = piece(of: row, reply, nowNs: nowNs)
-    guard unsafe piece.bytes.count > 0 else { return lookAgain(row) }
+    guard unsafe piece.bytes.count > 0 else {
+      isStuck = true
+      return touch(row)
+    }
     let isSilent = unsafe piece.isAllThatIsDue && !connection.pointee.peerHasFinished
-    guard
-      unsafe ring.sendNow(
-        slot: UInt32(truncatingIfNeeded: row), bytes: piece.bytes, isSilent: isSilent,
-        token: token(.send, row))
-    else { return lookAgain(row) }
+    unsafe ring.sendNow(
+      slot: UInt32(truncatingIfNeeded: row), bytes: piece.bytes, isSilent: isSilent,
+      token: token(.send, row))
     unsafe connection.pointee.pieceByteCount = UInt32(piece.bytes.count)
     unsafe connection.pointee.waits = isSilent ? .nothing : .send
     page.add(.bytesSent, unsafe piece.bytes.count)
@@ -295,9 +290,8 @@ extension TargetServer {
     guard completion.result >= 0 || completion.result == -EAGAIN else { return close(row) }
     let ending = advance(row, byteCount: UInt64(taken))
     if ending != .none { return end(row, ending, on: ring, nowNs: monotonicNs()) }
-    if taken < byteCount,
+    if taken < byteCount {
       ring.awaitRoom(slot: UInt32(truncatingIfNeeded: row), token: token(.room, row))
-    {
       unsafe connection.pointee.waits = .room
     } else {
       touch(row)
@@ -319,13 +313,13 @@ extension TargetServer {
     let slot = UInt32(truncatingIfNeeded: row)
     switch ending {
     case .none, .hang: preconditionFailure("not the end of a connection: \(ending)")
-    case .reset: _ = ring.reset(slot: slot, token: token(.close, row))
+    case .reset: ring.reset(slot: slot, token: token(.close, row))
     case .finish:
       // With nothing more to come, closing says the same and is all.
       if unsafe !connection.pointee.peerHasFinished && !connection.pointee.peerIsDone,
-        touch(row, atNs: nowNs + Self.lingerNs),
-        ring.finish(slot: slot, token: token(.finish, row))
+        touch(row, atNs: nowNs + Self.lingerNs)
       {
+        ring.finish(slot: slot, token: token(.finish, row))
         unsafe connection.pointee.waits = .finish
         unsafe connection.pointee.state = .lingering
         unsafe connection.pointee.lingerUntilNs = nowNs + Self.lingerNs
@@ -349,20 +343,12 @@ extension TargetServer {
     // It looks its socket up by the slot only when it runs: it would hit the next tenant's.
     if unsafe connection.pointee.waits == .finish { return }
     if unsafe connection.pointee.isReceiving {
-      guard ring.cancel(token(.receive, row), token: token(.close, row)) else {
-        return lookAgain(row)
-      }
-      unsafe connection.pointee.isReceiving = false
+      ring.cancel(token(.receive, row), token: token(.close, row))
     }
     if unsafe connection.pointee.waits == .room {
-      guard ring.cancel(token(.room, row), token: token(.close, row)) else {
-        return lookAgain(row)
-      }
-      unsafe connection.pointee.waits = .nothing
+      ring.cancel(token(.room, row), token: token(.close, row))
     }
-    guard ring.close(slot: UInt32(truncatingIfNeeded: row), token: token(.close, row)) else {
-      return lookAgain(row)
-    }
+    ring.close(slot: UInt32(truncatingIfNeeded: row), token: token(.close, row))
     while unsafe connection.pointee.firstReply != TargetReplies.none { removeFirst(row) }
     unsafe connection.pointee.scratch?.deallocate()
     let generation = unsafe connection.pointee.generation

@@ -14,17 +14,14 @@ extension TargetServer {
     unsafe connections[row].state = .open
     openCount += 1
     page.add(.accepted)
-    if !listen(row, on: ring) { touch(row) }
+    listen(row, on: ring)
   }
 
-  /// Arms the receive. False when the ring has no room before the next turn.
-  func listen(_ row: Int, on ring: borrowing Ring) -> Bool {
-    guard unsafe !connections[row].isReceiving && !connections[row].peerHasFinished else {
-      return true
-    }
-    unsafe connections[row].isReceiving = ring.receive(
-      slot: UInt32(truncatingIfNeeded: row), token: token(.receive, row))
-    return unsafe connections[row].isReceiving
+  /// Arms the receive.
+  func listen(_ row: Int, on ring: borrowing Ring) {
+    guard unsafe !connections[row].isReceiving && !connections[row].peerHasFinished else { return }
+    ring.receive(slot: UInt32(truncatingIfNeeded: row), token: token(.receive, row))
+    unsafe connections[row].isReceiving = true
   }
 
   @inline(__always)

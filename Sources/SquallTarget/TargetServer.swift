@@ -121,10 +121,11 @@ internal import SquallHTTP
   /// Rows to look at before the turn ends.
   var dirty: RowQueue
   let greetings = Greetings()
-  /// Answers of this turn that were not prepared; the kernel has read them when the ring was entered.
+  /// Answers of this turn that were not prepared; the kernel has read them when the ring was entered
+  /// and is not behind.
   let arena: UnsafeMutableRawBufferPointer
   var arenaByteCount = 0
-  /// The ring or the arena is full: the rest waits for the next turn.
+  /// The arena is full: the rest waits for the next turn.
   var isStuck = false
 
   /// Lent to the parser of a request that may lie whole in one buffer.
@@ -203,16 +204,15 @@ internal import SquallHTTP
 
   /// Waits for the parent to say or not to be.
   private func obey(on ring: borrowing Ring) {
-    _ = unsafe ring.read(
+    unsafe ring.read(
       fd: control, into: command,
       token: Token(operation: TargetOperation.control.rawValue))
   }
 
   private mutating func accept(on ring: borrowing Ring, nowNs: UInt64) {
     guard !isAccepting, nowNs >= acceptAgainNs else { return }
-    isAccepting = ring.accept(
-      listener: listener, token: Token(operation: TargetOperation.accept.rawValue))
-    if !isAccepting { isStuck = true }
+    ring.accept(listener: listener, token: Token(operation: TargetOperation.accept.rawValue))
+    isAccepting = true
   }
 
   private mutating func accepted(
@@ -259,7 +259,7 @@ extension TargetServer: CompletionHandler {
   mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
     guard !isStopping else { return nil }
     isStuck = false
-    arenaByteCount = 0
+    if !ring.isBehind { arenaByteCount = 0 }
     accept(on: ring, nowNs: nowNs)
     while let entry = due.popDue(nowNs: nowNs) {
       if unsafe connections[Int(entry.row)].generation == entry.generation {

@@ -40,7 +40,7 @@ struct PageTests {
     page[.startNs] = 100
     page[.endNs] = 200
     page[.opened] = 5
-    page[.enterCalls] = 6
+    page[.systemCalls] = 6
     let endpoint = page.endpoint(0)
     endpoint.add(.sent, 10)
     endpoint.add(.bytesSent, 1_000)
@@ -54,7 +54,7 @@ struct PageTests {
     #expect(batch.name == Self.name)
     #expect((batch.firstInterval, batch.lastInterval) == (7, 9))
     #expect((batch.startNs, batch.endNs) == (100, 200))
-    #expect((batch.worker.opened, batch.worker.enterCalls) == (5, 6))
+    #expect((batch.worker.opened, batch.worker.systemCalls) == (5, 6))
     let counters = batch.endpoints[0].counters
     #expect(counters.sent == 10)
     #expect(counters.bytesSent == 1_000)

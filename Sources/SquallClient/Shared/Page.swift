@@ -50,7 +50,7 @@ package import SquallLoad
   /// Everything counted, as a batch. Its worker's CPU times are the reader's to fill in.
   package func batch(name: BatchName) -> Batch {
     var worker = WorkerCounters()
-    worker.enterCalls = self[.enterCalls]
+    worker.systemCalls = self[.systemCalls]
     worker.opened = self[.opened]
     worker.reopened = self[.reopened]
     worker.late = self[.late]

@@ -19,7 +19,7 @@ package enum PageLayout {
     /// `PageState` in the low two bits, the page's sequence number above. Stored with release.
     case state
     case firstInterval, lastInterval, phase, startNs, endNs
-    case enterCalls, opened, reopened, late, connections, portFailures, descriptorFailures
+    case systemCalls, opened, reopened, late, connections, portFailures, descriptorFailures
     static let count = 13
   }
 

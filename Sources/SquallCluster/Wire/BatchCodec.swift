@@ -4,7 +4,7 @@ package import SquallLoad
 //
 //   firstInterval varint · lastInterval - firstInterval varint · phase u8
 //   startNs varint · endNs - startNs varint
-//   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, enterCalls, opened, reopened, late,
+//   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, systemCalls, opened, reopened, late,
 //     connections, portFailures, descriptorFailures as varints
 //   connect histogram · scheduleLag histogram · fairness histogram
 //   endpoints list(endpoint), by rising index
@@ -28,7 +28,7 @@ extension Batch {
     writer.varint(worker.cpuUserNs)
     writer.varint(worker.cpuSystemNs)
     writer.varint(worker.runQueueWaitNs)
-    writer.varint(worker.enterCalls)
+    writer.varint(worker.systemCalls)
     writer.varint(worker.opened)
     writer.varint(worker.reopened)
     writer.varint(worker.late)
@@ -74,7 +74,7 @@ extension Batch {
     worker.cpuUserNs = try reader.varint()
     worker.cpuSystemNs = try reader.varint()
     worker.runQueueWaitNs = try reader.varint()
-    worker.enterCalls = try reader.varint()
+    worker.systemCalls = try reader.varint()
     worker.opened = try reader.varint()
     worker.reopened = try reader.varint()
     worker.late = try reader.varint()

@@ -22,7 +22,7 @@ extension Batch {
     }
     return connect.isPlausible && scheduleLag.isPlausible && fairness.isPlausible
       && [
-        worker.cpuUserNs, worker.cpuSystemNs, worker.runQueueWaitNs, worker.enterCalls,
+        worker.cpuUserNs, worker.cpuSystemNs, worker.runQueueWaitNs, worker.systemCalls,
         worker.opened, worker.reopened, worker.late, worker.portFailures, worker.descriptorFailures,
       ].allSatisfy { $0 < Self.byteCountEnd }
   }

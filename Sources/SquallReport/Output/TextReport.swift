@@ -269,9 +269,9 @@ package struct TextReport {
     let completed = result.requests.completed
     if completed > 0 {
       let cpu = workers.reduce(0) { $0 + $1.cpuUserNs + $1.cpuSystemNs }
-      let enters = workers.reduce(0) { $0 + $1.enterCalls }
+      let calls = workers.reduce(0) { $0 + $1.systemCalls }
       parts.append("\(Figures.significant(Double(cpu) / Double(completed) / 1000)) us cpu/req")
-      parts.append("\(Figures.significant(Double(enters) / Double(completed))) syscalls/req")
+      parts.append("\(Figures.significant(Double(calls) / Double(completed))) syscalls/req")
     }
     if result.latency.scheduleLag.count > 0 {
       parts.append("lag p99 \(Figures.duration(result.latency.scheduleLag.p99))")

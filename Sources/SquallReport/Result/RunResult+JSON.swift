@@ -148,7 +148,7 @@ extension RunResult.Worker: JSONRecord {
       .init("ok", \.ok),
       .init("not_ok", \.notOk),
       .init("in_flight_at_stop", \.inFlightAtStop),
-      .init("enter_calls", \.enterCalls, "Calls of io_uring_enter in the measured time."),
+      .init("enter_calls", \.systemCalls, "System calls of the worker in the measured time."),
       .init("schedule_lag_p99_ns", \.scheduleLagP99Ns, "Null in a closed loop."),
       .init(
         "sent_late", \.sentLate,

@@ -189,7 +189,7 @@ extension RunResult.Worker {
     ok = counted.ok
     notOk = counted.notOk
     inFlightAtStop = worker.phases.inFlight
-    enterCalls = worker.measured.enterCalls
+    systemCalls = worker.measured.systemCalls
     sentLate = worker.measured.late
     scheduleLagP99Ns = worker.scheduleLag.isEmpty ? nil : worker.scheduleLag.quantileNs(0.99)
     lost = own?.isLost ?? false

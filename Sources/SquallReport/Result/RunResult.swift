@@ -63,7 +63,7 @@ package struct RunResult: Equatable, Sendable {
     package var ok: UInt64 = 0
     package var notOk: UInt64 = 0
     package var inFlightAtStop: Int64 = 0
-    package var enterCalls: UInt64 = 0
+    package var systemCalls: UInt64 = 0
     /// Absent in a closed loop.
     package var scheduleLagP99Ns: UInt64?
     /// See `WorkerCounters.late`.

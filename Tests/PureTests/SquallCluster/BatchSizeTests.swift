@@ -49,7 +49,7 @@ import Testing
       batch.worker.cpuUserNs = 400_000_000
       batch.worker.cpuSystemNs = 600_000_000
       batch.worker.runQueueWaitNs = 30_000_000
-      batch.worker.enterCalls = 50_000
+      batch.worker.systemCalls = 50_000
       batch.worker.opened = 100
       batch.worker.reopened = 100
       batch.worker.connections = 1_000

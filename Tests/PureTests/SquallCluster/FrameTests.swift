@@ -74,7 +74,7 @@ struct MessageSamples {
     batch.worker.cpuUserNs = number()
     batch.worker.cpuSystemNs = number()
     batch.worker.runQueueWaitNs = number()
-    batch.worker.enterCalls = number()
+    batch.worker.systemCalls = number()
     batch.worker.opened = number()
     batch.worker.reopened = number()
     batch.worker.connections = UInt32(number(bits: 32))

@@ -52,7 +52,7 @@ enum LoadSample {
     batch.scheduleLag = sparse(lag)
     batch.worker.cpuUserNs = cpuNs / 4
     batch.worker.cpuSystemNs = cpuNs - cpuNs / 4
-    batch.worker.enterCalls = UInt64(service.count) / 10
+    batch.worker.systemCalls = UInt64(service.count) / 10
     batch.worker.connections = 8
     return batch
   }
