@@ -73,7 +73,7 @@ package struct DryRun: ~Copyable {
     try Console.print("\n* \(machine.program.endpoints[Int(request.endpoint)].name)\n")
     var bytes = [UInt8](repeating: 0, count: Self.requestByteCountMax)
     let rendering = unsafe bytes.withUnsafeMutableBytes { buffer in
-      unsafe machine.render(0, into: buffer, nowNs: nowNs)
+      machine.render(0, into: buffer, nowNs: nowNs)
     }
     guard case .bytes(let count) = rendering else {
       if case .unsendable(let cause) = rendering { try fail(words(cause)) }
@@ -90,7 +90,9 @@ package struct DryRun: ~Copyable {
     }
   }
 
-  private mutating func send(_ bytes: [UInt8], _ request: Program.Request) throws(SystemError) {
+  private mutating func send(_ bytes: [UInt8], _ request: SquallScenario.Program.Request)
+    throws(SystemError)
+  {
     if socket == nil { socket = try Socket(to: address, timeoutNs: request.timeoutNs) }
     machine.beginReply(0, nowNs: nowNs)
     var parser = ResponseParser()
@@ -104,7 +106,7 @@ package struct DryRun: ~Copyable {
       let step =
         chunk.isEmpty
         ? parser.finish()
-        : unsafe chunk.withUnsafeBytes { unsafe parser.consume($0, into: &machine) }
+        : unsafe chunk.withUnsafeBytes { parser.consume($0, into: &machine) }
       switch step {
       case .needsMore: continue
       case .complete:
@@ -122,7 +124,7 @@ package struct DryRun: ~Copyable {
   }
 
   private mutating func report(
-    _ answer: [UInt8], _ judgement: Judgement, _ request: Program.Request
+    _ answer: [UInt8], _ judgement: Judgement, _ request: SquallScenario.Program.Request
   ) {
     let program = machine.program
     do throws(Complaint) {

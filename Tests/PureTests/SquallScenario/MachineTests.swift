@@ -304,10 +304,8 @@ final class Script {
   }
 
   var nextRequestLine: String? {
-    get {
-      guard let request = try? send() else { return nil }
-      return request.prefix { $0 != "\r\n" }.description
-    }
+    guard let request = try? send() else { return nil }
+    return request.prefix { $0 != "\r\n" }.description
   }
 
   func answer(_ body: String) -> Judgement {
