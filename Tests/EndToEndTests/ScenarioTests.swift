@@ -25,7 +25,7 @@ extension EndToEnd {
         "users: {a: {do: [{get: /}]}, a: {}}\n",
         "1:9: 'a' is given twice in one mapping: take one out"
       ),
-      ("users: {a: {do: [{get: /p/${int(1,2)}}]}}\n", "1:33: '${' without its '}'"),
+      ("users: {a: {do: [{get: /p/${int(1,2)}}]}}\n", "1:28: not YAML: did not find expected ',' or '}'; a text with {"),
       ("users:\n\t- a\n", "2:1: not YAML:"),
       ("users: {a: {do: [{get: /}]}}\nslo: [\"p99<\"]\n", "slo 1: 'p99<'"),
       ("users: &a [*a]\n", "1:"),

@@ -162,11 +162,10 @@ package struct DryRun: ~Copyable {
   }
 
   private func show(_ bytes: [UInt8], mark: String) throws(Complaint) {
-    let shown = String(decoding: bytes.prefix(DebugExchange.shownByteCountMax), as: UTF8.self)
-    var text = ""
-    for line in shown.split(separator: "\n", omittingEmptySubsequences: false) {
-      text += mark + line.filter { $0 != "\r" } + "\n"
-    }
+    // CR LF is one character to a String.
+    let shown = bytes.prefix(DebugExchange.shownByteCountMax).filter { $0 != UInt8(ascii: "\r") }
+    let lines = shown.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    let text = lines.map { mark + String(decoding: $0, as: UTF8.self) + "\n" }.joined()
     try Console.print(text)
   }
 }
