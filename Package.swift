@@ -47,7 +47,8 @@ let package = Package(
     .target(name: "SquallTLS", dependencies: ["CTLS"], swiftSettings: strict),
     .target(name: "SquallEngine", dependencies: ["CSquall"], swiftSettings: strict),
     .target(
-      name: "SquallClient", dependencies: ["CSquall", "SquallEngine", "SquallHTTP", "SquallLoad"],
+      name: "SquallClient",
+      dependencies: ["CSquall", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario"],
       swiftSettings: strict),
     .target(
       name: "SquallTarget", dependencies: ["CSquall", "SquallEngine", "SquallHTTP"],

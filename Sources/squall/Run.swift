@@ -46,12 +46,8 @@ struct Run: AsyncParsableCommand {
       try output.check()
       if let file = try scenario.file(orPositional: load.url) {
         let program = try scenario.program(of: file)
-        guard dryRun else {
-          throw Complaint.usage(
-            "scenarios are not run as a load yet: add --dry-run to send one iteration of each user, "
-              + "or see the plan with squall check \(file).")
-        }
-        return try DryRun.run(program, seed: load.seed)
+        if dryRun { return try DryRun.run(program, seed: load.seed) }
+        return try await run(program, objectives: objectives)
       }
       try scenario.refuseWithoutFile(dryRun: dryRun)
       let placement = try place.placement(hasTarget: load.url == nil)
@@ -91,6 +87,23 @@ struct Run: AsyncParsableCommand {
       }
       try Program.leave(with: status, interruptedBy: nil)
     }
+  }
+
+  private func run(_ file: ScenarioFile, objectives: [Objective]) async throws {
+    guard !debug, vs == nil, `repeat` == nil, failOn.isEmpty else {
+      throw Complaint.usage("--debug, --vs, --repeat and --fail-on are for one URL.")
+    }
+    let plan = try load.draft(url: "").plan(
+      of: file, users: scenario.users, spawnRateHz: scenario.spawnRate)
+    let placement = try place.placement(hasTarget: false)
+    try Preflight.check(plan, workerCount: placement.workers.count)
+    var measurement = Measurement(placement: placement)
+    measurement.isPinned = !place.noPin
+    measurement.showsProgress = output.showsProgress
+    let (result, signal) = try await measurement.result(
+      of: plan, objectives: try objectives + file.objectives())
+    try output.write(result)
+    try Program.leave(with: judgement.status(of: result), interruptedBy: signal)
   }
 
   private static let repeatCountMax: UInt64 = 10_000

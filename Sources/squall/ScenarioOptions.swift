@@ -18,6 +18,17 @@ struct ScenarioOptions: ParsableArguments {
   )
   var variables: [String] = []
 
+  @Option(
+    name: .shortAndLong, help: "Users in all, in the place of what the scenario says.",
+    transform: Read.count)
+  var users: UInt64?
+
+  @Option(
+    name: [.customShort("r"), .long],
+    help: ArgumentHelp("Users that begin in a second; with -u.", valueName: "rate"),
+    transform: Read.rate)
+  var spawnRate: Double?
+
   /// A positional that ends like a scenario is one.
   func file(orPositional text: String?) throws -> String? {
     guard let text, !text.contains("://"), Self.endings.contains(where: { text.hasSuffix($0) })
@@ -34,7 +45,11 @@ struct ScenarioOptions: ParsableArguments {
   private static let endings = [".yaml", ".yml", ".json"]
 
   func refuseWithoutFile(dryRun: Bool) throws {
-    let given = host != nil ? "--host" : !variables.isEmpty ? "--set" : dryRun ? "--dry-run" : nil
+    let given =
+      host != nil
+      ? "--host"
+      : !variables.isEmpty
+        ? "--set" : dryRun ? "--dry-run" : users != nil ? "-u" : spawnRate != nil ? "-r" : nil
     if let given {
       throw Complaint.usage("\(given) is for a scenario: name its file, such as shop.yaml.")
     }

@@ -12,7 +12,7 @@ extension EndToEnd {
       #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
       for words in [
         "shopper, 75 %, thinks 500ms to 1.5s", "80 %  browse  [read]", "POST /login, keeps token",
-        "to 20 users over 5s, then 20 users for 20s", "p95<100ms  of those tagged read",
+        "to 20 users over 5s, then 20 users for 20s",
       ] { #expect(child.output.contains(words), "\(child.output)") }
     }
 
@@ -25,7 +25,10 @@ extension EndToEnd {
         "users: {a: {do: [{get: /}]}, a: {}}\n",
         "1:9: 'a' is given twice in one mapping: take one out"
       ),
-      ("users: {a: {do: [{get: /p/${int(1,2)}}]}}\n", "1:28: not YAML: did not find expected ',' or '}'; a text with {"),
+      (
+        "users: {a: {do: [{get: /p/${int(1,2)}}]}}\n",
+        "1:28: not YAML: did not find expected ',' or '}'; a text with {"
+      ),
       ("users:\n\t- a\n", "2:1: not YAML:"),
       ("users: {a: {do: [{get: /}]}}\nslo: [\"p99<\"]\n", "slo 1: 'p99<'"),
       ("users: &a [*a]\n", "1:"),
@@ -103,21 +106,94 @@ extension EndToEnd {
       #expect(bad.errors.contains("1 of 4 requests failed"), "\(bad.errors)")
     }
 
-    @Test func whatIsNotCarriedOutIsRefused() throws {
+    private static let file = """
+      squall: 1
+      target: http://127.0.0.1:1
+      users: {a: {do: [{get: /}]}}
+
+      """
+
+    @Test(arguments: [
+      ("", ["-f", "a.yaml"], "both name a scenario"), ("", [], "give -u, such as -u 50"),
+      ("", ["-u", "0"], "give -u"), ("", ["-u", "2000000"], "1000000 allowed"),
+      ("", ["-u", "5", "-R", "5"], "-R is for one URL"), ("", ["-u", "5", "-c", "5"], "-c is for"),
+      ("", ["-u", "5", "-r", "0"], "-r 0"), ("", ["-u", "5", "--vs=-c 1"], "are for one URL"),
+      ("load: {users: {stages: [{to: 5, over: 1s}, {to: 0, over: 1s}]}}", [], "ends slowly"),
+      ("load: {users: {stages: [{to: 5, over: 1s}, {to: 9, over: 1s}]}}", [], "several steps"),
+      ("slo: [{name: GET /, is: p99<1s}]", ["-u", "1"], "one name or tag is not judged yet"),
+      ("defaults: {check: {status: [200, 404]}}", ["-u", "1"], "a status of 404"),
+    ])
+    func whatIsNotCarriedOutIsRefused(
+      more: String, arguments: [String], words: String
+    ) throws {
+      let path = try Folder()
+      let file = try path.file("a.yaml", Self.file + more)
+      let child = try Squall.ended(["run", file] + arguments)
+      #expect(child.ending == Child.Ending(code: 2), "\(child.errors)")
+      #expect(child.errors.contains(words), "\(child.errors)")
+    }
+
+    @Test func flagsOfScenariosNeedOne() throws {
+      for arguments in [["--dry-run"], ["--set", "a=b"], ["-u", "5"], ["--host", "http://x"]] {
+        let child = try Squall.ended(["run", "http://127.0.0.1:1/"] + arguments)
+        #expect(child.ending == Child.Ending(code: 2))
+        #expect(child.errors.contains("\(arguments[0]) is for a scenario"), "\(child.errors)")
+      }
+      let gone = try Squall.ended(["run", "/nowhere/a.yaml"])
+      #expect(gone.errors.contains("cannot be read"), "\(gone.errors)")
+    }
+
+    /// What the result says of each name is what the target counted by path.
+    @Test func everyNameIsCountedExactly() throws {
+      let target = try Served()
       let folder = try Folder()
       let path = try folder.file(
-        "a.yaml", "squall: 1\ntarget: http://127.0.0.1:1\nusers: {a: {do: [{get: /}]}}\n")
-      for (arguments, words) in [
-        ([path], "--dry-run"), (["-f", path, path], "both name a scenario"),
-        (["-f", path, "http://127.0.0.1:1/"], "give one of them"),
-        (["http://127.0.0.1:1/", "--dry-run"], "--dry-run is for a scenario"),
-        (["http://127.0.0.1:1/", "--set", "a=b"], "--set is for a scenario"),
-        (["/nowhere/a.yaml"], "cannot be read"),
-      ] {
-        let child = try Squall.ended(["run"] + arguments)
-        #expect(child.ending == Child.Ending(code: 2), "\(arguments)")
-        #expect(child.errors.contains(words), "\(child.errors)")
+        "a.yaml",
+        """
+        squall: 1
+        target: \(target.url.dropLast())
+        users:
+          a:
+            weight: 3
+            think: 1ms..5ms
+            on_start: [{get: /start}]
+            tasks:
+              - task: read
+                weight: 3
+                do: [{get: "/p/${int(1,5)}", check: {contains: Hello}}]
+              - task: write
+                do:
+                  - post: /w
+                    json: {id: "${uuid}"}
+                    check: {contains: nothing like it}
+                    else: next iteration
+                  - get: /never
+          b: {think: pace 20ms, do: [{get: /b}]}
+        load: {users: {stages: [{to: 12, over: 200ms}, {for: 800ms}]}}
+        slo: ["p99<10s"]
+        """)
+      let result = try Squall.run([path])
+      let endpoints = try #require(result["endpoints"] as? [[String: Any]])
+      var sent: [String: Int] = [:]
+      var failed: [String: Int] = [:]
+      for endpoint in endpoints {
+        let name = try #require(endpoint["name"] as? String)
+        sent[name] = try #require(endpoint["sent"] as? Int)
+        failed[name] = (endpoint["errors"] as? [String: Any])?["check"] as? Int
       }
+      let object = try JSONSerialization.jsonObject(
+        with: Data(fetch("/count", port: target.port).utf8))
+      let counts = try #require((object as? [String: Any])?["paths"] as? [String: Int])
+      #expect(sent["GET /start"] == 9)
+      #expect(counts["/start"] == 9)
+      #expect(counts["/w"] == sent["POST /w"])
+      #expect(counts["/b"] == sent["GET /b"])
+      #expect((1...5).reduce(0) { $0 + (counts["/p/\($1)"] ?? 0) } == sent["GET /p/${int}"])
+      #expect(sent["GET /never"] == 0)
+      #expect(counts["/never"] == nil)
+      #expect(failed["POST /w"] == sent["POST /w"])
+      #expect(failed["GET /p/${int}"] == 0)
+      #expect((sent["GET /p/${int}"] ?? 0) > (sent["POST /w"] ?? 0))
     }
   }
 }

@@ -34,7 +34,10 @@ struct TidyTests {
     ("SquallReport", ["SquallLoad"]),
     ("SquallScenario", ["SquallHTTP", "SquallLoad"]),
     ("SquallEngine", ["CSquall", "Glibc"]),
-    ("SquallClient", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad"]),
+    (
+      "SquallClient",
+      ["CSquall", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario"]
+    ),
     ("SquallTarget", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP"]),
     (
       "squall",

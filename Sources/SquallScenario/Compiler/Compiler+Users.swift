@@ -241,7 +241,7 @@ extension Compiler {
 }
 
 extension Program.Table {
-  func shortage(of userCount: UInt64) -> String {
+  package func shortage(of userCount: UInt64) -> String {
     "\(userCount) users need a row each and '\(name)' has \(rowCount): add rows, or pick sequential"
   }
 }

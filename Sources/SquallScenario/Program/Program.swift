@@ -323,6 +323,39 @@ package struct Program: Equatable, Sendable {
     package var tag: String?
   }
 
+  /// The longest request that can be rendered, each value at its longest.
+  package var renderedByteCountMax: Int {
+    requests.map { request in
+      (parts[request.head.indices] + parts[request.body.indices]).reduce(0) {
+        $0 + longest($1)
+      }
+    }.max() ?? 0
+  }
+
+  private func longest(_ part: Part) -> Int {
+    let value: Int
+    switch part.kind {
+    case .literal: return Int(part.b)
+    case .slot: value = Int(slots[Int(part.a)].byteCountMax)
+    case .cell:
+      let table = tables[Int(part.a)]
+      let count = Int(table.rowCount) * max(1, table.columns.count)
+      value =
+        texts[Int(table.firstText)..<Int(table.firstText) + count].map { Int($0.byteCount) }
+        .max() ?? 0
+    case .choice:
+      value = texts[Int(part.a)..<Int(part.a + part.b)].map { Int($0.byteCount) }.max() ?? 0
+    case .hex, .text: value = Int(part.a)
+    case .cookies: return Machine.jarByteCount + 16
+    case .contentLength: return 20
+    case .int, .float, .uuid, .nowSeconds, .nowMilliseconds, .nowISO, .sequence, .user, .iteration,
+      .worker:
+      value = 64
+    }
+    // A format before the escaping makes four of three, or six of one.
+    return value * Part.Escape.growthMax * (part.format == .none ? 1 : Part.Escape.growthMax) + 2
+  }
+
   package func text(_ span: Span) -> String {
     let start = Int(span.offset)
     return String(decoding: pool[start..<start + Int(span.byteCount)], as: UTF8.self)
