@@ -106,6 +106,97 @@ extension EndToEnd {
       #expect(bad.errors.contains("1 of 4 requests failed"), "\(bad.errors)")
     }
 
+    @Test func theReportHasALineForEachName() throws {
+      let target = try Served()
+      let folder = try Folder()
+      let path = try folder.file(
+        "a.yaml",
+        """
+        squall: 1
+        target: http://127.0.0.1:1
+        users:
+          a:
+            do:
+              - get: /p/${int(1,5)}
+              - get: /q
+                name: the other
+                check: {contains: nothing like it}
+        """)
+      let child = try Squall.ended(
+        ["run", "--quiet", path, "--host", target.url, "-u", "2", "-n", "20"])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      let lines = child.output.split(separator: "\n").map {
+        $0.split(separator: " ").map(String.init)
+      }
+      let first = lines.first { $0.first == "GET" }
+      #expect(first?.prefix(4) == ["GET", "/p/${int}", "10", "0"], "\(child.output)")
+      let second = lines.first { $0.first == "the" && $0.dropFirst().first == "other" }
+      #expect(second == ["the", "other", "10", "10", "-", "-", "-"], "\(child.output)")
+      #expect(child.output.contains("10 check"), "\(child.output)")
+    }
+
+    /// Tokens and cookies belong to their users: a server that gives each login its own sees no other.
+    @Test func usersKeepWhatTheirOwnLoginGave() throws {
+      let strangers = Strangers()
+      let shop = try Scripted { connection, server in
+        var answers = 0
+        while let head = connection.head() {
+          server.note()
+          var (fields, body) = ("", #"{"ok":true}"#)
+          if head.hasPrefix("GET /login?user=") {
+            let user = head.dropFirst("GET /login?user=".count).prefix { $0 != " " }
+            fields = "Set-Cookie: sid=s\(user); Path=/\r\n"
+            body = #"{"list":[{"token":"t\#(user)"}]}"#
+          } else {
+            let token = head.firstMatch(of: /Authorization: Bearer t(\d+)/)?.output.1
+            let session = head.firstMatch(of: /Cookie: sid=s(\d+)/)?.output.1
+            if token == nil || token != session { strangers.note(head) }
+          }
+          answers += 1
+          // A connection now and then ends: the user and what it keeps go on.
+          let ending = answers % 7 == 0 ? "Connection: close\r\n" : ""
+          connection.write(
+            "HTTP/1.1 200 OK\r\n\(fields)\(ending)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+          )
+          if !ending.isEmpty { return }
+        }
+      }
+      let folder = try Folder()
+      let path = try folder.file(
+        "a.yaml",
+        """
+        squall: 1
+        target: http://127.0.0.1:\(shop.port)
+        users:
+          a:
+            think: 1ms..3ms
+            on_start:
+              - get: /login
+                query: {user: "${user}"}
+                capture: {token: "$.list[0].token"}
+                check: {has: [token]}
+                else: stop user
+            do:
+              - get: /item/${int(1,9)}
+                headers: {Authorization: "Bearer ${token}"}
+                check: {json: {$.ok: true}}
+        """)
+      let result = try Squall.run([path, "-u", "6", "-n", "300"])
+      #expect(result.sent == 300)
+      #expect(result.ok == 300)
+      #expect(shop.requestCount == 300)
+      #expect(strangers.heads.isEmpty, "\(strangers.heads.first ?? "")")
+      let endpoints = try #require(result["endpoints"] as? [[String: Any]])
+      #expect(endpoints.compactMap { $0["sent"] as? Int } == [6, 294])
+    }
+
+    private final class Strangers: @unchecked Sendable {
+      private let lock = NSLock()
+      private var all: [String] = []
+      var heads: [String] { lock.withLock { all } }
+      func note(_ head: String) { lock.withLock { all.append(head) } }
+    }
+
     private static let file = """
       squall: 1
       target: http://127.0.0.1:1
