@@ -100,7 +100,9 @@ internal import SquallScenario
     let (wallNs, monotonicNs) = (squall_wall_ns(), squall_now_ns())
     machine.wallOffsetNs = wallNs - min(wallNs, monotonicNs)
     if case .open = plan.load { isOpenLoop = true } else { isOpenLoop = false }
-    wheel = DeadlineWheel(slotCount: rowCount, nowNs: nowNs)
+    wheel = DeadlineWheel(
+      slotCount: rowCount, nowNs: nowNs,
+      tickShift: isScripted ? DeadlineWheel.fineShift : DeadlineWheel.coarseShift)
     idle = SlotQueue(capacity: rowCount)
     pacer = Pacer(load: plan.load, share: .none, endNs: 0)
     log = IntervalLog(region: region, plan: plan)

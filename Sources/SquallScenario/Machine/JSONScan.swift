@@ -268,7 +268,11 @@ struct JSONScan: BitwiseCopyable {
         let from = index
         index = unsafe bytes.firstQuoteOrBackslash(from: index)
         if state == .key {
-          for position in from..<index { unsafe matchKey(bytes[position], sink) }
+          var position = from
+          while keyMask != 0 && position < index {
+            unsafe matchKey(bytes[position], sink)
+            position += 1
+          }
         } else {
           unsafe give(bytes, from..<index, live & ~raw, &sink)
         }
