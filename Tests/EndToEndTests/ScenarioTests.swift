@@ -181,7 +181,7 @@ extension EndToEnd {
                 headers: {Authorization: "Bearer ${token}"}
                 check: {json: {$.ok: true}}
         """)
-      let result = try Squall.run([path, "-u", "6", "-n", "300"])
+      let result = try Squall.run([path, "-u", "6", "-n", "300", "-d", "60s"])
       #expect(result.sent == 300)
       #expect(result.ok == 300)
       #expect(shop.requestCount == 300)
@@ -213,6 +213,9 @@ extension EndToEnd {
       ("load: {users: {stages: [{to: 5, over: 1s}, {to: 9, over: 1s}]}}", [], "several steps"),
       ("slo: [{name: GET /, is: p99<1s}]", ["-u", "1"], "one name or tag is not judged yet"),
       ("defaults: {check: {status: [200, 404]}}", ["-u", "1"], "a status of 404"),
+      (
+        "steps: {s: [{get: /, else: stop user}]}", ["-u", "1"], "the block 's' is never used"
+      ),
     ])
     func whatIsNotCarriedOutIsRefused(
       more: String, arguments: [String], words: String
@@ -222,6 +225,51 @@ extension EndToEnd {
       let child = try Squall.ended(["run", file] + arguments)
       #expect(child.ending == Child.Ending(code: 2), "\(child.errors)")
       #expect(child.errors.contains(words), "\(child.errors)")
+    }
+
+    @Test func aNumberThatMayNeverBeReachedNeedsATime() throws {
+      let folder = try Folder()
+      let file = try folder.file(
+        "a.yaml",
+        "squall: 1\ntarget: http://127.0.0.1:1\nusers: {a: {do: [{get: /, else: stop user}]}}\n")
+      let child = try Squall.ended(["run", file, "-u", "1", "-n", "5"])
+      #expect(child.ending == Child.Ending(code: 2))
+      #expect(child.errors.contains("give a time with -d"), "\(child.errors)")
+    }
+
+    /// What cannot be rendered is not sent and counts as dropped; users that stop send nothing more, and
+    /// the sums hold.
+    @Test func whatIsNotSentIsCountedAsDropped() throws {
+      let target = try Served()
+      let folder = try Folder()
+      let file = try folder.file(
+        "a.yaml",
+        """
+        squall: 1
+        target: http://127.0.0.1:1
+        users:
+          a:
+            think: 5ms
+            do:
+              - get: /a
+                capture: {v: $.none}
+              - get: /b/${v}
+                name: never sent
+              - chance: 50%
+                do:
+                  - get: /c
+                    check: {contains: nothing like it}
+                    else: stop user
+        """)
+      let result = try Squall.run([file, "--host", target.url, "-u", "20", "-d", "500ms"])
+      let endpoints = try #require(result["endpoints"] as? [[String: Any]])
+      let sent = endpoints.compactMap { $0["sent"] as? Int }
+      #expect(sent[1] == 0)
+      // Nearly all users have met their last check by then, each of them once.
+      #expect((1...20).contains(sent[2]))
+      #expect(result.number("requests.dropped") > 0)
+      #expect(result.sent == sent[0] + sent[2])
+      #expect(try target.count() == result.sent)
     }
 
     @Test func flagsOfScenariosNeedOne() throws {

@@ -29,6 +29,12 @@ extension PlanDraft {
         "a load of several steps is not carried out yet: write stages: [{to: 50, over: 10s}, "
           + "{for: 1m}].")
     }
+    if requestCount != nil, durationNs == nil,
+      program.requests.contains(where: { $0.otherwise == .stopUser })
+    {
+      throw .usage(
+        "-n may never be reached when users stop (else: stop user): give a time with -d, too.")
+    }
     let userCount = users ?? load.userCountMax
     guard userCount > 0 else {
       throw .usage("the scenario does not say how many users there are: give -u, such as -u 50.")
