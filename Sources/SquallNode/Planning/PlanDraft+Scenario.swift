@@ -1,3 +1,4 @@
+internal import SquallCluster
 internal import SquallHTTP
 package import SquallLoad
 package import SquallReport
@@ -69,6 +70,11 @@ extension PlanDraft {
     plan.spins = spins
     plan.sourceAddresses = sourceAddresses
     plan.program = program.bytes
+    guard plan.bytes.count <= PlanChunk.planByteCountMax else {
+      throw .usage(
+        "the scenario and its data make a plan larger than the "
+          + "\(PlanChunk.planByteCountMax >> 20) MiB that travel: use fewer rows or columns.")
+    }
     return plan
   }
 
