@@ -25,6 +25,7 @@ let package = Package(
     // CTLS includes headers of the BoringSSL inside, which promises no stable API.
     .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
@@ -40,11 +41,14 @@ let package = Package(
     .target(name: "SquallLoad", swiftSettings: strict),
     .target(name: "SquallHTTP", swiftSettings: strict),
     .target(name: "SquallReport", dependencies: ["SquallLoad"], swiftSettings: strict),
+    .target(
+      name: "SquallScenario", dependencies: ["SquallHTTP", "SquallLoad"], swiftSettings: strict),
     .target(name: "SquallCluster", dependencies: ["SquallLoad"], swiftSettings: strict),
     .target(name: "SquallTLS", dependencies: ["CTLS"], swiftSettings: strict),
     .target(name: "SquallEngine", dependencies: ["CSquall"], swiftSettings: strict),
     .target(
-      name: "SquallClient", dependencies: ["CSquall", "SquallEngine", "SquallHTTP", "SquallLoad"],
+      name: "SquallClient",
+      dependencies: ["CSquall", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario"],
       swiftSettings: strict),
     .target(
       name: "SquallTarget", dependencies: ["CSquall", "SquallEngine", "SquallHTTP"],
@@ -52,7 +56,8 @@ let package = Package(
     .target(
       name: "SquallNode",
       dependencies: [
-        "SquallClient", "SquallCluster", "SquallReport", "SquallTLS", "SquallTarget",
+        "SquallClient", "SquallCluster", "SquallReport", "SquallScenario", "SquallTLS",
+        "SquallTarget",
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Logging", package: "swift-log"),
@@ -60,6 +65,7 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -72,7 +78,7 @@ let package = Package(
     .testTarget(
       name: "PureTests",
       dependencies: [
-        "SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport",
+        "SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport", "SquallScenario",
         .product(name: "Histogram", package: "hdrhistogram-swift"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
@@ -88,7 +94,7 @@ let package = Package(
       name: "EngineTests",
       dependencies: [
         "CRefusal", "CSquall", "SquallClient", "SquallCluster", "SquallEngine", "SquallLoad",
-        "SquallNode", "SquallReport", "SquallTLS", "SquallTarget",
+        "SquallNode", "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
       ],
       swiftSettings: tests),
     .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),

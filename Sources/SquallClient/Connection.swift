@@ -17,6 +17,9 @@ struct Connection {
   var firstByteNs: UInt64 = 0
   /// When the connection began to be opened.
   var openedNs: UInt64 = 0
+  /// In a scenario: until when its user thinks, and how long the request in flight may take.
+  var thinksUntilNs: UInt64 = 0
+  var patienceNs: UInt64 = 0
   var generation: UInt32 = 0
   /// Requests that may still be sent before the connection is replaced.
   var requestsLeft: UInt32 = 0
@@ -24,6 +27,9 @@ struct Connection {
   /// Requests in flight, oldest at `oldest` in the row's flights.
   var inFlight: UInt32 = 0
   var oldest: UInt32 = 0
+  /// What the request in flight is counted under.
+  var endpoint: UInt16 = 0
+  var hasUser = false
   var state = State.unused
   /// Openings in a row that brought no response, which is what the pause before the next grows with.
   var failures: UInt8 = 0

@@ -3,6 +3,7 @@ internal import Glibc
 internal import SquallEngine
 internal import SquallHTTP
 internal import SquallLoad
+internal import SquallScenario
 
 /// Requests out, responses in.
 extension ConnectionTable {
@@ -17,6 +18,7 @@ extension ConnectionTable {
       return
     }
     guard isSending else { return }
+    guard !isScripted else { return follow(row, on: ring, nowNs: nowNs) }
     fill(row, on: ring, nowNs: nowNs)
     if isOpenLoop { queue(row) }
   }
@@ -108,7 +110,7 @@ extension ConnectionTable {
     _ row: Int, _ bytes: UnsafeRawBufferPointer, on ring: borrowing Ring, nowNs: UInt64
   ) {
     let connection = unsafe connections + row
-    log.received(byteCount: bytes.count)
+    log.received(byteCount: bytes.count, endpoint: unsafe connection.pointee.endpoint)
     var rest = unsafe bytes
     while rest.count > 0 {
       guard unsafe connection.pointee.inFlight > 0 else {
@@ -119,7 +121,10 @@ extension ConnectionTable {
       if unsafe !connection.pointee.parser.hasBegun {
         unsafe connection.pointee.firstByteNs = nowNs
       }
-      switch unsafe connection.pointee.parser.consume(rest) {
+      switch unsafe isScripted
+        ? readScripted(row, rest, nowNs: nowNs)
+        : connection.pointee.parser.consume(rest)
+      {
       case .needsMore:
         unsafe rest = UnsafeRawBufferPointer(rebasing: rest[rest.count...])
       case .complete(let consumedByteCount):
@@ -152,10 +157,12 @@ extension ConnectionTable {
     if let cause = expiredCause(row, nowNs: nowNs) { return cause }
     let connection = unsafe connections + row
     let flight = unsafe flights[row &* Int(pipeline) &+ Int(connection.pointee.oldest)]
+    let isGood = !isScripted || judge(row, flight, nowNs: nowNs)
     let isOk = log.completed(
       flight, status: unsafe connection.pointee.parser.status,
       bodyByteCount: unsafe connection.pointee.parser.bodyByteCount,
-      firstByteNs: unsafe connection.pointee.firstByteNs, nowNs: nowNs)
+      firstByteNs: unsafe connection.pointee.firstByteNs, nowNs: nowNs,
+      endpoint: unsafe connection.pointee.endpoint, isGood: isGood)
     if isOk { unsafe connection.pointee.okCount &+= 1 }
     dropOldest(row)
     unsafe connection.pointee.failures = 0
@@ -206,7 +213,11 @@ extension ConnectionTable {
     var cause = first
     while unsafe connections[row].inFlight > 0 {
       let flight = unsafe flights[row * Int(pipeline) + Int(connections[row].oldest)]
-      log.failed(flight, cause)
+      log.failed(flight, cause, endpoint: unsafe connections[row].endpoint)
+      if isScripted {
+        machine.failed(row)
+        outgoing.giveBack(row)
+      }
       dropOldest(row)
       cause = .closed
     }
@@ -218,9 +229,10 @@ extension ConnectionTable {
     nowNs: UInt64
   ) {
     let flight = unsafe flights[row * Int(pipeline) + Int(connections[row].oldest)]
+    let endpoint = unsafe connections[row].endpoint
     fail(row, .parse, on: ring, nowNs: nowNs)
     // After the error: a kill between the two must not leave more reasons than errors.
-    log.malformed(flight, reason.rawValue)
+    log.malformed(flight, reason.rawValue, endpoint: endpoint)
     if reason.isOfStart { log.keep(.strangeStart, bytes) }
   }
 
@@ -257,7 +269,7 @@ extension ConnectionTable {
         log.found(.answersBeforeClose, answerCount)
         log.found(.answersBeforeCloseSquared, answerCount * answerCount)
       }
-    case .connect, .parse, .status, .tls, .other: break
+    case .connect, .parse, .status, .tls, .check, .other: break
     }
   }
 }

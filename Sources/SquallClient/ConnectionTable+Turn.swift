@@ -56,16 +56,21 @@ extension ConnectionTable {
   func expiredCause(_ row: Int, nowNs: UInt64) -> ErrorCause? {
     guard nowNs >= expiryNs(row) else { return nil }
     let flight = unsafe flights[row &* Int(pipeline) &+ Int(connections[row].oldest)]
-    return nowNs &- flight.sentNs >= plan.timeoutNs ? .timeout : .deadline
+    return nowNs &- flight.sentNs >= timeoutNs(row) ? .timeout : .deadline
   }
 
   /// When the oldest request in flight on this connection runs out of time.
   @inline(__always)
   private func expiryNs(_ row: Int) -> UInt64 {
     let flight = unsafe flights[row &* Int(pipeline) &+ Int(connections[row].oldest)]
-    let timeoutNs = flight.sentNs &+ plan.timeoutNs
+    let timeoutNs = flight.sentNs &+ timeoutNs(row)
     return plan.deadlineNs == .max
       ? timeoutNs : min(timeoutNs, flight.scheduledNs &+ plan.deadlineNs)
+  }
+
+  @inline(__always)
+  private func timeoutNs(_ row: Int) -> UInt64 {
+    isScripted ? unsafe connections[row].patienceNs : plan.timeoutNs
   }
 
   mutating func expire(on ring: borrowing Ring, nowNs: UInt64) {
@@ -77,6 +82,10 @@ extension ConnectionTable {
         openingFailed(row, errno: ETIMEDOUT, isUnderWay: true, on: ring, nowNs: nowNs)
       case .ready:
         guard unsafe connections[row].inFlight > 0 else {
+          if isScripted {
+            offer(row, on: ring, nowNs: nowNs)
+            continue
+          }
           wheel.set(row, deadlineNs: nowNs &+ patienceNs)
           continue
         }

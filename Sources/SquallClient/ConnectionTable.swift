@@ -2,6 +2,7 @@ internal import CSquall
 internal import SquallEngine
 internal import SquallHTTP
 internal import SquallLoad
+internal import SquallScenario
 
 /// One CPU's worth of load: the connections, and what ties engine, HTTP, pacing and counting
 /// together.
@@ -33,11 +34,17 @@ internal import SquallLoad
   let expectsNoBody: Bool
   let sendsSilently: Bool
   let isOpenLoop: Bool
+  let isScripted: Bool
 
   var wheel: DeadlineWheel
   var idle: SlotQueue
   var pacer: Pacer
   var log: IntervalLog
+  var machine: Machine
+  var outgoing: OutgoingBuffers
+  /// Users of all workers are numbered: this worker's first, and how far the next is.
+  var firstUser: UInt64 = 0
+  var userStride: UInt64 = 1
 
   /// Rows the share wants open.
   var wantedCount = 0
@@ -75,9 +82,27 @@ internal import SquallLoad
         rebasing: requests[index * request.count..<(index + 1) * request.count]
       ).initialize(from: request)
     }
-    sendsSilently = request.count * Int(pipeline) <= Self.silentByteCountMax
+    isScripted = !plan.program.isEmpty
+    var program = Program()
+    if isScripted {
+      guard let sent = Program(bytes: plan.program) else {
+        preconditionFailure("a plan with a program that is none")
+      }
+      program = sent
+    }
+    outgoing = OutgoingBuffers(
+      byteCount: program.renderedByteCountMax, count: isScripted ? rowCount : 0)
+    sendsSilently =
+      max(request.count * Int(pipeline), outgoing.byteCount) <= Self.silentByteCountMax
+    machine = Machine(
+      program: program, seed: plan.seed, userCount: UInt64(plan.connections),
+      rowCount: isScripted ? rowCount : 0)
+    let (wallNs, monotonicNs) = (squall_wall_ns(), squall_now_ns())
+    machine.wallOffsetNs = wallNs - min(wallNs, monotonicNs)
     if case .open = plan.load { isOpenLoop = true } else { isOpenLoop = false }
-    wheel = DeadlineWheel(slotCount: rowCount, nowNs: nowNs)
+    wheel = DeadlineWheel(
+      slotCount: rowCount, nowNs: nowNs,
+      tickShift: isScripted ? DeadlineWheel.fineShift : DeadlineWheel.coarseShift)
     idle = SlotQueue(capacity: rowCount)
     pacer = Pacer(load: plan.load, share: .none, endNs: 0)
     log = IntervalLog(region: region, plan: plan)

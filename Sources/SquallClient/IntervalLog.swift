@@ -147,8 +147,9 @@ struct IntervalLog {
   func beat() { pulse.beat() }
 
   @inline(__always)
-  private func endpoint(scheduledNs: UInt64) -> EndpointPage {
-    scheduledNs < measuredNs ? warmEndpoint : endpoint
+  private func endpoint(_ index: UInt16, scheduledNs: UInt64) -> EndpointPage {
+    if index != 0 { return (scheduledNs < measuredNs ? pages[0] : page).endpoint(Int(index)) }
+    return scheduledNs < measuredNs ? warmEndpoint : endpoint
   }
 
   func opened(again: Bool, durationNs: UInt64) {
@@ -168,8 +169,10 @@ struct IntervalLog {
 
   /// `ownLagNs` is the part of its lateness that no other connection's being taken explains.
   @inline(__always)
-  func sent(scheduledNs: UInt64, byteCount: Int, ownLagNs: UInt64, nowNs: UInt64) {
-    let endpoint = endpoint(scheduledNs: scheduledNs)
+  func sent(
+    scheduledNs: UInt64, byteCount: Int, ownLagNs: UInt64, nowNs: UInt64, endpoint index: UInt16 = 0
+  ) {
+    let endpoint = endpoint(index, scheduledNs: scheduledNs)
     endpoint.add(.sent, 1)
     endpoint.add(.bytesSent, UInt64(byteCount))
     if isOpenLoop && scheduledNs >= measuredNs {
@@ -178,22 +181,30 @@ struct IntervalLog {
     }
   }
 
-  func dropped(scheduledNs: UInt64, count: UInt64) {
-    endpoint(scheduledNs: scheduledNs).add(.dropped, count)
+  func dropped(scheduledNs: UInt64, count: UInt64, endpoint index: UInt16 = 0) {
+    endpoint(index, scheduledNs: scheduledNs).add(.dropped, count)
   }
 
   @inline(__always)
-  func received(byteCount: Int) { endpoint.add(.bytesReceived, UInt64(byteCount)) }
+  func received(byteCount: Int, endpoint index: UInt16) {
+    guard index != 0 else { return endpoint.add(.bytesReceived, UInt64(byteCount)) }
+    page.endpoint(Int(index)).add(.bytesReceived, UInt64(byteCount))
+  }
 
-  /// A complete response. True when it is ok.
+  /// A complete response. True when it is ok: of an accepted status, and good by the checks.
   @inline(__always)
   func completed(
-    _ flight: Flight, status: UInt16, bodyByteCount: UInt64, firstByteNs: UInt64, nowNs: UInt64
+    _ flight: Flight, status: UInt16, bodyByteCount: UInt64, firstByteNs: UInt64, nowNs: UInt64,
+    endpoint index: UInt16, isGood: Bool
   ) -> Bool {
-    let endpoint = endpoint(scheduledNs: flight.scheduledNs)
+    let endpoint = endpoint(index, scheduledNs: flight.scheduledNs)
     endpoint.add(.bytesBody, bodyByteCount)
     guard Counters.accepts(status) else {
       endpoint.addStatus(status)
+      return false
+    }
+    guard isGood else {
+      endpoint.addError(.check)
       return false
     }
     endpoint.firstByte.record(firstByteNs &- flight.sentNs)
@@ -203,13 +214,13 @@ struct IntervalLog {
     return true
   }
 
-  func failed(_ flight: Flight, _ cause: ErrorCause) {
-    endpoint(scheduledNs: flight.scheduledNs).addError(cause)
+  func failed(_ flight: Flight, _ cause: ErrorCause, endpoint index: UInt16) {
+    endpoint(index, scheduledNs: flight.scheduledNs).addError(cause)
   }
 
   /// The parser's number of why the answer to a failed request cannot be read.
-  func malformed(_ flight: Flight, _ reason: UInt8) {
-    endpoint(scheduledNs: flight.scheduledNs).addMalformation(reason)
+  func malformed(_ flight: Flight, _ reason: UInt8, endpoint index: UInt16) {
+    endpoint(index, scheduledNs: flight.scheduledNs).addMalformation(reason)
   }
 
   func found(_ finding: Finding, _ count: UInt64 = 1) { endpoint.add(finding, count) }

@@ -154,6 +154,8 @@ internal import SquallLoad
       table.pacer = Pacer(load: plan.load, share: share, endNs: overflow ? .max : sum)
     }
     epoch = share.epoch
+    table.firstUser = UInt64(share.position)
+    table.userStride = UInt64(share.workerCount)
     table.want(min(Int(share.connections), table.rowCount), on: ring)
     comingShares.append(share)
     exhaustedNs = nil

@@ -1,10 +1,12 @@
-/// One deadline per slot, kept in buckets of 4 ms: set and move in constant time, found when due.
+/// One deadline per slot, kept in buckets of a tick: set and move in constant time, found when due.
 ///
 /// Made for deadlines that nearly never come due (timeouts): the owner does not move a deadline at
 /// each request, it tells the true one when the wheel asks. Expiry is late by at most one bucket.
 @safe package struct DeadlineWheel: ~Copyable {
-  package static let tickNs: UInt64 = 4 << 20
-  private static let tickShift: UInt64 = 22
+  /// For timeouts, which nobody measures: a little over 4 ms.
+  package static let coarseShift: UInt64 = 22
+  /// For think times, which people do: a little over 1 ms.
+  package static let fineShift: UInt64 = 20
   private static let bucketCount = 512
 
   private static let none: Int32 = -1
@@ -18,17 +20,20 @@
   private let entries: UnsafeMutablePointer<Entry>
   private let heads: UnsafeMutablePointer<Int32>
   private let slotCount: Int
+  /// A tick is 2 to the power of this, in nanoseconds.
+  private let tickShift: UInt64
   private var entryCount = 0
   /// The first tick that was not looked through yet.
   private var tick: UInt64
 
-  package init(slotCount: Int, nowNs: UInt64) {
+  package init(slotCount: Int, nowNs: UInt64, tickShift: UInt64 = Self.coarseShift) {
     self.slotCount = slotCount
+    self.tickShift = tickShift
     unsafe entries = .allocate(capacity: slotCount)
     unsafe entries.initialize(repeating: Entry(), count: slotCount)
     unsafe heads = .allocate(capacity: Self.bucketCount)
     unsafe heads.initialize(repeating: Self.none, count: Self.bucketCount)
-    tick = nowNs >> Self.tickShift
+    tick = nowNs >> tickShift
   }
 
   deinit {
@@ -37,7 +42,7 @@
   }
 
   /// When to look at the wheel next, on the clock of the deadlines; `UInt64.max` when it is empty.
-  package var nextNs: UInt64 { entryCount == 0 ? .max : (tick + 1) << Self.tickShift }
+  package var nextNs: UInt64 { entryCount == 0 ? .max : (tick + 1) << tickShift }
 
   /// Sets the slot's deadline, in place of any it had. `UInt64.max` takes it off the wheel.
   package mutating func set(_ slot: Int, deadlineNs: UInt64) {
@@ -49,7 +54,7 @@
 
   /// Takes a slot whose deadline has come off the wheel; nil when there is none.
   package mutating func popDue(nowNs: UInt64) -> Int? {
-    let last = nowNs >> Self.tickShift
+    let last = nowNs >> tickShift
     // After a long sleep each bucket is looked through once.
     if last > tick + UInt64(Self.bucketCount) { tick = last - UInt64(Self.bucketCount) }
     while tick < last {
@@ -70,14 +75,14 @@
   }
 
   private func bucket(_ deadlineNs: UInt64) -> Int {
-    Int(max(deadlineNs >> Self.tickShift, tick) % UInt64(Self.bucketCount))
+    Int(max(deadlineNs >> tickShift, tick) % UInt64(Self.bucketCount))
   }
 
   private mutating func link(_ slot: Int) {
     let bucket = bucket(unsafe entries[slot].deadlineNs)
     // Where it is linked is remembered as its deadline: a past one is moved to the next tick.
     unsafe entries[slot].deadlineNs = max(
-      unsafe entries[slot].deadlineNs, tick << Self.tickShift)
+      unsafe entries[slot].deadlineNs, tick << tickShift)
     let head = unsafe heads[bucket]
     unsafe entries[slot].next = head
     unsafe entries[slot].previous = Self.none
@@ -90,7 +95,7 @@
     let entry = unsafe entries[slot]
     if entry.previous == Self.none {
       // A deadline's bucket never changes while it is linked: it was not before `tick` then.
-      unsafe heads[Int((entry.deadlineNs >> Self.tickShift) % UInt64(Self.bucketCount))] =
+      unsafe heads[Int((entry.deadlineNs >> tickShift) % UInt64(Self.bucketCount))] =
         entry.next
     } else {
       unsafe entries[Int(entry.previous)].next = entry.next

@@ -54,6 +54,11 @@
     unsafe ByteCursor(at: at, end: other.at)
   }
 
+  @inline(__always)
+  func withBytes(_ take: (UnsafeRawBufferPointer) -> Void) {
+    unsafe take(UnsafeRawBufferPointer(start: at, count: byteCount))
+  }
+
   /// Goes to where `other` has read to; `other` is a prefix of this cursor.
   @inline(__always)
   mutating func catchUp(with other: ByteCursor) {

@@ -317,41 +317,44 @@ struct Framing: BitwiseCopyable, Sendable {
   /// Reads the body that `beginBody` chose and adds its bytes, chunk framing left out, to
   /// `bodyByteCount`.
   @inline(__always)
-  mutating func readBody(
-    _ cursor: inout ByteCursor, counting bodyByteCount: inout UInt64
+  mutating func readBody<Sink: ReplySink & ~Copyable>(
+    _ cursor: inout ByteCursor, counting bodyByteCount: inout UInt64, into sink: inout Sink
   ) -> Progress {
     switch state {
     case .counted:
-      skipBody(&cursor, counting: &bodyByteCount)
+      number -= takeBody(&cursor, upTo: number, counting: &bodyByteCount, into: &sink)
       return number == 0 ? .done : .needsMore
     case .untilClose:
-      bodyByteCount += cursor.skip(upTo: .max)
+      _ = takeBody(&cursor, upTo: .max, counting: &bodyByteCount, into: &sink)
       return .needsMore
     default:
-      return readChunks(&cursor, counting: &bodyByteCount)
+      return readChunks(&cursor, counting: &bodyByteCount, into: &sink)
     }
   }
 
   @inline(__always)
-  private mutating func skipBody(
-    _ cursor: inout ByteCursor, counting bodyByteCount: inout UInt64
-  ) {
-    let byteCount = cursor.skip(upTo: number)
-    number -= byteCount
+  private func takeBody<Sink: ReplySink & ~Copyable>(
+    _ cursor: inout ByteCursor, upTo limit: UInt64, counting bodyByteCount: inout UInt64,
+    into sink: inout Sink
+  ) -> UInt64 {
+    let body = cursor
+    let byteCount = cursor.skip(upTo: limit)
     bodyByteCount += byteCount
+    unsafe body.prefix(upTo: cursor).withBytes { unsafe sink.body($0) }
+    return byteCount
   }
 
   /// RFC 9112 7.1. Strict where its grammar is: one CR LF after each chunk, no sign, no prefix, no
   /// whitespace after the size unless an extension follows.
-  private mutating func readChunks(
-    _ cursor: inout ByteCursor, counting bodyByteCount: inout UInt64
+  private mutating func readChunks<Sink: ReplySink & ~Copyable>(
+    _ cursor: inout ByteCursor, counting bodyByteCount: inout UInt64, into sink: inout Sink
   ) -> Progress {
     while true {
       if facts.contains(.inTrailers) { return readTrailers(&cursor) }
       guard let byte = cursor.first else { return .needsMore }
       switch state {
       case .chunkData:
-        skipBody(&cursor, counting: &bodyByteCount)
+        number -= takeBody(&cursor, upTo: number, counting: &bodyByteCount, into: &sink)
         if number == 0 { state = .chunkDataCR }
       case .chunkDataCR:
         guard byte == UInt8(ascii: "\r") else { return .malformed(.chunkNotDelimited) }

@@ -57,8 +57,10 @@ package enum Malformation: UInt8, Error, CaseIterable, BitwiseCopyable, Sendable
 
   /// As results call it, such as `invalid_field_name`.
   package var name: String {
-    String(describing: self).reduce(into: "") { name, character in
-      if character.isUppercase, name.last?.isLowercase == true { name += "_" }
+    let words = String(describing: self)
+    return zip(words, " " + words).reduce(into: "") { name, pair in
+      let (character, before) = pair
+      if character.isUppercase, before.isLowercase { name += "_" }
       name += character.lowercased()
     }
   }

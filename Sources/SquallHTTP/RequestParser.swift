@@ -115,7 +115,9 @@ package struct RequestParser: BitwiseCopyable, Sendable {
       framing.beginBody()
     }
     // What announces no body has none (RFC 9112 6.3).
-    return framing.endsAtClose ? .done : framing.readBody(&cursor, counting: &bodyByteCount)
+    guard !framing.endsAtClose else { return .done }
+    var sink = NoSink()
+    return framing.readBody(&cursor, counting: &bodyByteCount, into: &sink)
   }
 
   private mutating func readHead(

@@ -71,9 +71,17 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
   ///
   /// About half a nanosecond a byte of head at 3.6 GHz; a body is skipped in one step.
   @safe package mutating func consume(_ bytes: UnsafeRawBufferPointer) -> Step {
+    var sink = NoSink()
+    return consume(bytes, into: &sink)
+  }
+
+  /// The same, and gives the fields and the body to `sink` as it goes.
+  @safe package mutating func consume<Sink: ReplySink & ~Copyable>(
+    _ bytes: UnsafeRawBufferPointer, into sink: inout Sink
+  ) -> Step {
     guard let start = bytes.baseAddress else { return verdict ?? .needsMore }
     var cursor = unsafe ByteCursor(at: start, end: start + bytes.count)
-    return unsafe step(read(&cursor), at: cursor, from: start)
+    return unsafe step(read(&cursor, into: &sink), at: cursor, from: start)
   }
 
   /// Like `consume(_:)`, but a head that lies whole in `bytes` and is the one in `memo` is not read
@@ -85,14 +93,17 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
       let start = bytes.baseAddress
     else { return consume(bytes) }
     var cursor = unsafe ByteCursor(at: start, end: start + bytes.count)
+    var sink = NoSink()
     if let known = memo.recall(&cursor) {
       self = known
     } else {
       let head = cursor
-      if let end = readHeads(&cursor) { return unsafe step(end, at: cursor, from: start) }
+      if let end = readHeads(&cursor, into: &sink) {
+        return unsafe step(end, at: cursor, from: start)
+      }
       memo.keep(head.prefix(upTo: cursor), parser: self)
     }
-    return unsafe step(read(&cursor), at: cursor, from: start)
+    return unsafe step(read(&cursor, into: &sink), at: cursor, from: start)
   }
 
   /// The peer has closed its side: the end of a body that only this ends, or the reason why the
@@ -137,23 +148,27 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
   }
 
   @inline(__always)
-  private mutating func read(_ cursor: inout ByteCursor) -> Framing.Progress {
+  private mutating func read<Sink: ReplySink & ~Copyable>(
+    _ cursor: inout ByteCursor, into sink: inout Sink
+  ) -> Framing.Progress {
     switch phase {
     case .statusLine, .fields:
-      if let progress = readHeads(&cursor) { return progress }
+      if let progress = readHeads(&cursor, into: &sink) { return progress }
     case .body: break
     case .complete: return .done
     case .malformed: return .malformed(malformation)
     }
-    return framing.readBody(&cursor, counting: &bodyByteCount)
+    return framing.readBody(&cursor, counting: &bodyByteCount, into: &sink)
   }
 
   /// Reads interim heads and the final one; nil when a body follows it.
   @inline(__always)
-  private mutating func readHeads(_ cursor: inout ByteCursor) -> Framing.Progress? {
+  private mutating func readHeads<Sink: ReplySink & ~Copyable>(
+    _ cursor: inout ByteCursor, into sink: inout Sink
+  ) -> Framing.Progress? {
     if !cursor.isEmpty { hasBegun = true }
     while true {
-      let progress = readHead(&cursor)
+      let progress = readHead(&cursor, into: &sink)
       guard case .done = progress else { return progress }
       if status > 0 { return endHead() }
       if let fault = endInterim() { return .malformed(fault) }
@@ -168,14 +183,20 @@ package struct ResponseParser: BitwiseCopyable, Sendable {
   }
 
   @inline(__always)
-  private mutating func readHead(_ cursor: inout ByteCursor) -> Framing.Progress {
+  private mutating func readHead<Sink: ReplySink & ~Copyable>(
+    _ cursor: inout ByteCursor, into sink: inout Sink
+  ) -> Framing.Progress {
     var head = cursor.prefix(framing.sectionBytesLeft)
     var progress = Framing.Progress.done
     if phase == .statusLine {
       progress = readStatusLine(&head)
       if case .done = progress { phase = .fields }
     }
-    if phase == .fields { progress = framing.readFields(&head, names: .responseFields) }
+    if phase == .fields {
+      let fields = head
+      progress = framing.readFields(&head, names: .responseFields)
+      unsafe fields.prefix(upTo: head).withBytes { unsafe sink.fields($0) }
+    }
     return framing.leave(head, for: &cursor, after: progress, fullFault: .headTooLong)
   }
 

@@ -20,8 +20,10 @@ public enum ErrorCause: UInt8, CaseIterable, Sendable {
   case closed
   case tls
   case other
+  /// A complete response that a check of the scenario does not hold of.
+  case check
 
-  public static let count = 10
+  public static let count = 11
 
   public var name: String {
     switch self {
@@ -35,6 +37,7 @@ public enum ErrorCause: UInt8, CaseIterable, Sendable {
     case .closed: "closed"
     case .tls: "tls"
     case .other: "other"
+    case .check: "check"
     }
   }
 }

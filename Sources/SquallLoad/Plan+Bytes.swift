@@ -1,6 +1,6 @@
 extension Plan {
   /// Bump when a field is added, removed or reordered.
-  private static let codingVersion: UInt8 = 1
+  private static let codingVersion: UInt8 = 2
 
   /// The plan in its one canonical encoding: equal plans have equal bytes, so their hash names them.
   /// Little-endian fields in the order below; strings and lists have their length first.
@@ -39,6 +39,7 @@ extension Plan {
       writer.write(key)
       writer.write(value)
     }
+    writer.write(program)
     return writer.bytes
   }
 
@@ -73,7 +74,7 @@ extension Plan {
       let labels = reader.list({ reader -> (String, String)? in
         guard let key = reader.string(), let value = reader.string() else { return nil }
         return (key, value)
-      }), reader.isAtEnd
+      }), let program = reader.byteList(), reader.isAtEnd
     else { return nil }
     self.durationNs = durationNs
     self.requestCount = requestCount
@@ -92,6 +93,7 @@ extension Plan {
     self.sourceAddresses = sourceAddresses
     self.seed = seed
     self.labels = Dictionary(labels, uniquingKeysWith: { $1 })
+    self.program = program
   }
 }
 

@@ -63,6 +63,9 @@ public struct Plan: Equatable, Sendable {
   public var sourceAddresses: [String]
   public var seed: UInt64
   public var labels: [String: String]
+  /// A scenario's program in its encoding; empty when there is the one request alone. With it each
+  /// connection is a user's, and `endpoints` are its names.
+  public var program: [UInt8]
 
   public init(
     url: String, method: String, destinations: [Destination], endpoints: [Endpoint],
@@ -90,6 +93,7 @@ public struct Plan: Equatable, Sendable {
     sourceAddresses = []
     seed = 1
     labels = [:]
+    program = []
   }
 }
 

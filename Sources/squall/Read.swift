@@ -27,6 +27,15 @@ enum Read {
     }
   }
 
+  /// With or without its `/s`.
+  static func rate(_ text: String) throws -> Double {
+    do {
+      return try Quantity.number(text.hasSuffix("/s") ? String(text.dropLast(2)) : text)
+    } catch {
+      throw ValidationError("\(error).")
+    }
+  }
+
   /// -d is a body in oha and hey.
   static func measuredTime(_ text: String) throws -> UInt64 {
     do {

@@ -17,6 +17,12 @@ struct Run: AsyncParsableCommand {
   @Flag(help: "Send one request and print it and its response.")
   var debug = false
 
+  @OptionGroup(title: "Scenario") var scenario: ScenarioOptions
+
+  @Flag(
+    help: "Of a scenario: send one iteration of each user and print both sides and what was kept.")
+  var dryRun = false
+
   @Option(
     help: ArgumentHelp(
       "Measure this many times, each with its report (FILE.1, FILE.2, ... with -o); with --vs, in "
@@ -38,6 +44,12 @@ struct Run: AsyncParsableCommand {
     try await Program.reportingComplaints {
       let objectives = try judgement.objectives()
       try output.check()
+      if let file = try scenario.file(orPositional: load.url) {
+        let program = try scenario.program(of: file)
+        if dryRun { return try DryRun.run(program, seed: load.seed) }
+        return try await run(program, objectives: objectives)
+      }
+      try scenario.refuseWithoutFile(dryRun: dryRun)
       let placement = try place.placement(hasTarget: load.url == nil)
       let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
       defer { target?.stop() }
@@ -75,6 +87,23 @@ struct Run: AsyncParsableCommand {
       }
       try Program.leave(with: status, interruptedBy: nil)
     }
+  }
+
+  private func run(_ file: ScenarioFile, objectives: [Objective]) async throws {
+    guard !debug, vs == nil, `repeat` == nil, failOn.isEmpty else {
+      throw Complaint.usage("--debug, --vs, --repeat and --fail-on are for one URL.")
+    }
+    let plan = try load.draft(url: "").plan(
+      of: file, users: scenario.users, spawnRateHz: scenario.spawnRate)
+    let placement = try place.placement(hasTarget: false)
+    try Preflight.check(plan, workerCount: placement.workers.count)
+    var measurement = Measurement(placement: placement)
+    measurement.isPinned = !place.noPin
+    measurement.showsProgress = output.showsProgress
+    let (result, signal) = try await measurement.result(
+      of: plan, objectives: try objectives + file.objectives())
+    try output.write(result)
+    try Program.leave(with: judgement.status(of: result), interruptedBy: signal)
   }
 
   private static let repeatCountMax: UInt64 = 10_000

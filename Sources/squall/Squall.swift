@@ -15,7 +15,8 @@ struct Squall: AsyncParsableCommand {
       """,
     version: Build.description,
     subcommands: [
-      Run.self, Serve.self, Find.self, Compare.self, Report.self, Doctor.self, Master.self,
+      Run.self, Check.self, Serve.self, Find.self, Compare.self, Report.self, Doctor.self,
+      Master.self,
       WorkerCommand.self,
     ],
     defaultSubcommand: Run.self)

@@ -7,11 +7,16 @@ extension EndToEnd {
     .serialized, .enabled(if: Allocations.library != nil, "no C compiler to count malloc with"))
   struct AllocationTests {
     /// Calls of malloc and its kin in the one worker of a run.
-    private func count(_ arguments: [String]) throws -> Int {
+    private func count(_ arguments: [String], scenario: String? = nil) throws -> Int {
       let folder = try Folder()
       let target = try Served()
+      let files = try Folder()
+      let load =
+        try scenario.map {
+          ["-u", "16", "--host", target.url, try files.file("a.yaml", $0)]
+        } ?? ["-c", "16", target.url]
       let child = try Squall.ended(
-        ["run", "--quiet", "--format", "json", "-w", "1", "-c", "16"] + arguments + [target.url],
+        ["run", "--quiet", "--format", "json", "-w", "1"] + arguments + load,
         environment: [
           "LD_PRELOAD": try #require(Allocations.library), "SQUALL_TEST_FOLDER": folder.path,
         ])
@@ -29,6 +34,32 @@ extension EndToEnd {
       let once = try (0..<3).map { _ in try count(["-n", "4000"] + arguments) }
       let twice = try (0..<3).map { _ in try count(["-n", "8000"] + arguments) }
       print("allocations: \(once) for 4,000 requests, \(twice) for 8,000")
+      #expect(once.min()! > 10)
+      #expect(once.min() == twice.min(), "\(once) \(twice)")
+    }
+
+    @Test func twiceTheIterationsTakeNoMoreAllocations() throws {
+      let scenario = """
+        squall: 1
+        target: http://127.0.0.1:1
+        data: {words: {list: [a, b]}}
+        users:
+          a:
+            tasks:
+              - task: one
+                do:
+                  - get: /p/${int(1,5)}
+                    query: {q: "${words}"}
+                    capture: {v: {between: [Hel, world]}, h: {header: Content-Length}}
+                    check: {contains: Hello, has: [v, h]}
+                  - post: /w
+                    json: {v: "${v}", h: "${h}", id: "${uuid}", at: "${now(iso)}"}
+              - task: two
+                do: [{repeat: 2, do: [{get: /r, check: {json: {$.a: 1}}, else: next iteration}]}]
+        """
+      let once = try (0..<3).map { _ in try count(["-n", "4000"], scenario: scenario) }
+      let twice = try (0..<3).map { _ in try count(["-n", "8000"], scenario: scenario) }
+      print("allocations: \(once) for 4,000 requests of a scenario, \(twice) for 8,000")
       #expect(once.min()! > 10)
       #expect(once.min() == twice.min(), "\(once) \(twice)")
     }

@@ -2,7 +2,7 @@ import SquallEngine
 import Testing
 
 struct DeadlineWheelTests {
-  private static let tickNs = DeadlineWheel.tickNs
+  private static let tickNs: UInt64 = 1 << DeadlineWheel.coarseShift
 
   @Test func aDeadlineComesOffOnceAndNotBefore() {
     var wheel = DeadlineWheel(slotCount: 4, nowNs: 0)
@@ -25,8 +25,20 @@ struct DeadlineWheelTests {
     #expect(wheel.popDue(nowNs: 2_000_000_000) == nil)
   }
 
+  @Test func aFineWheelIsLateByATickOfItsOwn() {
+    let tickNs: UInt64 = 1 << DeadlineWheel.fineShift
+    var wheel = DeadlineWheel(slotCount: 1, nowNs: 0, tickShift: DeadlineWheel.fineShift)
+    for deadlineNs in stride(from: 1_000_000 as UInt64, to: 2_000_000_000, by: 77_777_777) {
+      wheel.set(0, deadlineNs: deadlineNs)
+      #expect(wheel.popDue(nowNs: deadlineNs - 1) == nil)
+      #expect(wheel.nextNs <= deadlineNs + tickNs)
+      #expect(wheel.popDue(nowNs: deadlineNs + tickNs) == 0)
+    }
+  }
+
   @Test func oneThatIsPastAlreadyComesWithTheNextTick() {
-    var wheel = DeadlineWheel(slotCount: 1, nowNs: 1_000_000_000)
+    var wheel = DeadlineWheel(
+      slotCount: 1, nowNs: 1_000_000_000, tickShift: DeadlineWheel.coarseShift)
     wheel.set(0, deadlineNs: 7)
     #expect(wheel.popDue(nowNs: 1_000_000_000 + Self.tickNs) == 0)
   }

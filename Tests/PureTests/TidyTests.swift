@@ -32,8 +32,12 @@ struct TidyTests {
     ("SquallHTTP", []),
     ("SquallCluster", ["SquallLoad"]),
     ("SquallReport", ["SquallLoad"]),
+    ("SquallScenario", ["SquallHTTP", "SquallLoad"]),
     ("SquallEngine", ["CSquall", "Glibc"]),
-    ("SquallClient", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad"]),
+    (
+      "SquallClient",
+      ["CSquall", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario"]
+    ),
     ("SquallTarget", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP"]),
     (
       "squall",
@@ -50,7 +54,9 @@ struct TidyTests {
   }
 
   /// Time and chance come in as parameters.
-  @Test(arguments: ["SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport"])
+  @Test(arguments: [
+    "SquallLoad", "SquallHTTP", "SquallCluster", "SquallReport", "SquallScenario",
+  ])
   func aPureTargetHasNoClockAndNoChanceOfItsOwn(target: String) throws {
     for (path, text) in try Self.swiftFiles(under: "Sources/" + target) {
       for word in ["ContinuousClock", "SuspendingClock", "SystemRandomNumberGenerator"] {

@@ -1,6 +1,6 @@
 /// A stream of 64-bit numbers from a seed (Steele, Lea, Flood, "Fast splittable pseudorandom number
 /// generators", 2014). Nothing here needs more than it gives: speed, and the same numbers everywhere.
-package struct SplitMix64: RandomNumberGenerator, Sendable {
+package struct SplitMix64: RandomNumberGenerator, BitwiseCopyable, Sendable {
   private var state: UInt64
 
   package init(seed: UInt64) { state = seed }

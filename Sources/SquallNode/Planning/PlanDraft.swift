@@ -100,7 +100,7 @@ package struct PlanDraft {
     return UInt32(connections)
   }
 
-  private func setTimes(_ plan: inout Plan) throws(Complaint) {
+  func setTimes(_ plan: inout Plan) throws(Complaint) {
     if durationNs == 0 {
       throw .usage("-d 0 measures nothing: give a time such as -d 10s, or -n for a number.")
     }
@@ -201,7 +201,7 @@ package struct PlanDraft {
     return UInt32(pipeline)
   }
 
-  private func requestsPerConnectionCount() throws(Complaint) -> UInt32 {
+  func requestsPerConnectionCount() throws(Complaint) -> UInt32 {
     if let requestsPerConnection {
       guard keepsAlive else {
         throw .usage("--no-keepalive and --requests-per-connection contradict each other.")

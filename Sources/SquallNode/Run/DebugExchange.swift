@@ -6,7 +6,7 @@ package import SquallLoad
 
 /// One request and its response, printed byte for byte: what `--debug` does.
 package enum DebugExchange {
-  private static let shownByteCountMax = 64 << 10
+  static let shownByteCountMax = 64 << 10
 
   /// Fails where a run would count an error.
   package static func run(_ plan: Plan) throws(Complaint) {
@@ -68,7 +68,7 @@ package enum DebugExchange {
 }
 
 /// A plain blocking socket.
-private struct Socket: ~Copyable {
+struct Socket: ~Copyable {
   private let descriptor: Int32
 
   init(to address: Address, timeoutNs: UInt64) throws(SystemError) {

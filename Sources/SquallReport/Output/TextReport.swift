@@ -13,6 +13,7 @@ package struct TextReport {
     throughput()
     failures()
     latencies()
+    names()
     evenness()
     client()
     hosts()
@@ -163,6 +164,7 @@ package struct TextReport {
       return result.found(.cutShort) > 0
         ? "\(target) ends connections in the middle of its answers"
         : "\(target) closes connections without an answer"
+    case .check: return "no answer of \(target) held what the scenario checks"
     case .send, .tls, .other: return "no request to \(target) was answered"
     case nil: return "there was no time for a single response"
     }
@@ -242,6 +244,26 @@ package struct TextReport {
     ]
     let cells = values.map { Columns.right(Figures.duration($0), 8) }.joined()
     lines.append("  " + Columns.left(name, 14) + cells)
+  }
+
+  private static let nameHeadings = ["sent", "not ok", "p50", "p99", "max"]
+  private static let nameWidths = [11, 9, 8, 8, 8]
+
+  /// One line for each name of a scenario.
+  private mutating func names() {
+    guard result.endpoints.count > 1 else { return }
+    func cells(_ texts: [String]) -> String {
+      zip(texts, Self.nameWidths).map { Columns.right($0, $1) }.joined()
+    }
+    lines.append("  " + Columns.left("Names", 34) + cells(Self.nameHeadings))
+    for endpoint in result.endpoints {
+      let response = endpoint.response
+      let times = response.count > 0 ? [response.p50, response.p99, response.max] : []
+      var figures = [Figures.grouped(endpoint.sent), Figures.grouped(endpoint.notOk)]
+      figures += times.isEmpty ? ["-", "-", "-"] : times.map { Figures.duration($0) }
+      let name = String(Columns.harmless(endpoint.name).prefix(32))
+      lines.append("   " + Columns.left(name, 33) + cells(figures))
+    }
   }
 
   private mutating func evenness() {

@@ -6,7 +6,7 @@ package struct PlanSummary: Equatable, Sendable {
   package struct Endpoint: Equatable, Sendable {
     package var name = ""
     package var requestByteCount: UInt64 = 0
-    /// FNV-1a of the request's bytes, 16 hexadecimal digits.
+    /// FNV-1a of the request's bytes, or of the scenario's program: 16 hexadecimal digits.
     package var requestHash = ""
     package init() {}
   }
@@ -65,7 +65,8 @@ package struct PlanSummary: Equatable, Sendable {
       var endpoint = Endpoint()
       endpoint.name = $0.name
       endpoint.requestByteCount = UInt64($0.request.count)
-      endpoint.requestHash = Self.hash($0.request).hexadecimal
+      endpoint.requestHash =
+        Self.hash(plan.program.isEmpty ? $0.request : plan.program).hexadecimal
       return endpoint
     }
     connections = plan.connections

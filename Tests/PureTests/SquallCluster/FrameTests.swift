@@ -95,7 +95,7 @@ struct MessageSamples {
       for _ in 0..<below(4) { counters.statuses[UInt16(below(600))] = number() }
       for _ in 0..<below(4) { counters.malformations[UInt8(below(256))] = number() }
       for finding in Finding.allCases where flag() { counters.findings[finding] = number() }
-      for sample in Sample.allCases where flag() {
+      for sample in SquallLoad.Sample.allCases where flag() {
         counters.samples[sample] = bytes(Int(below(64)))
       }
       batch.endpoints.append(

@@ -1,0 +1,331 @@
+internal import SquallHTTP
+internal import SquallLoad
+
+/// One request: its bytes, its name, what is asked of the answer and taken from it.
+extension Compiler {
+  private static let requestKeys = [
+    "name", "query", "headers", "json", "form", "text", "body", "auth", "capture", "check", "else",
+    "timeout", "redirects",
+  ]
+
+  mutating func compileRequest(_ verb: String, _ node: Node) throws(Fault) {
+    let fields = try Fields(
+      node, "a request", keys: Self.methods + Self.requestKeys,
+      later: [
+        "multipart": "send form, text, json or body: {file: …}",
+        "collect": "capture one element with take: random",
+      ])
+    _ = try fields.only(Self.methods)
+    guard let url = fields[verb] else { return }
+    let method = verb.uppercased()
+    let (target, path) = try target(url, query: fields["query"])
+    var head = Draft()
+    head.literal = Array("\(method) ".utf8)
+    try append(target, to: &head)
+    let (body, contentType) = try body(fields)
+    try appendHead(fields, method: method, path: path, body: body, contentType, to: &head)
+    let timeoutNs = try fields["timeout"].map { node throws(Fault) in try self.timeoutNs(node) }
+    if let node = fields["redirects"] { try refuseRedirects(node) }
+    var request = Program.Request(
+      endpoint: try endpoint(fields["name"], automatic: "\(method) \(path)", at: url),
+      head: .empty, body: .empty, checks: .empty, captures: .empty, otherwise: .proceed,
+      expectsNoBody: method == "HEAD", timeoutNs: timeoutNs ?? defaults.timeoutNs,
+      isConstant: (head.parts + (body?.parts ?? [])).allSatisfy { $0.kind == .literal },
+      readsBody: false)
+    request.head = slice(of: head.parts)
+    request.body = slice(of: body?.parts ?? [])
+    // Captures first: `has` speaks of what they took.
+    if let node = fields["capture"] { request.captures = try compileCaptures(node) }
+    request.checks = try compileChecks(fields["check"])
+    let watchCount = request.checks.count + request.captures.count
+    let pathCount =
+      program.captures[request.captures.indices].count { $0.kind == .json }
+      + program.checks[request.checks.indices].count { $0.kind == .json }
+    guard watchCount <= Program.watchCountMax, pathCount <= Program.pathCountMax else {
+      throw Fault(
+        url,
+        "a request has at most \(Program.watchCountMax) checks and captures, "
+          + "\(Program.pathCountMax) of them JSON")
+    }
+    request.readsBody =
+      program.captures[request.captures.indices].contains {
+        $0.kind == .json || $0.kind == .between
+      }
+      || program.checks[request.checks.indices].contains {
+        $0.kind == .json || $0.kind == .contains
+      }
+    if request.expectsNoBody && request.readsBody {
+      throw Fault(url, "an answer to HEAD has no body to check or capture from: use get")
+    }
+    if let node = fields["else"] {
+      switch try node.string("'else'") {
+      case "stop user": request.otherwise = .stopUser
+      case "next iteration": request.otherwise = .nextIteration
+      case "continue": request.otherwise = .proceed
+      case let word:
+        throw .unknown(
+          node, word, "something to do when a check fails",
+          known: ["stop user", "next iteration", "continue"])
+      }
+    }
+    guard program.requests.count < Int(UInt16.max) else { throw Fault(node, "too many requests") }
+    emit(.send, argument: UInt16(program.requests.count))
+    program.requests.append(request)
+  }
+
+  private mutating func slice(of parts: [Program.Part]) -> Program.Slice {
+    let slice = Program.Slice(first: UInt32(program.parts.count), count: UInt32(parts.count))
+    program.parts += parts
+    return slice
+  }
+
+  private mutating func append(_ draft: Draft, to other: inout Draft) throws(Fault) {
+    for part in draft.parts { append(part, to: &other) }
+    other.literal += draft.literal
+  }
+
+  // MARK: Target and name
+
+  /// What stands in the request line, and the path as people write it, for the name.
+  private mutating func target(_ url: Node, query: Node?) throws(Fault) -> (Draft, String) {
+    var draft = Draft()
+    let pieces = try url.pieces("a URL")
+    var shown = ""
+    for piece in pieces {
+      switch piece {
+      case .literal(let text): shown += text
+      case .placeholder(let placeholder): shown += "${\(placeholder.name)}"
+      }
+    }
+    switch pieces[0] {
+    case .literal(let text) where text.hasPrefix("/"):
+      try append(pieces, .path, to: &draft)
+    case .literal(let text):
+      guard !text.contains("://") else {
+        throw Fault(
+          url,
+          "another host is not carried out yet: begin the path with /, and name the host in "
+            + "'target'")
+      }
+      throw Fault(url, "the path '\(shown)' does not begin with /: write /\(shown)")
+    case .placeholder(let placeholder):
+      // A whole target, such as one captured from Location: it is sent as it is.
+      append(try part(placeholder, .target), to: &draft)
+      try append(Array(pieces.dropFirst()), .path, to: &draft)
+    }
+    if let query {
+      var separator = shown.contains("?") ? "&" : "?"
+      for entry in try query.entries("'query'") {
+        draft.literal += Array(separator.utf8)
+        try append(entry.key, "a query's name", .query, to: &draft)
+        draft.literal.append(UInt8(ascii: "="))
+        try append(entry.value, "a query's value", .query, to: &draft)
+        separator = "&"
+      }
+    }
+    return (draft, String(shown.prefix { $0 != "?" }))
+  }
+
+  private mutating func endpoint(
+    _ node: Node?, automatic: String, at url: Node
+  ) throws(Fault) -> UInt16 {
+    var name = automatic
+    if let node {
+      name = try node.string("'name'")
+      guard !name.contains("${") else {
+        throw Fault(node, "a name groups requests, so nothing in it can vary: take the '${' out")
+      }
+    }
+    let index: UInt16
+    if let known = endpointIndices[name] {
+      index = known
+    } else {
+      guard program.endpoints.count < Program.endpointCountMax else {
+        throw Fault(url, "more than \(Program.endpointCountMax) names: group requests with name")
+      }
+      index = UInt16(program.endpoints.count)
+      endpointIndices[name] = index
+      program.endpoints.append(.init(name: name, tags: []))
+    }
+    for tag in scope.tags where !program.endpoints[Int(index)].tags.contains(tag) {
+      program.endpoints[Int(index)].tags.append(tag)
+    }
+    return index
+  }
+
+  // MARK: Head
+
+  private mutating func appendHead(
+    _ fields: Fields, method: String, path: String, body: Draft?, _ contentType: String?,
+    to head: inout Draft
+  ) throws(Fault) {
+    var headers = defaults.headers
+    if let node = fields["headers"] {
+      for header in try self.headers(node) {
+        headers.removeAll { $0.name.lowercased() == header.name.lowercased() }
+        headers.append(header)
+      }
+    }
+    // Null takes a default away.
+    headers.removeAll { $0.value.kind == .null }
+    try check(headers, method: method, at: fields.node)
+    func has(_ name: String) -> Bool { headers.contains { $0.name.lowercased() == name } }
+
+    head.literal += Array(" HTTP/1.1\r\n".utf8)
+    if !has("host") { head.literal += Array("Host: \(hostField)\r\n".utf8) }
+    if !has("user-agent") {
+      head.literal += Array("User-Agent: \(surroundings.userAgent)\r\n".utf8)
+    }
+    if let contentType, !has("content-type") {
+      head.literal += Array("Content-Type: \(contentType)\r\n".utf8)
+    }
+    if let auth = fields["auth"] {
+      guard !has("authorization") else {
+        throw Fault(auth, "'auth' contradicts the header Authorization: give one of them")
+      }
+      try appendAuth(auth, to: &head)
+    }
+    for (name, value) in headers {
+      head.literal += Array("\(name): ".utf8)
+      try append(value, "the header '\(name)'", .header, to: &head)
+      head.literal += Array("\r\n".utf8)
+    }
+    if program.keepsCookies, !has("cookie") { append(Program.Part(kind: .cookies), to: &head) }
+    if let body {
+      head.literal += Array("Content-Length: ".utf8)
+      if body.parts.allSatisfy({ $0.kind == .literal }) {
+        let byteCount = body.parts.reduce(0) { $0 + $1.b }
+        head.literal += Array("\(byteCount)".utf8)
+      } else {
+        append(Program.Part(kind: .contentLength), to: &head)
+      }
+      head.literal += Array("\r\n".utf8)
+    } else if ["POST", "PUT", "PATCH"].contains(method) {
+      head.literal += Array("Content-Length: 0\r\n".utf8)
+    }
+    head.literal += Array("\r\n".utf8)
+    flush(&head)
+  }
+
+  /// The rules for fields live in RequestTemplate; values that are not known yet stand as an x.
+  private func check(
+    _ headers: [(name: String, value: Node)], method: String, at node: Node
+  ) throws(Fault) {
+    for (name, value) in headers {
+      var text = ""
+      for piece in try value.pieces("the header '\(name)'") {
+        if case .literal(let literal) = piece { text += literal } else { text += "x" }
+      }
+      do throws(RequestError) {
+        _ = try RequestTemplate(
+          method: method, target: "/", host: hostField, headers: [(name, text)], body: [],
+          closes: false, userAgent: surroundings.userAgent)
+      } catch {
+        throw Fault(value, "\(error)")
+      }
+    }
+  }
+
+  private func appendAuth(_ node: Node, to head: inout Draft) throws(Fault) {
+    let fields = try Fields(node, "'auth'", keys: ["basic"])
+    guard let basic = fields["basic"] else {
+      throw Fault(node, "'basic' is missing: write auth: {basic: [name, password]}")
+    }
+    let words = try basic.elements("'basic'")
+    guard words.count == 2 else {
+      throw Fault(basic, "'basic' has two words: write basic: [name, password]")
+    }
+    let name = try resolved(words[0], "the name")
+    guard !name.contains(":") else {
+      throw Fault(
+        words[0],
+        "a name with a colon cannot be told from its password: leave the colon out (RFC 7617 2)")
+    }
+    let text = "\(name):\(try resolved(words[1], "the password"))"
+    head.literal += Array("Authorization: Basic \(Base64.text(Array(text.utf8)))\r\n".utf8)
+  }
+
+  // MARK: Body
+
+  private mutating func body(_ fields: Fields) throws(Fault) -> (Draft?, contentType: String?) {
+    guard let kind = try fields.only(["json", "form", "text", "body"]), let node = fields[kind]
+    else { return (nil, nil) }
+    var draft = Draft()
+    let contentType: String
+    switch kind {
+    case "json":
+      contentType = "application/json"
+      try appendJSON(node, to: &draft)
+    case "form":
+      contentType = "application/x-www-form-urlencoded"
+      for (index, entry) in try node.entries("'form'").enumerated() {
+        if index > 0 { draft.literal.append(UInt8(ascii: "&")) }
+        try append(entry.key, "a form's name", .form, to: &draft)
+        draft.literal.append(UInt8(ascii: "="))
+        try append(entry.value, "a form's value", .form, to: &draft)
+      }
+    case "text":
+      contentType = "text/plain; charset=utf-8"
+      try append(node, "'text'", .none, to: &draft)
+    default:
+      contentType = "application/octet-stream"
+      let file = try Fields(node, "'body'", keys: ["file"])
+      guard let path = file["file"] else {
+        throw Fault(node, "'file' is missing: write body: {file: payload.bin}")
+      }
+      draft.literal = try bytes(of: path)
+    }
+    flush(&draft)
+    return (draft, contentType)
+  }
+
+  func bytes(of path: Node) throws(Fault) -> [UInt8] {
+    let name = try resolved(path, "'file'")
+    guard let bytes = surroundings.file(name) else {
+      throw Fault(
+        path,
+        "the file '\(name)' cannot be read: name one that is there, by its path from this file"
+      )
+    }
+    return bytes
+  }
+}
+
+/// RFC 4648 4.
+enum Base64 {
+
+  /// The four characters of up to three bytes, first lowest.
+  @inline(__always)
+  static func quad(_ a: UInt8, _ b: UInt8?, _ c: UInt8?) -> UInt32 {
+    let bits = UInt32(a) << 16 | UInt32(b ?? 0) << 8 | UInt32(c ?? 0)
+    func character(_ shift: UInt32) -> UInt32 { UInt32(letter(UInt8(bits >> shift & 63))) }
+    let pad = UInt32(UInt8(ascii: "="))
+    let third = b == nil ? pad : character(6)
+    let fourth = c == nil ? pad : character(0)
+    return character(18) | character(12) << 8 | third << 16 | fourth << 24
+  }
+
+  @inline(__always)
+  private static func letter(_ value: UInt8) -> UInt8 {
+    switch value {
+    case 0..<26: UInt8(ascii: "A") + value
+    case 26..<52: UInt8(ascii: "a") + value - 26
+    case 52..<62: UInt8(ascii: "0") + value - 52
+    case 62: UInt8(ascii: "+")
+    default: UInt8(ascii: "/")
+    }
+  }
+
+  static func text(_ bytes: [UInt8]) -> String {
+    var result: [UInt8] = []
+    for index in stride(from: 0, to: bytes.count, by: 3) {
+      let quad = quad(
+        bytes[index], index + 1 < bytes.count ? bytes[index + 1] : nil,
+        index + 2 < bytes.count ? bytes[index + 2] : nil)
+      for shift in stride(from: 0, to: 32, by: 8) {
+        result.append(UInt8(truncatingIfNeeded: quad >> UInt32(shift)))
+      }
+    }
+    return String(decoding: result, as: UTF8.self)
+  }
+}

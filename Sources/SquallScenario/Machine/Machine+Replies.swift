@@ -1,0 +1,437 @@
+internal import SquallHTTP
+internal import SquallLoad
+
+/// Answers: their fields and bodies as they come, and what they came to.
+extension Machine: ReplySink, JSONScan.Sink {
+  /// The answer to this row's request is what comes next. What it captures replaces what was captured
+  /// before.
+  package mutating func beginReply(_ row: Int, nowNs: UInt64) {
+    resumeReply(row, nowNs: nowNs)
+    unsafe replies[row] = Reply()
+    for index in 0..<progressCount { unsafe progress[row * progressCount + index] = 0 }
+    for index in request(row).captures.indices {
+      clear(row, Int(program.captures[index].slot))
+    }
+  }
+
+  /// Bytes that come next belong to the answer of this row.
+  package mutating func resumeReply(_ row: Int, nowNs: UInt64) {
+    replyRow = row
+    replyNowNs = nowNs
+  }
+
+  @inline(__always)
+  func request(_ row: Int) -> Program.Request {
+    unsafe program.requests[Int(users[row].request)]
+  }
+
+  /// Whether this row's answer has to be read at all.
+  package func readsReply(_ row: Int) -> Bool {
+    let request = unsafe users[row].request
+    return program.requests[Int(request)].readsBody || watchSlices[Int(request)].count > 0
+  }
+
+  /// The answer is complete: what it came to, and with that where the user goes on.
+  package mutating func endReply(
+    _ row: Int, status: UInt16, serviceNs: UInt64
+  ) -> Judgement {
+    let request = request(row)
+    replyRow = row
+    if request.readsBody {
+      var scan = unsafe replies[row].json
+      scan.finish(into: &self)
+      unsafe replies[row].json = scan
+    }
+    takeCookies(row, request)
+    let judgement = judge(row, request, status: status, serviceNs: serviceNs)
+    if judgement != .good { failed(row) }
+    return judgement
+  }
+
+  private func judge(
+    _ row: Int, _ request: Program.Request, status: UInt16, serviceNs: UInt64
+  ) -> Judgement {
+    let reply = unsafe replies[row]
+    for index in request.checks.indices {
+      let check = program.checks[index]
+      let holds =
+        switch check.kind {
+        case .status:
+          (100...599).contains(status)
+            && program.statusSets[Int(check.argument) * 8 + Int(status - 100) / 64]
+              >> UInt64((status - 100) % 64) & 1 == 1
+        case .time: serviceNs <= check.limitNs
+        case .has: !isEmpty(row, Int(check.argument))
+        case .contains, .json, .header:
+          reply.held >> UInt32(index - request.checks.indices.lowerBound) & 1 == 1
+        }
+      if !holds { return .failed(check: index) }
+    }
+    if reply.overflowedCapture != .max {
+      return .overflowed(
+        capture: request.captures.indices.lowerBound + Int(reply.overflowedCapture))
+    }
+    return reply.isJarFull ? .jarFull : .good
+  }
+
+  // MARK: Fields
+
+  @safe package mutating func fields(_ bytes: UnsafeRawBufferPointer) {
+    let row = replyRow
+    let slice = unsafe watchSlices[Int(users[row].request)]
+    guard slice.count > 0 else { return }
+    var reply = unsafe replies[row]
+    var index = 0
+    while index < bytes.count {
+      let byte = unsafe bytes[index]
+      switch reply.field {
+      case .lineStart, .name:
+        index += 1
+        if reply.field == .lineStart {
+          if byte == 0x0d || byte == 0x0a { continue }
+          reply.field = .name
+          reply.named = (1 << slice.count) - 1
+          reply.nameByteCount = 0
+        }
+        if byte == UInt8(ascii: ":") {
+          for watch in Bits(reply.named)
+          where nameByteCount(of: watches[Int(slice.first) + watch]) != Int(reply.nameByteCount) {
+            reply.named &= ~(1 << UInt32(watch))
+          }
+          reply.field = .space
+          for watch in Bits(reply.named) {
+            beginField(watches[Int(slice.first) + watch], row, &reply)
+          }
+        } else {
+          for watch in Bits(reply.named)
+          where !names(
+            watches[Int(slice.first) + watch], byte.lowercasedASCII, at: Int(reply.nameByteCount))
+          {
+            reply.named &= ~(1 << UInt32(watch))
+          }
+          reply.nameByteCount &+= 1
+        }
+      case .space, .value:
+        if reply.field == .space, byte == 0x20 || byte == 0x09 {
+          index += 1
+          continue
+        }
+        reply.field = .value
+        let start = index
+        while unsafe index < bytes.count && bytes[index] != 0x0d { index += 1 }
+        if start < index {
+          let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<index])
+          for watch in Bits(reply.named) {
+            unsafe takeField(watches[Int(slice.first) + watch], piece, row, &reply)
+          }
+        }
+        if index < bytes.count {
+          index += 1
+          reply.field = .lineEnd
+        }
+      case .lineEnd:
+        index += 1
+        reply.field = .lineStart
+        for watch in Bits(reply.named) { endField(watches[Int(slice.first) + watch], row, &reply) }
+        reply.named = 0
+      }
+    }
+    unsafe replies[row] = reply
+  }
+
+  private static let cookieField: StaticString = "set-cookie"
+
+  private func nameByteCount(of watch: Watch) -> Int {
+    watch.kind == .cookies ? Self.cookieField.utf8CodeUnitCount : Int(watch.name.byteCount)
+  }
+
+  private func names(_ watch: Watch, _ byte: UInt8, at index: Int) -> Bool {
+    guard index < nameByteCount(of: watch) else { return false }
+    if watch.kind == .cookies { return unsafe Self.cookieField.utf8Start[index] == byte }
+    return self.byte(watch.name, index) == byte
+  }
+
+  private func beginField(_ watch: Watch, _ row: Int, _ reply: inout Reply) {
+    switch watch.kind {
+    case .check: setSeen(row, Int(watch.index), 0)
+    case .cookies: reply.lineByteCount = 0
+    case .capture:
+      // The first of several fields of one name is the one that is taken.
+      guard reply.taken >> UInt32(watch.index) & 1 == 0 else { return }
+      setSlotHeader(row, slot(of: watch, row), 1)
+    }
+  }
+
+  private mutating func takeField(
+    _ watch: Watch, _ piece: UnsafeRawBufferPointer, _ row: Int, _ reply: inout Reply
+  ) {
+    switch watch.kind {
+    case .check: unsafe contains(row, Int(watch.index), piece, &reply)
+    case .cookies: unsafe keepLine(row, piece, &reply)
+    case .capture:
+      guard reply.taken >> UInt32(watch.index) & 1 == 0 else { return }
+      unsafe append(piece, to: slot(of: watch, row), row, capture: Int(watch.index), &reply)
+    }
+  }
+
+  private mutating func endField(_ watch: Watch, _ row: Int, _ reply: inout Reply) {
+    switch watch.kind {
+    case .check: break
+    case .cookies: endLine(row, &reply)
+    case .capture:
+      reply.taken |= 1 << UInt32(watch.index)
+      let slot = slot(of: watch, row)
+      var count = Int(slotHeader(row, slot)) - 1
+      let text = unsafe slotBase(row, slot) + Self.slotHeaderByteCount
+      while unsafe count > 0 && (text[count - 1] == 0x20 || text[count - 1] == 0x09) { count -= 1 }
+      setSlotHeader(row, slot, count == 0 ? 0 : UInt16(count + 1))
+    }
+  }
+
+  private func slot(of watch: Watch, _ row: Int) -> Int {
+    Int(program.captures[request(row).captures.indices.lowerBound + Int(watch.index)].slot)
+  }
+
+  // MARK: Body
+
+  @safe package mutating func body(_ bytes: UnsafeRawBufferPointer) {
+    let row = replyRow
+    let request = request(row)
+    guard request.readsBody else { return }
+    if jsonPathCount(request) > 0 {
+      var scan = unsafe replies[row].json
+      scan.read(bytes, into: &self)
+      unsafe replies[row].json = scan
+    }
+    var reply = unsafe replies[row]
+    for index in 0..<Int(request.checks.count)
+    where program.checks[Int(request.checks.first) + index].kind == .contains {
+      unsafe contains(row, index, bytes, &reply)
+    }
+    for index in 0..<Int(request.captures.count)
+    where program.captures[Int(request.captures.first) + index].kind == .between {
+      unsafe between(row, index, bytes, &reply)
+    }
+    unsafe replies[row] = reply
+  }
+
+  private func seen(_ row: Int, _ place: Int) -> UInt32 {
+    unsafe progress[row &* progressCount &+ place]
+  }
+
+  private func setSeen(_ row: Int, _ place: Int, _ value: UInt32) {
+    unsafe progress[row &* progressCount &+ place] = value
+  }
+
+  private func contains(
+    _ row: Int, _ index: Int, _ bytes: UnsafeRawBufferPointer, _ reply: inout Reply
+  ) {
+    guard reply.held >> UInt32(index) & 1 == 0 else { return }
+    let place = Int(request(row).checks.first) + index
+    let text = program.checks[place].text
+    guard text.byteCount > 0 else {
+      reply.held |= 1 << UInt32(index)
+      return
+    }
+    var count = seen(row, index)
+    let end = unsafe program.pool.withUnsafeBufferPointer { pool in
+      unsafe needles.find(
+        UnsafeBufferPointer(
+          rebasing: pool[Int(text.offset)..<Int(text.offset + text.byteCount)]),
+        table: needles.ofChecks[place], in: bytes, from: 0, seen: &count)
+    }
+    setSeen(row, index, count)
+    if end != nil { reply.held |= 1 << UInt32(index) }
+  }
+
+  private static let isInside: UInt32 = 1 << 31
+
+  private mutating func between(
+    _ row: Int, _ index: Int, _ bytes: UnsafeRawBufferPointer, _ reply: inout Reply
+  ) {
+    guard reply.taken >> UInt32(index) & 1 == 0 else { return }
+    let request = request(row)
+    let place = Int(request.captures.first) + index
+    let capture = program.captures[place]
+    let seenAt = Int(request.checks.count) + index
+    var word = seen(row, seenAt)
+    var start = 0
+    if word & Self.isInside == 0 {
+      let end = unsafe find(capture.first, needles.ofCaptures[place].first, bytes, 0, &word)
+      guard let end else { return setSeen(row, seenAt, word) }
+      word = Self.isInside
+      start = end
+      setSlotHeader(row, Int(capture.slot), 1)
+    }
+    var count = word & ~Self.isInside
+    let end = unsafe find(capture.second, needles.ofCaptures[place].second, bytes, start, &count)
+    // What may be the beginning of the text behind is taken too, and given back when it was.
+    unsafe append(
+      UnsafeRawBufferPointer(rebasing: bytes[start..<(end ?? bytes.count)]), to: Int(capture.slot),
+      row, capture: nil, &reply)
+    setSeen(row, seenAt, Self.isInside | count)
+    guard end != nil else { return }
+    reply.taken |= 1 << UInt32(index)
+    let slot = Int(capture.slot)
+    let length = Int(slotHeader(row, slot)) - 1 - Int(capture.second.byteCount)
+    if length > Int(program.slots[slot].byteCountMax) {
+      clear(row, slot)
+      reply.overflowedCapture = UInt8(index)
+    } else {
+      setSlotHeader(row, slot, UInt16(length + 1))
+    }
+  }
+
+  private func find(
+    _ span: Program.Span, _ table: Int, _ bytes: UnsafeRawBufferPointer, _ start: Int,
+    _ seen: inout UInt32
+  ) -> Int? {
+    var count = seen
+    defer { seen = count }
+    return unsafe program.pool.withUnsafeBufferPointer { pool in
+      unsafe needles.find(
+        UnsafeBufferPointer(rebasing: pool[Int(span.offset)..<Int(span.offset + span.byteCount)]),
+        table: table, in: bytes, from: start, seen: &count)
+    }
+  }
+
+  /// Appends to a slot that is being filled. Its length goes on counting beyond what there is room for;
+  /// with a `capture`, that is its failure at once.
+  private func append(
+    _ bytes: UnsafeRawBufferPointer, to slot: Int, _ row: Int, capture: Int?, _ reply: inout Reply
+  ) {
+    let header = slotHeader(row, slot)
+    guard header != 0 else { return }
+    let count = Int(header & ~Self.bareBit) - 1
+    let room = max(0, Int(program.slots[slot].byteCountMax) - count)
+    if let start = bytes.baseAddress {
+      unsafe UnsafeMutableRawPointer(slotBase(row, slot) + Self.slotHeaderByteCount + count)
+        .copyMemory(from: start, byteCount: min(room, bytes.count))
+    }
+    if bytes.count > room, let capture {
+      reply.overflowedCapture = UInt8(capture)
+      return clear(row, slot)
+    }
+    // Slots end far below the top bit, and so does what is counted here.
+    let length = min(count + bytes.count, Int(Self.bareBit) - 2)
+    setSlotHeader(row, slot, header & Self.bareBit | UInt16(length + 1))
+  }
+
+  // MARK: JSON
+
+  private func jsonPathCount(_ request: Program.Request) -> Int {
+    var count = 0
+    for index in request.checks.indices where program.checks[index].kind == .json { count &+= 1 }
+    for index in request.captures.indices where program.captures[index].kind == .json {
+      count &+= 1
+    }
+    return count
+  }
+
+  package var pathCount: Int { jsonPathCount(request(replyRow)) }
+
+  /// JSON paths of a request in order: those of its checks, then those of its captures.
+  private func owner(of path: Int) -> (isCheck: Bool, index: Int) {
+    let request = request(replyRow)
+    var left = path
+    for index in request.checks.indices where program.checks[index].kind == .json {
+      if left == 0 { return (true, index) }
+      left &-= 1
+    }
+    for index in request.captures.indices where program.captures[index].kind == .json {
+      if left == 0 { return (false, index) }
+      left &-= 1
+    }
+    preconditionFailure("a path that no check or capture of the request has: \(path)")
+  }
+
+  func path(_ index: Int) -> Program.Path {
+    let owner = owner(of: index)
+    return program.paths[
+      Int(
+        owner.isCheck
+          ? program.checks[owner.index].argument : program.captures[owner.index].argument)]
+  }
+
+  func segment(_ index: Int) -> Program.Path.Segment { program.segments[index] }
+
+  func byte(_ span: Program.Span, _ index: Int) -> UInt8 { program.pool[Int(span.offset) + index] }
+
+  mutating func begin(_ path: Int, isString: Bool) -> Bool {
+    let row = replyRow
+    let request = request(row)
+    let owner = owner(of: path)
+    if owner.isCheck {
+      // How much of the expected text was met; the first value counts.
+      let place = owner.index - request.checks.indices.lowerBound
+      guard seen(row, place) == 0, unsafe replies[row].held >> UInt32(place) & 1 == 0 else {
+        return false
+      }
+      return true
+    }
+    let place = owner.index - request.captures.indices.lowerBound
+    let capture = program.captures[owner.index]
+    if capture.take == .random {
+      // Each of n values stays with probability 1/n (reservoir sampling, Vitter 1985).
+      let count = unsafe replies[row].meetings[path] &+ 1
+      unsafe replies[row].meetings[path] = count
+      guard unsafe users[row].random.next().multipliedFullWidth(by: UInt64(count)).high == 0 else {
+        return false
+      }
+    } else {
+      guard unsafe replies[row].taken >> UInt32(place) & 1 == 0 else { return false }
+    }
+    unsafe replies[row].taken |= 1 << UInt32(place)
+    setSlotHeader(row, Int(capture.slot), 1 | (isString ? 0 : Self.bareBit))
+    return true
+  }
+
+  @safe mutating func take(_ path: Int, _ bytes: UnsafeRawBufferPointer) {
+    let row = replyRow
+    let request = request(row)
+    let owner = owner(of: path)
+    if owner.isCheck {
+      let place = owner.index - request.checks.indices.lowerBound
+      let text = program.checks[owner.index].text
+      var count = seen(row, place)
+      for index in 0..<bytes.count {
+        // One more than the text's length can never be reached again.
+        let fits = unsafe count < text.byteCount && byte(text, Int(count)) == bytes[index]
+        count = fits ? count + 1 : .max
+        if !fits { break }
+      }
+      return setSeen(row, place, count)
+    }
+    let capture = program.captures[owner.index]
+    unsafe append(
+      bytes, to: Int(capture.slot), row,
+      capture: owner.index - request.captures.indices.lowerBound, &replies[row])
+  }
+
+  mutating func end(_ path: Int) {
+    let row = replyRow
+    let request = request(row)
+    let owner = owner(of: path)
+    if owner.isCheck {
+      let place = owner.index - request.checks.indices.lowerBound
+      if seen(row, place) == program.checks[owner.index].text.byteCount {
+        unsafe replies[row].held |= 1 << UInt32(place)
+      } else {
+        setSeen(row, place, .max)
+      }
+      return
+    }
+    let slot = Int(program.captures[owner.index].slot)
+    // null is no value.
+    if slotHeader(row, slot) == Self.bareBit | 5 {
+      let text = unsafe slotBase(row, slot) + Self.slotHeaderByteCount
+      if unsafe text[0] == UInt8(ascii: "n") && text[1] == UInt8(ascii: "u") { clear(row, slot) }
+    }
+  }
+}
+
+extension UInt8 {
+  var lowercasedASCII: UInt8 {
+    self >= UInt8(ascii: "A") && self <= UInt8(ascii: "Z") ? self | 0x20 : self
+  }
+}

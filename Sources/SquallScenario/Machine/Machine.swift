@@ -1,0 +1,260 @@
+internal import SquallHTTP
+internal import SquallLoad
+
+/// The users of one worker, walking through a program. Pure: it is told the time, asked what comes
+/// next, and shown the answers' bytes as they come. After it is made it asks for no memory.
+@safe package struct Machine: ~Copyable {
+  package static let jarByteCount = 384
+  /// Steps taken without sending or thinking, after which a user rests for a moment, so that a scenario
+  /// that does nothing cannot stop the loop.
+  static let idleStepCountMax = 10_000
+  static let idlePauseNs: UInt64 = 1_000_000
+  /// A value on its way from where it is kept to where it is sent.
+  static let scratchByteCount = 4 * Program.slotByteCountMax
+
+  package let program: Program
+  /// What lies between the clock of `nowNs` and the wall's.
+  package var wallOffsetNs: UInt64 = 0
+  package var worker: UInt32 = 0
+  package var iterationCount: UInt64 = 0
+
+  let seed: UInt64
+  let userCount: UInt64
+  let rowCount: Int
+  let slotOffsets: [Int]
+  let jarOffset: Int
+  /// Of one user's captured values and cookies.
+  let stride: Int
+  let deal: UserDeal
+  let watches: [Watch]
+  let watchSlices: [Program.Slice]
+  let needles: Needles
+  let users: UnsafeMutablePointer<User>
+  let memory: UnsafeMutablePointer<UInt8>
+  let replies: UnsafeMutablePointer<Reply>
+  let progress: UnsafeMutablePointer<UInt32>
+  let progressCount: Int
+  let scratch: UnsafeMutablePointer<UInt8>
+  /// The row whose answer is being read.
+  var replyRow = 0
+  /// When its bytes came.
+  var replyNowNs: UInt64 = 0
+
+  /// - Parameters:
+  ///   - userCount: of all workers together at most; rows of data are dealt by it.
+  ///   - rowCount: users of this worker at most.
+  package init(program: Program, seed: UInt64, userCount: UInt64, rowCount: Int) {
+    self.program = program
+    self.seed = seed
+    self.userCount = userCount
+    self.rowCount = rowCount
+    var offset = 0
+    slotOffsets = program.slots.map { slot in
+      defer { offset += Self.slotHeaderByteCount + Int(slot.byteCountMax) }
+      return offset
+    }
+    jarOffset = offset
+    stride = offset + (program.keepsCookies ? Self.jarByteCount : 0)
+    deal = UserDeal(program.users)
+    (watches, watchSlices) = Watch.all(of: program)
+    needles = Needles(program)
+    progressCount =
+      program.requests.map { Int($0.checks.count + $0.captures.count) }.max() ?? 0
+    unsafe users = .allocate(capacity: max(1, rowCount))
+    unsafe users.initialize(repeating: User(), count: rowCount)
+    unsafe memory = .allocate(capacity: max(1, rowCount * stride))
+    unsafe memory.initialize(repeating: 0, count: rowCount * stride)
+    unsafe replies = .allocate(capacity: max(1, rowCount))
+    unsafe replies.initialize(repeating: Reply(), count: rowCount)
+    unsafe progress = .allocate(capacity: max(1, rowCount * progressCount))
+    unsafe progress.initialize(repeating: 0, count: rowCount * progressCount)
+    unsafe scratch = .allocate(capacity: Self.scratchByteCount)
+    unsafe scratch.initialize(repeating: 0, count: Self.scratchByteCount)
+  }
+
+  deinit {
+    unsafe users.deallocate()
+    unsafe memory.deallocate()
+    unsafe replies.deallocate()
+    unsafe progress.deallocate()
+    unsafe scratch.deallocate()
+  }
+
+  /// What a user of this program costs in memory, connections not included.
+  package var userByteCount: Int {
+    MemoryLayout<User>.stride + stride + MemoryLayout<Reply>.stride + 4 * progressCount
+  }
+
+  // MARK: Users
+
+  /// Puts the user of that index into a row, at its beginning. False when there is no such user.
+  package mutating func begin(_ row: Int, index: UInt64) -> Bool {
+    guard let userClass = deal.userClass(of: index) else { return false }
+    var user = User()
+    user.index = index
+    user.userClass = UInt16(userClass)
+    let start = program.users[userClass].onStart
+    user.phase = start == nil ? .iterating : .starting
+    user.step = start ?? program.users[userClass].iteration
+    user.random = SplitMix64(seed: seed, index, 0)
+    unsafe users[row] = user
+    for slot in slotOffsets.indices { clear(row, slot) }
+    return true
+  }
+
+  /// The load is over: what `on_stop` says comes next, then the end.
+  package mutating func stop(_ row: Int) {
+    unsafe stop(&users[row])
+  }
+
+  private func stop(_ user: inout User) {
+    guard user.phase != .ended, user.phase != .stopping else { return }
+    user.isPausing = false
+    if let step = program.users[Int(user.userClass)].onStop {
+      user.phase = .stopping
+      user.step = step
+    } else {
+      user.phase = .ended
+    }
+  }
+
+  /// What the user in this row does next. Call it again after a think time, an answer, a failure, or
+  /// the end of an iteration.
+  package mutating func next(_ row: Int, nowNs: UInt64) -> Action {
+    // A copy can live in registers.
+    var user = unsafe users[row]
+    defer { unsafe users[row] = user }
+    if user.isPausing {
+      user.isPausing = false
+      user.isFresh = true
+      if let think = program.users[Int(user.userClass)].think {
+        return .think(untilNs: untilNs(think, &user, nowNs: nowNs))
+      }
+    }
+    if user.isFresh, user.phase == .iterating {
+      user.isFresh = false
+      user.iterationStartNs = nowNs
+    }
+    for _ in 0..<Self.idleStepCountMax {
+      guard user.phase != .ended else { return .ended }
+      let step = program.steps[Int(user.step)]
+      user.step &+= 1
+      switch step.operation {
+      case .send:
+        user.request = step.argument
+        return .send(request: Int(step.argument))
+      case .think: return .think(untilNs: untilNs(step.argument, &user, nowNs: nowNs))
+      case .pick: user.step = draw(program.choices[Int(step.argument)], &user.random)
+      case .jump: user.step = step.target
+      case .enterLoop:
+        let span = UInt64(step.high &- step.low) &+ 1
+        let turns = step.low &+ UInt32(user.random.next().multipliedFullWidth(by: span).high)
+        user.loops[Int(step.counter)] = UInt16(truncatingIfNeeded: turns)
+        if turns == 0 { user.step = step.target }
+      case .endLoop:
+        user.loops[Int(step.counter)] &-= 1
+        if user.loops[Int(step.counter)] > 0 { user.step = step.target }
+      case .chance:
+        if UInt32(truncatingIfNeeded: user.random.next() >> 32) >= step.low {
+          user.step = step.target
+        }
+      case .unlessSet: if isEmpty(row, Int(step.argument)) { user.step = step.target }
+      case .ifSet: if !isEmpty(row, Int(step.argument)) { user.step = step.target }
+      case .endIteration: return endIteration(&user)
+      case .end:
+        if user.phase == .starting {
+          user.phase = .iterating
+          user.step = program.users[Int(user.userClass)].iteration
+          user.iterationStartNs = nowNs
+          user.isFresh = false
+        } else {
+          user.phase = .ended
+        }
+      }
+    }
+    return .think(untilNs: nowNs &+ Self.idlePauseNs)
+  }
+
+  private mutating func endIteration(_ user: inout User) -> Action {
+    iterationCount &+= 1
+    user.iteration &+= 1
+    user.random = SplitMix64(seed: seed, user.index, user.iteration)
+    user.step = program.users[Int(user.userClass)].iteration
+    user.isPausing = true
+    return .iterationEnded
+  }
+
+  /// The request failed: no answer came, or one that does not do.
+  package mutating func failed(_ row: Int) {
+    let request = unsafe program.requests[Int(users[row].request)]
+    switch request.otherwise {
+    case .proceed: break
+    case .nextIteration: unsafe abandonIteration(&users[row])
+    case .stopUser: unsafe stop(&users[row])
+    }
+  }
+
+  /// Goes to the step that ends the iteration; what starts or stops goes on to its own end.
+  private func abandonIteration(_ user: inout User) {
+    let steps = program.steps
+    var step = Int(user.step)
+    let end: Program.Step.Operation = user.phase == .iterating ? .endIteration : .end
+    while steps[step].operation != end { step += 1 }
+    user.step = UInt32(step)
+  }
+
+  private func draw(_ choice: Program.Choice, _ random: inout SplitMix64) -> UInt32 {
+    let bits = random.next()
+    let column = choice.columns[
+      Int((bits >> 32).multipliedFullWidth(by: UInt64(choice.columns.count) << 32).high)]
+    return UInt32(truncatingIfNeeded: bits) < column.threshold ? column.own : column.other
+  }
+
+  private func untilNs(_ think: UInt16, _ user: inout User, nowNs: UInt64) -> UInt64 {
+    let think = program.thinks[Int(think)]
+    switch think.kind {
+    case .uniform:
+      let span = think.highNs - think.lowNs
+      guard span > 0 else { return nowNs &+ think.lowNs }
+      return nowNs &+ think.lowNs
+        &+ user.random.next().multipliedFullWidth(by: span &+ 1).high
+    case .exponential:
+      return nowNs &+ UInt64(user.random.nextExponential() * Double(think.lowNs))
+    case .pace: return max(nowNs, user.iterationStartNs &+ think.lowNs)
+    }
+  }
+
+  // MARK: Slots
+
+  /// Length plus one, zero for empty; the top bit says that JSON wrote it without quotes.
+  static let slotHeaderByteCount = 2
+  static let bareBit: UInt16 = 0x8000
+
+  @inline(__always)
+  func slotBase(_ row: Int, _ slot: Int) -> UnsafeMutablePointer<UInt8> {
+    unsafe memory + (row &* stride &+ slotOffsets[slot])
+  }
+
+  @inline(__always)
+  func slotHeader(_ row: Int, _ slot: Int) -> UInt16 {
+    unsafe UnsafeRawPointer(slotBase(row, slot)).loadUnaligned(as: UInt16.self)
+  }
+
+  @inline(__always)
+  func setSlotHeader(_ row: Int, _ slot: Int, _ header: UInt16) {
+    unsafe UnsafeMutableRawPointer(slotBase(row, slot)).storeBytes(of: header, as: UInt16.self)
+  }
+
+  func isEmpty(_ row: Int, _ slot: Int) -> Bool { slotHeader(row, slot) & ~Self.bareBit == 0 }
+
+  func clear(_ row: Int, _ slot: Int) { setSlotHeader(row, slot, 0) }
+
+  /// Nil when nothing was captured.
+  package func value(_ row: Int, slot: Int) -> String? {
+    guard !isEmpty(row, slot) else { return nil }
+    let count = Int(slotHeader(row, slot) & ~Self.bareBit) - 1
+    return unsafe String(
+      decoding: UnsafeBufferPointer(
+        start: slotBase(row, slot) + Self.slotHeaderByteCount, count: count), as: UTF8.self)
+  }
+}

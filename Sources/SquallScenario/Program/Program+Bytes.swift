@@ -1,0 +1,555 @@
+internal import SquallLoad
+
+/// What has one encoding inside a program.
+private protocol Encoded {
+  func write(to writer: inout PlainWriter)
+  /// Nil past the end or on a value that cannot be.
+  init?(from reader: inout PlainReader)
+}
+
+extension Program {
+  /// Bump when a field is added, removed or reordered.
+  private static let codingVersion: UInt8 = 1
+
+  /// The program in its one encoding: equal programs have equal bytes.
+  package var bytes: [UInt8] {
+    var writer = PlainWriter()
+    writer.write(Self.codingVersion)
+    writer.write(target)
+    writer.write(host)
+    writer.write(UInt8(keepsCookies ? 1 : 0))
+    writer.write(steps)
+    writer.write(requests)
+    writer.write(parts)
+    writer.write(checks)
+    writer.write(captures)
+    writer.write(paths)
+    writer.write(segments)
+    writer.write(statusSets)
+    writer.write(slots)
+    writer.write(endpoints)
+    writer.write(thinks)
+    writer.write(choices)
+    writer.write(tables)
+    writer.write(texts)
+    writer.write(users)
+    writer.write(load.stages)
+    writer.write(objectives)
+    writer.write(pool)
+    return writer.bytes
+  }
+
+  /// Nil when the bytes are not exactly one sound program: every index in it leads somewhere, so that a
+  /// machine cannot be led out of its tables.
+  package init?(bytes: [UInt8]) {
+    var reader = PlainReader(bytes)
+    guard reader.uint8() == Self.codingVersion, let target = reader.string(),
+      let host = reader.string(), let keepsCookies = reader.uint8(), keepsCookies <= 1,
+      let steps: [Step] = reader.encoded(), let requests: [Request] = reader.encoded(),
+      let parts: [Part] = reader.encoded(), let checks: [Check] = reader.encoded(),
+      let captures: [Capture] = reader.encoded(), let paths: [Path] = reader.encoded(),
+      let segments: [Path.Segment] = reader.encoded(),
+      let statusSets: [UInt64] = reader.encoded(), let slots: [Slot] = reader.encoded(),
+      let endpoints: [Endpoint] = reader.encoded(), let thinks: [Think] = reader.encoded(),
+      let choices: [Choice] = reader.encoded(), let tables: [Table] = reader.encoded(),
+      let texts: [Span] = reader.encoded(), let users: [UserClass] = reader.encoded(),
+      let stages: [UserLoad.Stage] = reader.encoded(),
+      let objectives: [NamedObjective] = reader.encoded(), let pool = reader.byteList(),
+      reader.isAtEnd
+    else { return nil }
+    self.init()
+    self.target = target
+    self.host = host
+    self.keepsCookies = keepsCookies == 1
+    self.steps = steps
+    self.requests = requests
+    self.parts = parts
+    self.checks = checks
+    self.captures = captures
+    self.paths = paths
+    self.segments = segments
+    self.statusSets = statusSets
+    self.slots = slots
+    self.endpoints = endpoints
+    self.thinks = thinks
+    self.choices = choices
+    self.tables = tables
+    self.texts = texts
+    self.users = users
+    self.load.stages = stages
+    self.objectives = objectives
+    self.pool = pool
+    guard isSound else { return nil }
+  }
+
+  // MARK: Soundness
+
+  private var isSound: Bool {
+    pool.count <= Self.poolByteCountMax && endpoints.count <= Self.endpointCountMax
+      && slots.count <= Self.slotCountMax && steps.count <= Self.stepCountMax + 64
+      && slots.allSatisfy { (1...Self.slotByteCountMax).contains(Int($0.byteCountMax)) }
+      && steps.allSatisfy(isSound)
+      && steps.last.map { $0.operation == .endIteration || $0.operation == .end } ?? true
+      && requests.allSatisfy(isSound) && parts.allSatisfy(isSound)
+      && checks.allSatisfy(isSound) && captures.allSatisfy(isSound)
+      && paths.allSatisfy {
+        has($0.segments, segments.count) && Int($0.segments.count) <= Path.segmentCountMax
+      }
+      && segments.allSatisfy { has($0.name) } && texts.allSatisfy(has)
+      && statusSets.count % 8 == 0
+      && thinks.allSatisfy { $0.lowNs <= $0.highNs || $0.kind != .uniform }
+      && choices.allSatisfy(isSound) && tables.allSatisfy(isSound) && !users.isEmpty
+      && users.allSatisfy(isSound)
+  }
+
+  private func has(_ span: Span) -> Bool {
+    Int(span.offset) + Int(span.byteCount) <= pool.count
+  }
+
+  private func has(_ slice: Slice, _ count: Int) -> Bool {
+    Int(slice.first) + Int(slice.count) <= count
+  }
+
+  private func isSound(_ step: Step) -> Bool {
+    guard Int(step.target) < max(1, steps.count), Int(step.counter) < Self.loopDepthMax else {
+      return false
+    }
+    switch step.operation {
+    case .send: return Int(step.argument) < requests.count
+    case .think: return Int(step.argument) < thinks.count
+    case .pick: return Int(step.argument) < choices.count
+    case .unlessSet, .ifSet: return Int(step.argument) < slots.count
+    case .enterLoop: return step.low <= step.high && step.high <= UInt32(UInt16.max)
+    case .jump, .endLoop, .chance, .endIteration, .end: return true
+    }
+  }
+
+  private func isSound(_ request: Request) -> Bool {
+    guard Int(request.endpoint) < endpoints.count, has(request.head, parts.count),
+      has(request.body, parts.count), has(request.checks, checks.count),
+      has(request.captures, captures.count),
+      Int(request.checks.count) + Int(request.captures.count) <= Self.watchCountMax
+    else { return false }
+    let pathCount =
+      checks[request.checks.indices].count { $0.kind == .json }
+      + captures[request.captures.indices].count { $0.kind == .json }
+    return pathCount <= Self.pathCountMax
+  }
+
+  private func isSound(_ part: Part) -> Bool {
+    switch part.kind {
+    case .literal:
+      return part.a >= 0 && part.b >= 0 && part.a <= Int64(pool.count)
+        && part.b <= Int64(pool.count) - part.a
+    case .slot: return part.a >= 0 && part.a < Int64(slots.count)
+    case .cell:
+      guard part.a >= 0, part.a < Int64(tables.count) else { return false }
+      return part.b >= 0 && part.b < Int64(max(1, tables[Int(part.a)].columns.count))
+    case .choice:
+      return part.a >= 0 && part.b > 0 && part.a <= Int64(texts.count)
+        && part.b <= Int64(texts.count) - part.a
+    case .int: return part.a <= part.b
+    case .float:
+      let ends = (
+        Double(bitPattern: UInt64(bitPattern: part.a)),
+        Double(bitPattern: UInt64(bitPattern: part.b))
+      )
+      return abs(ends.0) < 1e9 && abs(ends.1) < 1e9 && part.width <= 9
+    case .hex, .text: return (1...4096).contains(part.a)
+    case .uuid, .nowSeconds, .nowMilliseconds, .nowISO, .sequence, .user, .iteration, .worker,
+      .cookies, .contentLength:
+      return true
+    }
+  }
+
+  private func isSound(_ check: Check) -> Bool {
+    guard has(check.name), has(check.text), has(check.label) else { return false }
+    switch check.kind {
+    case .status: return Int(check.argument) * 8 + 8 <= statusSets.count
+    case .json: return Int(check.argument) < paths.count
+    case .has: return Int(check.argument) < slots.count
+    case .contains, .header, .time: return true
+    }
+  }
+
+  private func isSound(_ capture: Capture) -> Bool {
+    guard has(capture.first), has(capture.second), has(capture.label),
+      Int(capture.slot) < slots.count
+    else { return false }
+    switch capture.kind {
+    case .json: return Int(capture.argument) < paths.count
+    case .between: return capture.first.byteCount > 0 && capture.second.byteCount > 0
+    case .header, .cookie: return true
+    }
+  }
+
+  private func isSound(_ choice: Choice) -> Bool {
+    !choice.columns.isEmpty
+      && choice.columns.allSatisfy { Int($0.own) < steps.count && Int($0.other) < steps.count }
+  }
+
+  private func isSound(_ table: Table) -> Bool {
+    table.rowCount > 0
+      && UInt64(table.firstText) + UInt64(table.rowCount) * UInt64(max(1, table.columns.count))
+        <= UInt64(texts.count)
+  }
+
+  private func isSound(_ user: UserClass) -> Bool {
+    [user.onStart, user.iteration, user.onStop].allSatisfy { Int($0 ?? 0) < steps.count }
+      && Int(user.think ?? 0) < max(1, thinks.count) && Int(user.row ?? 0) < max(1, tables.count)
+      && (user.think == nil || !thinks.isEmpty) && (user.row == nil || !tables.isEmpty)
+      && user.weight >= 0 && user.weight.isFinite && user.fixed ?? 0 <= 1_000_000
+  }
+}
+
+// MARK: Encoding
+
+extension PlainWriter {
+  fileprivate mutating func write<Value: Encoded>(_ values: [Value]) {
+    write(UInt32(values.count))
+    for value in values { value.write(to: &self) }
+  }
+
+  fileprivate mutating func write<Value: Encoded>(_ value: Value?) {
+    write(UInt8(value == nil ? 0 : 1))
+    value?.write(to: &self)
+  }
+}
+
+extension PlainReader {
+  fileprivate mutating func encoded<Value: Encoded>() -> [Value]? {
+    list { Value(from: &$0) }
+  }
+
+  fileprivate mutating func optional<Value: Encoded>() -> Value?? {
+    switch uint8() {
+    case 0: return .some(nil)
+    case 1: return Value(from: &self).map { .some($0) }
+    default: return nil
+    }
+  }
+
+  fileprivate mutating func choice<Value: RawRepresentable>(
+    _: Value.Type = Value.self
+  ) -> Value? where Value.RawValue == UInt8 { uint8().flatMap(Value.init) }
+
+  fileprivate mutating func bool() -> Bool? {
+    uint8().flatMap { $0 <= 1 ? $0 == 1 : nil }
+  }
+}
+
+extension UInt64: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) { writer.write(self) }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let value = reader.uint64() else { return nil }
+    self = value
+  }
+}
+
+extension UInt32: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) { writer.write(self) }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let value = reader.uint32() else { return nil }
+    self = value
+  }
+}
+
+extension UInt16: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) { writer.write(self) }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let value = reader.uint16() else { return nil }
+    self = value
+  }
+}
+
+extension String: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) { writer.write(self) }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let value = reader.string() else { return nil }
+    self = value
+  }
+}
+
+extension Program.Span: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(offset)
+    writer.write(byteCount)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let offset = reader.uint32(), let byteCount = reader.uint32() else { return nil }
+    self.init(offset: offset, byteCount: byteCount)
+  }
+}
+
+extension Program.Slice: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(first)
+    writer.write(count)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let first = reader.uint32(), let count = reader.uint32() else { return nil }
+    self.init(first: first, count: count)
+  }
+}
+
+extension Program.Step: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(operation.rawValue)
+    writer.write(counter)
+    writer.write(argument)
+    for value in [target, low, high] { writer.write(value) }
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let operation = reader.choice(Operation.self), let counter = reader.uint8(),
+      let argument = reader.uint16(), let target = reader.uint32(), let low = reader.uint32(),
+      let high = reader.uint32()
+    else { return nil }
+    self.init(
+      operation: operation, counter: counter, argument: argument, target: target, low: low,
+      high: high)
+  }
+}
+
+extension Program.Request: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(endpoint)
+    for slice in [head, body, checks, captures] { slice.write(to: &writer) }
+    writer.write(otherwise.rawValue)
+    for flag in [expectsNoBody, isConstant, readsBody] { writer.write(UInt8(flag ? 1 : 0)) }
+    writer.write(timeoutNs)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let endpoint = reader.uint16(), let head = Program.Slice(from: &reader),
+      let body = Program.Slice(from: &reader), let checks = Program.Slice(from: &reader),
+      let captures = Program.Slice(from: &reader),
+      let otherwise = reader.choice(Program.Otherwise.self), let expectsNoBody = reader.bool(),
+      let isConstant = reader.bool(), let readsBody = reader.bool(),
+      let timeoutNs = reader.uint64(), timeoutNs > 0
+    else { return nil }
+    self.init(
+      endpoint: endpoint, head: head, body: body, checks: checks, captures: captures,
+      otherwise: otherwise, expectsNoBody: expectsNoBody, timeoutNs: timeoutNs,
+      isConstant: isConstant, readsBody: readsBody)
+  }
+}
+
+extension Program.Part: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    for byte in [kind.rawValue, escape.rawValue, format.rawValue, width] { writer.write(byte) }
+    writer.write(a)
+    writer.write(b)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let kind = reader.choice(Kind.self), let escape = reader.choice(Escape.self),
+      let format = reader.choice(Format.self), let width = reader.uint8(),
+      let a = reader.uint64(), let b = reader.uint64()
+    else { return nil }
+    self.init(
+      kind: kind, escape: escape, format: format, width: width, a: Int64(bitPattern: a),
+      b: Int64(bitPattern: b))
+  }
+}
+
+extension Program.Check: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(kind.rawValue)
+    writer.write(argument)
+    for span in [name, text, label] { span.write(to: &writer) }
+    writer.write(limitNs)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let kind = reader.choice(Kind.self), let argument = reader.uint32(),
+      let name = Program.Span(from: &reader), let text = Program.Span(from: &reader),
+      let label = Program.Span(from: &reader), let limitNs = reader.uint64()
+    else { return nil }
+    self.init(
+      kind: kind, argument: argument, name: name, text: text, limitNs: limitNs, label: label)
+  }
+}
+
+extension Program.Capture: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(kind.rawValue)
+    writer.write(take.rawValue)
+    writer.write(UInt8(isRaw ? 1 : 0))
+    writer.write(slot)
+    writer.write(argument)
+    for span in [first, second, label] { span.write(to: &writer) }
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let kind = reader.choice(Kind.self), let take = reader.choice(Take.self),
+      let isRaw = reader.bool(), let slot = reader.uint16(), let argument = reader.uint32(),
+      let first = Program.Span(from: &reader), let second = Program.Span(from: &reader),
+      let label = Program.Span(from: &reader)
+    else { return nil }
+    self.init(
+      kind: kind, take: take, isRaw: isRaw, slot: slot, argument: argument, first: first,
+      second: second, label: label)
+  }
+}
+
+extension Program.Path: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    segments.write(to: &writer)
+    writer.write(UInt8(isRaw ? 1 : 0))
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let segments = Program.Slice(from: &reader), let isRaw = reader.bool() else { return nil }
+    self.init(segments: segments, isRaw: isRaw)
+  }
+}
+
+extension Program.Path.Segment: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(kind.rawValue)
+    name.write(to: &writer)
+    writer.write(index)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let kind = reader.choice(Kind.self), let name = Program.Span(from: &reader),
+      let index = reader.uint32()
+    else { return nil }
+    self.init(kind: kind, name: name, index: index)
+  }
+}
+
+extension Program.Slot: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(name)
+    writer.write(byteCountMax)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let name = reader.string(), let byteCountMax = reader.uint32() else { return nil }
+    self.init(name: name, byteCountMax: byteCountMax)
+  }
+}
+
+extension Program.Endpoint: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(name)
+    writer.write(tags)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let name = reader.string(), let tags: [String] = reader.encoded() else { return nil }
+    self.init(name: name, tags: tags)
+  }
+}
+
+extension Program.Think: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(kind.rawValue)
+    writer.write(lowNs)
+    writer.write(highNs)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let kind = reader.choice(Kind.self), let lowNs = reader.uint64(),
+      let highNs = reader.uint64()
+    else { return nil }
+    self.init(kind: kind, lowNs: lowNs, highNs: highNs)
+  }
+}
+
+extension Program.Choice: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) { writer.write(columns) }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let columns: [Column] = reader.encoded() else { return nil }
+    self.init(columns: columns)
+  }
+}
+
+extension Program.Choice.Column: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    for value in [threshold, own, other] { writer.write(value) }
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let threshold = reader.uint32(), let own = reader.uint32(), let other = reader.uint32()
+    else { return nil }
+    self.init(threshold: threshold, own: own, other: other)
+  }
+}
+
+extension Program.Table: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(name)
+    writer.write(file)
+    writer.write(columns)
+    writer.write(rowCount)
+    writer.write(firstText)
+    writer.write(pick.rawValue)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let name = reader.string(), let file = reader.string(),
+      let columns: [String] = reader.encoded(), let rowCount = reader.uint32(),
+      let firstText = reader.uint32(), let pick = reader.choice(Pick.self)
+    else { return nil }
+    self.init(
+      name: name, file: file, columns: columns, rowCount: rowCount, firstText: firstText,
+      pick: pick)
+  }
+}
+
+extension Program.Task: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(name)
+    writer.write(weight)
+    writer.write(tags)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let name = reader.string(), let weight = reader.double(),
+      let tags: [String] = reader.encoded()
+    else { return nil }
+    self.init(name: name, weight: weight, tags: tags)
+  }
+}
+
+extension Program.UserClass: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(name)
+    writer.write(weight)
+    writer.write(fixed)
+    writer.write(onStart)
+    writer.write(iteration)
+    writer.write(onStop)
+    writer.write(think)
+    writer.write(row)
+    writer.write(tasks)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let name = reader.string(), let weight = reader.double(),
+      let fixed: UInt32? = reader.optional(), let onStart: UInt32? = reader.optional(),
+      let iteration = reader.uint32(), let onStop: UInt32? = reader.optional(),
+      let think: UInt16? = reader.optional(), let row: UInt16? = reader.optional(),
+      let tasks: [Program.Task] = reader.encoded()
+    else { return nil }
+    self.init(
+      name: name, weight: weight, fixed: fixed, onStart: onStart, iteration: iteration,
+      onStop: onStop, think: think, row: row, tasks: tasks)
+  }
+}
+
+extension Program.UserLoad.Stage: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(durationNs)
+    writer.write(to)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let durationNs = reader.uint64(), let to = reader.uint64(), to <= 1_000_000 else {
+      return nil
+    }
+    self.init(durationNs: durationNs, to: to)
+  }
+}
+
+extension Program.NamedObjective: Encoded {
+  fileprivate func write(to writer: inout PlainWriter) {
+    writer.write(text)
+    writer.write(name)
+    writer.write(tag)
+  }
+  fileprivate init?(from reader: inout PlainReader) {
+    guard let text = reader.string(), let name: String? = reader.optional(),
+      let tag: String? = reader.optional()
+    else { return nil }
+    self.init(text: text, name: name, tag: tag)
+  }
+}
