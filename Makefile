@@ -2,7 +2,7 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 SQUALL := .build/release/squall
 
-.PHONY: run build test lint bench micro install setup clean
+.PHONY: run build test lint bench micro install deb image check-package check-image setup clean
 
 # What this machine can send: `make run`, or `make run ARGS="run http://host/ -c 256 -d 30s"`.
 run: build
@@ -31,8 +31,18 @@ micro: setup
 
 # One file that needs no Swift on the machine it runs on.
 install: setup
-	$(SWIFT) build -c release --product squall --static-swift-stdlib --scratch-path .build-install
-	install -D .build-install/release/squall $(DESTDIR)$(PREFIX)/bin/squall
+	install -D "$$(scripts/portable)" $(DESTDIR)$(PREFIX)/bin/squall
+
+# The Debian package, and the image, by podman, buildah or docker.
+deb: setup
+	scripts/deb
+
+image: setup
+	scripts/image
+
+# Both are made, and used in a Debian of their own. They take minutes and root, so no test does it.
+check-package check-image: setup
+	scripts/$@
 
 setup:
 	@scripts/setup

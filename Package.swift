@@ -19,6 +19,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
@@ -44,21 +45,28 @@ let package = Package(
     .target(
       name: "SquallScenario", dependencies: ["SquallHTTP", "SquallLoad"], swiftSettings: strict),
     .target(name: "SquallCluster", dependencies: ["SquallLoad"], swiftSettings: strict),
-    .target(name: "SquallTLS", dependencies: ["CTLS"], swiftSettings: strict),
+    .target(name: "SquallTLS", dependencies: ["CTLS", "SquallLoad"], swiftSettings: strict),
     .target(name: "SquallEngine", dependencies: ["CSquall"], swiftSettings: strict),
     .target(
       name: "SquallClient",
-      dependencies: ["CSquall", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario"],
+      dependencies: [
+        "CSquall", "CTLS", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario",
+        "SquallTLS",
+      ],
       swiftSettings: strict),
     .target(
-      name: "SquallTarget", dependencies: ["CSquall", "SquallEngine", "SquallHTTP"],
+      name: "SquallTarget",
+      dependencies: ["CSquall", "CTLS", "SquallEngine", "SquallHTTP", "SquallTLS"],
       swiftSettings: strict),
+    .target(
+      name: "SquallPage", resources: [.embedInCode("Assets")], swiftSettings: strict),
     .target(
       name: "SquallNode",
       dependencies: [
-        "SquallClient", "SquallCluster", "SquallReport", "SquallScenario", "SquallTLS",
-        "SquallTarget",
+        "SquallClient", "SquallCluster", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallPage",
+        "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
         .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
@@ -97,6 +105,9 @@ let package = Package(
         "SquallNode", "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
       ],
       swiftSettings: tests),
-    .testTarget(name: "EndToEndTests", dependencies: ["squall"], swiftSettings: tests),
+    .testTarget(
+      name: "EndToEndTests",
+      dependencies: ["CRefusal", "squall", "SquallCluster", "SquallLoad", "SquallTLS"],
+      swiftSettings: tests),
   ]
 )

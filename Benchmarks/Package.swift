@@ -66,7 +66,8 @@ let package = Package(
     // The product's own modules by links to their folders: what is measured is `package`, which
     // another package would not see.
     .target(
-      name: "CSquall", path: "Product/CSquall", linkerSettings: [.linkedLibrary("uring")]),
+      name: "CSquall", path: "Product/CSquall",
+      linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("z")]),
     .target(name: "SquallLoad", path: "Product/SquallLoad", swiftSettings: product),
     .target(name: "SquallHTTP", path: "Product/SquallHTTP", swiftSettings: product),
     .target(

@@ -9,10 +9,34 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(((struct squall_address *)0)->bytes) >= sizeof(struct sockaddr_in6),
-	       "squall_address holds either family");
+_Static_assert(sizeof(((struct squall_address *)0)->bytes) >= sizeof(struct sockaddr_un),
+	       "squall_address holds every family");
+
+static int family_of(const struct squall_address *address)
+{
+	return ((const struct sockaddr *)address->bytes)->sa_family;
+}
+
+static int protocol_of(int family)
+{
+	return family == AF_UNIX ? 0 : IPPROTO_TCP;
+}
+
+static int32_t parse_path(const char *path, struct squall_address *address)
+{
+	struct sockaddr_un local = { .sun_family = AF_UNIX };
+	size_t length = strlen(path);
+
+	if (length >= sizeof(local.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(local.sun_path, path, length);
+	memcpy(address->bytes, &local, sizeof(local));
+	address->byte_count = sizeof(local);
+	return 0;
+}
 
 int32_t squall_address_parse(const char *text, uint16_t port, struct squall_address *address)
 {
@@ -20,6 +44,8 @@ int32_t squall_address_parse(const char *text, uint16_t port, struct squall_addr
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 
 	memset(address, 0, sizeof(*address));
+	if (text[0] == '/')
+		return parse_path(text, address);
 	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
 		memcpy(address->bytes, &v4, sizeof(v4));
 		address->byte_count = sizeof(v4);
@@ -37,7 +63,11 @@ void squall_address_format(const struct squall_address *address, char *text, siz
 {
 	char host[INET6_ADDRSTRLEN] = "?";
 
-	if (address->byte_count == sizeof(struct sockaddr_in)) {
+	if (family_of(address) == AF_UNIX) {
+		struct sockaddr_un local;
+		memcpy(&local, address->bytes, sizeof(local));
+		snprintf(text, capacity, "%s", local.sun_path);
+	} else if (address->byte_count == sizeof(struct sockaddr_in)) {
 		struct sockaddr_in v4;
 		memcpy(&v4, address->bytes, sizeof(v4));
 		inet_ntop(AF_INET, &v4.sin_addr, host, sizeof(host));
@@ -85,7 +115,7 @@ const char *squall_resolve_explain(int32_t code)
 int32_t squall_listen(const struct squall_address *address, uint16_t *port_out)
 {
 	const int32_t one = 1;
-	int family = ((const struct sockaddr *)address->bytes)->sa_family;
+	int family = family_of(address);
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (fd < 0)
 		return -errno;
@@ -110,7 +140,7 @@ int32_t squall_listen(const struct squall_address *address, uint16_t *port_out)
 int32_t squall_listen_check(const struct squall_address *address)
 {
 	const int32_t one = 1;
-	int family = ((const struct sockaddr *)address->bytes)->sa_family;
+	int family = family_of(address);
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (fd < 0)
 		return -errno;
@@ -123,27 +153,27 @@ int32_t squall_listen_check(const struct squall_address *address)
 	return result;
 }
 
-int32_t squall_address_try(const struct squall_address *address, int32_t timeout_ms)
-{
-	int32_t fd = squall_socket_open(address, timeout_ms);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
-
 int32_t squall_socket_open(const struct squall_address *address, int32_t timeout_ms)
 {
-	int family = ((const struct sockaddr *)address->bytes)->sa_family;
+	int family = family_of(address);
 	struct timeval limit = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, protocol_of(family));
 	if (fd < 0)
 		return -errno;
 
+	if (family != AF_UNIX) {
+		const int32_t one = 1;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	}
 	/* SO_SNDTIMEO also bounds connect(2), see socket(7). */
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (connect(fd, (const struct sockaddr *)address->bytes, address->byte_count) < 0) {
+	int result;
+	/* Called again, it goes on waiting for the same connection. */
+	do {
+		result = connect(fd, (const struct sockaddr *)address->bytes, address->byte_count);
+	} while (result < 0 && errno == EINTR);
+	if (result < 0) {
 		int32_t error = errno == EINPROGRESS ? -ETIMEDOUT : -errno;
 		close(fd);
 		return error;

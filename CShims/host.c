@@ -25,7 +25,6 @@
 
 extern char **environ;
 
-#define FIRST_PASSED_FD 3
 #define PASSED_FDS_MAX 8
 
 static uint64_t clock_ns(clockid_t clock)
@@ -151,7 +150,7 @@ int64_t squall_memory_size(int32_t fd)
 }
 
 int32_t squall_process_spawn(const char *path, const char *const *arguments,
-			     const int32_t *descriptors, uint32_t descriptor_count)
+			     const int32_t *descriptors, uint32_t descriptor_count, int32_t place)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -166,7 +165,7 @@ int32_t squall_process_spawn(const char *path, const char *const *arguments,
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
 	/* First out of the way of the places they go to, then to these places. */
-	int32_t above = FIRST_PASSED_FD + (int32_t)descriptor_count;
+	int32_t above = place + (int32_t)descriptor_count;
 	for (; moved_count < descriptor_count; moved_count++) {
 		int32_t fd = fcntl(descriptors[moved_count], F_DUPFD_CLOEXEC, above);
 		if (fd < 0) {
@@ -175,7 +174,7 @@ int32_t squall_process_spawn(const char *path, const char *const *arguments,
 		}
 		moved[moved_count] = fd;
 		posix_spawn_file_actions_adddup2(&actions, fd,
-						 FIRST_PASSED_FD + (int)moved_count);
+						 place + (int)moved_count);
 	}
 	posix_spawn_file_actions_addclosefrom_np(&actions, above);
 	/* A worker starts with no signal blocked or ignored, whatever its parent does, and in a

@@ -4,9 +4,8 @@
 #include "CSquall.h"
 
 /*
- * What ring.c asks of the kernel. uring.c is io_uring's answer. Another interface, such as an
- * epoll.c for hosts that forbid io_uring, is one more `struct squall_kernel` with a struct that
- * begins with squall_ring, and a line in squall_ring_create that tries it.
+ * What ring.c asks of the kernel. uring.c is io_uring's answer, epoll.c that of hosts which forbid
+ * io_uring or lack it. Each has a struct that begins with squall_ring.
  */
 
 struct squall_kernel {
@@ -15,17 +14,24 @@ struct squall_kernel {
 			       struct squall_failure *failure);
 	void (*destroy)(squall_ring *ring);
 	int32_t (*enter)(squall_ring *ring, uint64_t deadline_ns);
-	bool (*has_work)(const squall_ring *ring);
+	bool (*has_work)(squall_ring *ring);
 	/* Tells squall_ring_arrived of each completion that has a buffer. */
 	uint32_t (*take)(squall_ring *ring, struct squall_completion *into, uint32_t capacity);
 	/* Lets arrivals be put into these bytes, under this number. */
 	void (*lend)(squall_ring *ring, uint16_t id, void *bytes, uint32_t byte_count);
 	int32_t (*connect)(squall_ring *ring, uint32_t slot, const struct squall_address *peer,
 			   const struct squall_address *source, uint64_t token);
+	int32_t (*adopt)(squall_ring *ring, uint32_t slot, int32_t fd, uint64_t token);
 	void (*queue)(squall_ring *ring, const struct squall_operation *operation);
 };
 
 extern const struct squall_kernel squall_kernel_uring;
+extern const struct squall_kernel squall_kernel_epoll;
+
+#define LOCAL_PORT_RANGE 51 /* IP_LOCAL_PORT_RANGE of linux/in.h, Linux 6.3 */
+/* Settings of every socket, where an operation in the ring may read them. */
+extern const int32_t squall_one;
+extern const int32_t squall_any_port;
 
 /* The part of a ring that every kernel interface has. */
 struct squall_ring {
@@ -51,6 +57,10 @@ static inline void squall_ring_arrived(squall_ring *ring, int32_t byte_count)
 	if (byte_count == (int32_t)ring->buffer_bytes)
 		ring->lends_large = ring->large_count > 0;
 }
+
+/* A socket as squall_ring_connect describes it, not connected yet, or -errno. */
+int32_t squall_ring_socket(squall_ring *ring, int32_t flags, const struct squall_address *peer,
+			   const struct squall_address *source);
 
 static inline void squall_failure_set(struct squall_failure *failure, const char *call,
 				      int32_t error)

@@ -2,8 +2,19 @@
 #include "kernel.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+const int32_t squall_one = 1;
+/* Lowest and highest port in the low and the high half, which the kernel cuts to the system's range
+ * (ip(7)). A socket with a range of its own may take the next free port; without one the kernel
+ * looks through every second port of the range first, each time anew, which costs half a
+ * millisecond a connection once those are taken (__inet_hash_connect). */
+const int32_t squall_any_port = (int32_t)(1u | 65535u << 16);
 
 static uint8_t *map(size_t byte_count, int flags)
 {
@@ -33,14 +44,28 @@ static bool add_buffers(squall_ring *ring, const struct squall_ring_options *opt
 	return true;
 }
 
+/* Forbidden, not there, or without what a ring of ours needs: waiting would not help. */
+static bool is_refused(int32_t error)
+{
+	return error == EPERM || error == EACCES || error == ENOSYS || error == EINVAL ||
+	       error == EOPNOTSUPP;
+}
+
 squall_ring *squall_ring_create(const struct squall_ring_options *options,
 				struct squall_failure *failure)
 {
-	squall_ring *ring = squall_kernel_uring.create(options, failure);
+	const struct squall_kernel *kernel = options->backend == SQUALL_BACKEND_EPOLL
+						     ? &squall_kernel_epoll
+						     : &squall_kernel_uring;
+	squall_ring *ring = kernel->create(options, failure);
+	if (ring == NULL && options->backend == SQUALL_BACKEND_AUTO && is_refused(failure->error)) {
+		kernel = &squall_kernel_epoll;
+		ring = kernel->create(options, failure);
+	}
 	if (ring == NULL)
 		return NULL;
 
-	ring->kernel = &squall_kernel_uring;
+	ring->kernel = kernel;
 	if (options->buffer_count > 0 && !add_buffers(ring, options)) {
 		squall_failure_set(failure, "mmap", ENOMEM);
 		squall_ring_destroy(ring);
@@ -62,6 +87,11 @@ void squall_ring_destroy(squall_ring *ring)
 		munmap(buffers, byte_count);
 	if (large_buffers != NULL)
 		munmap(large_buffers, large_byte_count);
+}
+
+enum squall_backend squall_ring_backend(const squall_ring *ring)
+{
+	return ring->kernel == &squall_kernel_epoll ? SQUALL_BACKEND_EPOLL : SQUALL_BACKEND_URING;
 }
 
 bool squall_ring_waits_absolutely(const squall_ring *ring)
@@ -89,7 +119,7 @@ int32_t squall_ring_enter(squall_ring *ring, uint64_t deadline_ns)
 	return ring->kernel->enter(ring, deadline_ns);
 }
 
-bool squall_ring_has_work(const squall_ring *ring)
+bool squall_ring_has_work(squall_ring *ring)
 {
 	return ring->kernel->has_work(ring);
 }
@@ -127,7 +157,41 @@ int32_t squall_ring_connect(squall_ring *ring, uint32_t slot, const struct squal
 	return ring->kernel->connect(ring, slot, peer, source, token);
 }
 
+int32_t squall_ring_adopt(squall_ring *ring, uint32_t slot, int32_t fd, uint64_t token)
+{
+	return ring->kernel->adopt(ring, slot, fd, token);
+}
+
 void squall_ring_queue(squall_ring *ring, const struct squall_operation *operation)
 {
 	ring->kernel->queue(ring, operation);
+}
+
+int32_t squall_ring_socket(squall_ring *ring, int32_t flags, const struct squall_address *peer,
+			   const struct squall_address *source)
+{
+	int family = ((const struct sockaddr *)peer->bytes)->sa_family;
+	bool is_tcp = family != AF_UNIX;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, is_tcp ? IPPROTO_TCP : 0);
+	ring->call_count++;
+	if (fd < 0)
+		return -errno;
+
+	if (is_tcp) {
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &squall_one, sizeof(squall_one));
+		setsockopt(fd, IPPROTO_IP, LOCAL_PORT_RANGE, &squall_any_port,
+			   sizeof(squall_any_port));
+		ring->call_count += 2;
+	}
+	if (source == NULL)
+		return fd;
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &squall_one, sizeof(squall_one));
+	ring->call_count += 2;
+	if (bind(fd, (const struct sockaddr *)source->bytes, source->byte_count) == 0)
+		return fd;
+
+	int32_t error = -errno;
+	close(fd);
+	ring->call_count++;
+	return error;
 }

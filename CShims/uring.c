@@ -21,7 +21,6 @@ _Static_assert(SQUALL_HAS_BUFFER == IORING_CQE_F_BUFFER && SQUALL_HAS_MORE == IO
 #define OP_URING_CMD 46           /* Linux 5.19 */
 #define OP_BIND 56                /* Linux 6.11 */
 #define SOCKET_OP_SETSOCKOPT 3    /* Linux 6.7 */
-#define LOCAL_PORT_RANGE 51       /* IP_LOCAL_PORT_RANGE of linux/in.h, Linux 6.3 */
 
 #define BUFFER_GROUP 0
 #define CONNECT_CHAIN_LENGTH 6
@@ -39,13 +38,6 @@ struct uring {
 	uint32_t waiting_end;
 	uint32_t waiting_capacity;
 };
-
-static const int32_t one = 1;
-/* Lowest and highest port in the low and the high half, which the kernel cuts to the system's range
- * (ip(7)). A socket with a range of its own may take the next free port; without one the kernel
- * looks through every second port of the range first, each time anew, which costs half a
- * millisecond a connection once those are taken (__inet_hash_connect). */
-static const int32_t any_port = (int32_t)(1u | 65535u << 16);
 
 static int32_t enter(struct uring *uring, uint32_t wait_count, uint32_t flags, void *argument,
 		     size_t argument_bytes)
@@ -222,29 +214,14 @@ static int32_t open_socket(struct uring *uring, uint32_t slot, const struct squa
 	if (is_behind(uring))
 		return -EBUSY;
 
-	int family = ((const struct sockaddr *)peer->bytes)->sa_family;
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
-	uring->ring.call_count++;
+	int fd = squall_ring_socket(&uring->ring, 0, peer, source);
 	if (fd < 0)
-		return -errno;
+		return fd;
 
-	int32_t result = 0;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_IP, LOCAL_PORT_RANGE, &any_port, sizeof(any_port));
-	if (source != NULL) {
-		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
-		if (bind(fd, (const struct sockaddr *)source->bytes, source->byte_count) < 0)
-			result = -errno;
-		uring->ring.call_count += 2;
-	}
-	if (result == 0) {
-		result = io_uring_register_files_update(&uring->io, slot, &fd, 1);
-		result = result < 0 ? result : 0;
-		uring->ring.call_count++;
-	}
+	int32_t result = io_uring_register_files_update(&uring->io, slot, &fd, 1);
 	close(fd);
-	uring->ring.call_count += 3;
-	return result;
+	uring->ring.call_count += 2;
+	return result < 0 ? result : 0;
 }
 
 static int32_t connect_slot(squall_ring *ring, uint32_t slot, const struct squall_address *peer,
@@ -256,19 +233,23 @@ static int32_t connect_slot(squall_ring *ring, uint32_t slot, const struct squal
 
 	if (ring->connects_in_ring) {
 		int family = ((const struct sockaddr *)peer->bytes)->sa_family;
+		bool is_tcp = family != AF_UNIX;
 		reserve(uring, left);
 		sqe = next(uring, left--);
-		io_uring_prep_socket_direct(sqe, family, SOCK_STREAM, IPPROTO_TCP, slot, 0);
+		io_uring_prep_socket_direct(sqe, family, SOCK_STREAM, is_tcp ? IPPROTO_TCP : 0,
+					    slot, 0);
 		link_silently(sqe, 0, token);
-		sqe = next(uring, left--);
-		set_option(sqe, slot, IPPROTO_TCP, TCP_NODELAY, &one);
-		link_silently(sqe, IOSQE_FIXED_FILE, token);
-		sqe = next(uring, left--);
-		set_option(sqe, slot, IPPROTO_IP, LOCAL_PORT_RANGE, &any_port);
-		link_silently(sqe, IOSQE_FIXED_FILE, token);
+		if (is_tcp) {
+			sqe = next(uring, left--);
+			set_option(sqe, slot, IPPROTO_TCP, TCP_NODELAY, &squall_one);
+			link_silently(sqe, IOSQE_FIXED_FILE, token);
+			sqe = next(uring, left--);
+			set_option(sqe, slot, IPPROTO_IP, LOCAL_PORT_RANGE, &squall_any_port);
+			link_silently(sqe, IOSQE_FIXED_FILE, token);
+		}
 		if (source != NULL) {
 			sqe = next(uring, left--);
-			set_option(sqe, slot, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one);
+			set_option(sqe, slot, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &squall_one);
 			link_silently(sqe, IOSQE_FIXED_FILE, token);
 			sqe = next(uring, left--);
 			io_uring_prep_rw(OP_BIND, sqe, (int)slot, source->bytes, 0,
@@ -285,6 +266,21 @@ static int32_t connect_slot(squall_ring *ring, uint32_t slot, const struct squal
 	io_uring_prep_connect(sqe, (int)slot, (const struct sockaddr *)peer->bytes,
 			      peer->byte_count);
 	sqe->flags |= IOSQE_FIXED_FILE;
+	io_uring_sqe_set_data64(sqe, token);
+	return 0;
+}
+
+static int32_t adopt_slot(squall_ring *ring, uint32_t slot, int32_t fd, uint64_t token)
+{
+	struct uring *uring = (struct uring *)ring;
+
+	int32_t result = io_uring_register_files_update(&uring->io, slot, &fd, 1);
+	ring->call_count++;
+	if (result < 0)
+		return result;
+	reserve(uring, 1);
+	struct io_uring_sqe *sqe = next(uring, 1);
+	io_uring_prep_nop(sqe);
 	io_uring_sqe_set_data64(sqe, token);
 	return 0;
 }
@@ -332,9 +328,9 @@ static int32_t wait_until(squall_ring *ring, uint64_t deadline_ns)
 	return result;
 }
 
-static bool has_work(const squall_ring *ring)
+static bool has_work(squall_ring *ring)
 {
-	const struct uring *uring = (const struct uring *)ring;
+	struct uring *uring = (struct uring *)ring;
 
 	return io_uring_cq_ready(&uring->io) > 0 ||
 	       (__atomic_load_n(uring->io.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
@@ -485,5 +481,6 @@ const struct squall_kernel squall_kernel_uring = {
 	.take = take,
 	.lend = lend,
 	.connect = connect_slot,
+	.adopt = adopt_slot,
 	.queue = queue,
 };

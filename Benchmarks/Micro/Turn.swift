@@ -5,11 +5,13 @@ import SquallEngine
 /// The cost of the ring itself: writes to /dev/null, which do next to nothing in the kernel. Left
 /// out where io_uring is off.
 func ringBenchmarks() {
-  guard Ring.obstacle() == nil else { return }
+  guard Ring.refusal(of: .ioUring) == nil else { return }
   for width in [1, 64] {
     Benchmark("ring-turn-of-\(width)", configuration: .single) {
       benchmark in
-      let ring = try Ring(Ring.Options(connections: 64))
+      var options = Ring.Options(connections: 64)
+      options.backend = .ioUring
+      let ring = try Ring(options)
       let sink = open("/dev/null", O_WRONLY | O_CLOEXEC)
       defer { close(sink) }
       let one: [UInt8] = [1, 0, 0, 0, 0, 0, 0, 0]

@@ -15,10 +15,18 @@
 
 typedef struct squall_ring squall_ring;
 
+enum squall_backend {
+	/* io_uring, or epoll where the kernel refuses io_uring or has too old a one. */
+	SQUALL_BACKEND_AUTO,
+	SQUALL_BACKEND_URING,
+	SQUALL_BACKEND_EPOLL,
+};
+
 struct squall_ring_options {
+	enum squall_backend backend;
 	uint32_t submission_count; /* power of two */
 	uint32_t completion_count; /* power of two */
-	uint32_t file_count;       /* registered-file slots */
+	uint32_t file_count;       /* slots for sockets */
 	uint32_t buffer_count;     /* power of two, at most 32,768; 0 for none */
 	uint32_t buffer_bytes;
 	/*
@@ -50,6 +58,9 @@ squall_ring *squall_ring_create(const struct squall_ring_options *options,
 				struct squall_failure *failure);
 void squall_ring_destroy(squall_ring *ring);
 
+/* What the ring came to stand on: never SQUALL_BACKEND_AUTO. */
+enum squall_backend squall_ring_backend(const squall_ring *ring);
+
 /* What only newer kernels do: wait for an absolute instant (6.12), and make and
  * bind sockets in the ring (6.11). */
 bool squall_ring_waits_absolutely(const squall_ring *ring);
@@ -73,7 +84,7 @@ int32_t squall_ring_enter(squall_ring *ring, uint64_t deadline_ns);
 bool squall_ring_is_behind(const squall_ring *ring);
 
 /* Whether squall_ring_enter would find work without waiting. */
-bool squall_ring_has_work(const squall_ring *ring);
+bool squall_ring_has_work(squall_ring *ring);
 
 /* Copies up to `capacity` completions out and gives their slots back. */
 uint32_t squall_ring_take(squall_ring *ring, struct squall_completion *into, uint32_t capacity);
@@ -83,9 +94,9 @@ const void *squall_ring_buffer(const squall_ring *ring, uint16_t id);
 /* Lends the buffer to the kernel again, from the next enter on. */
 void squall_ring_recycle(squall_ring *ring, uint16_t id);
 
-/* An address as bind(2) and connect(2) want it, IPv4 or IPv6. */
+/* An address as bind(2) and connect(2) want it: IPv4, IPv6 or the path of a Unix socket. */
 struct squall_address {
-	uint8_t bytes[28];
+	uint8_t bytes[112];
 	uint32_t byte_count;
 };
 
@@ -99,6 +110,12 @@ struct squall_address {
  */
 int32_t squall_ring_connect(squall_ring *ring, uint32_t slot, const struct squall_address *peer,
 			    const struct squall_address *source, uint64_t token);
+
+/*
+ * Puts a socket that is connected already into `slot`, as the outcome of a connect with `token`. The
+ * descriptor stays the caller's. Returns 0 or -errno.
+ */
+int32_t squall_ring_adopt(squall_ring *ring, uint32_t slot, int32_t fd, uint64_t token);
 
 enum squall_operation_kind {
 	/* Down to RESET `file` is a slot whose socket is used. */
@@ -127,14 +144,14 @@ enum squall_operation_kind {
 	/* Ends both sides with a RST. The slot stays taken. */
 	SQUALL_RESET,
 	/*
-	 * Ends the operation that `target` armed: it completes with -ECANCELED if it was still under
-	 * way. Silent, it completes when there was nothing to cancel.
+	 * Ends the operation that `target` armed on the slot `file`: it completes with -ECANCELED if
+	 * it was still under way. Silent, it completes when there was nothing to cancel.
 	 */
 	SQUALL_CANCEL,
 	/* Closes the socket in the slot. */
 	SQUALL_CLOSE,
 	/* Accepts into free slots until a completion comes without SQUALL_HAS_MORE; each result is a
-	 * slot. Linux 5.19. */
+	 * slot. Linux 5.19. The listener may be made non-blocking. */
 	SQUALL_ACCEPT,
 	/* read(2) and write(2) of a descriptor. */
 	SQUALL_READ,
@@ -223,11 +240,11 @@ int64_t squall_memory_size(int32_t fd);
 
 /*
  * Starts the program at `path` with `arguments` (the first is its name, NULL ends
- * them), its descriptors 3, 4, … being `descriptors`, and no others than these and
- * 0, 1, 2. Returns the process id or -errno.
+ * them), its descriptors `place`, `place` + 1, … being `descriptors`, those below
+ * `place` ours, and no others. Returns the process id or -errno.
  */
 int32_t squall_process_spawn(const char *path, const char *const *arguments,
-			     const int32_t *descriptors, uint32_t descriptor_count);
+			     const int32_t *descriptors, uint32_t descriptor_count, int32_t place);
 /* Asks for SIGKILL when the thread that started this process ends; false when
  * `parent` is gone already. */
 bool squall_process_follow(int32_t parent);
@@ -247,10 +264,8 @@ void squall_usage(uint64_t *user_ns, uint64_t *system_ns);
 /* A pair of connected stream sockets, close-on-exec. Returns 0 or -errno. */
 int32_t squall_pair(int32_t *ours, int32_t *theirs);
 
-/* Tries a TCP connection and closes it again. Returns 0 or -errno, -ETIMEDOUT after `timeout_ms`. */
-int32_t squall_address_try(const struct squall_address *address, int32_t timeout_ms);
-
-/* A connected TCP socket whose calls block up to `timeout_ms` each, or -errno. */
+/* A connected socket whose calls block up to `timeout_ms` each, or -errno; -ETIMEDOUT
+ * when that was not enough to connect. */
 int32_t squall_socket_open(const struct squall_address *address, int32_t timeout_ms);
 
 /* ---- deflate.c ---- */

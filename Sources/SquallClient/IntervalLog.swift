@@ -11,7 +11,6 @@ struct IntervalLog {
   private let pulse: Pulse
   private let intervalNs: UInt64
   private let warmupNs: UInt64
-  private let durationNs: UInt64
   private let isOpenLoop: Bool
 
   /// The run's start, `UInt64.max` until it is known.
@@ -37,9 +36,8 @@ struct IntervalLog {
     for index in 0..<SharedRegion.pageCount { pages.append(region.page(index)) }
     self.pages = pages
     pulse = region.pulse
-    intervalNs = plan.intervalNs
-    warmupNs = plan.warmupNs
-    durationNs = plan.durationNs
+    intervalNs = plan.times.intervalNs
+    warmupNs = plan.times.warmupNs
     if case .open = plan.load { isOpenLoop = true } else { isOpenLoop = false }
     page = pages[1]
     endpoint = pages[1].endpoint(0)
@@ -59,10 +57,10 @@ struct IntervalLog {
   }
 
   /// The run's start is set; it is in the future or just past.
-  mutating func start(atNs: UInt64) {
+  mutating func start(atNs: UInt64, endNs: UInt64) {
     startNs = atNs
     measuredNs = atNs + warmupNs
-    stopNs = durationNs > UInt64.max - measuredNs ? .max : measuredNs + durationNs
+    stopNs = endNs
     pageEndNs = measuredNs + intervalNs
     page[.startNs] = warmupNs
   }
@@ -103,11 +101,11 @@ struct IntervalLog {
       connections: connections, systemCalls: systemCalls)
   }
 
+  /// Where the connections are counted at the end.
+  var fairness: HistogramPage { page.fairness }
+
   /// Closes all pages: nothing is counted any more.
-  mutating func finish(
-    nowNs: UInt64, connections: Int, systemCalls: UInt64, fairness: (HistogramPage) -> Void
-  ) {
-    fairness(page.fairness)
+  mutating func finish(nowNs: UInt64, connections: Int, systemCalls: UInt64) {
     end(page, sequence: sequence, atNs: nowNs, connections: connections, systemCalls: systemCalls)
     guard warmupNs > 0 else { return }
     self.systemCalls = 0
@@ -148,8 +146,15 @@ struct IntervalLog {
 
   @inline(__always)
   private func endpoint(_ index: UInt16, scheduledNs: UInt64) -> EndpointPage {
-    if index != 0 { return (scheduledNs < measuredNs ? pages[0] : page).endpoint(Int(index)) }
+    if index != 0 { return touched(scheduledNs < measuredNs ? pages[0] : page, index) }
     return scheduledNs < measuredNs ? warmEndpoint : endpoint
+  }
+
+  @inline(__always)
+  private func touched(_ page: Page, _ index: UInt16) -> EndpointPage {
+    let endpoint = page.endpoint(Int(index))
+    endpoint.touch()
+    return endpoint
   }
 
   func opened(again: Bool, durationNs: UInt64) {
@@ -157,6 +162,11 @@ struct IntervalLog {
     if again { page[.reopened] += 1 }
     page.connect.record(durationNs)
   }
+
+  /// A handshake is done.
+  func secured(durationNs: UInt64) { page.tls.record(durationNs) }
+
+  func securingFailed() { endpoint.addError(.tls) }
 
   func openingFailed(errno: Int32) {
     endpoint.addError(.connect)
@@ -167,7 +177,7 @@ struct IntervalLog {
     }
   }
 
-  /// `ownLagNs` is the part of its lateness that no other connection's being taken explains.
+  /// A request goes out. `ownLagNs` is the part of its lateness that is ours: a connection was free.
   @inline(__always)
   func sent(
     scheduledNs: UInt64, byteCount: Int, ownLagNs: UInt64, nowNs: UInt64, endpoint index: UInt16 = 0
@@ -188,42 +198,67 @@ struct IntervalLog {
   @inline(__always)
   func received(byteCount: Int, endpoint index: UInt16) {
     guard index != 0 else { return endpoint.add(.bytesReceived, UInt64(byteCount)) }
-    page.endpoint(Int(index)).add(.bytesReceived, UInt64(byteCount))
+    touched(page, index).add(.bytesReceived, UInt64(byteCount))
   }
 
-  /// A complete response. True when it is ok: of an accepted status, and good by the checks.
+  /// A complete response. True when it is ok: of an accepted status, and good by the checks, which may
+  /// have asked for any status. `failedCheck`: the number of one that does not hold.
   @inline(__always)
   func completed(
-    _ flight: Flight, status: UInt16, bodyByteCount: UInt64, firstByteNs: UInt64, nowNs: UInt64,
-    endpoint index: UInt16, isGood: Bool
+    _ flight: Flight, status: UInt16, bodyByteCount: UInt64, nowNs: UInt64,
+    failedCheck: UInt8?, isChecked: Bool
   ) -> Bool {
-    let endpoint = endpoint(index, scheduledNs: flight.scheduledNs)
+    let endpoint = endpoint(flight.endpoint, scheduledNs: flight.scheduledNs)
     endpoint.add(.bytesBody, bodyByteCount)
-    guard Counters.accepts(status) else {
+    let isAccepted = Counters.accepts(status)
+    if !isAccepted {
       endpoint.addStatus(status)
+      guard isChecked && failedCheck == nil else { return false }
+      // After its status: a kill between the two must not leave more asked for than there were.
+      endpoint.add(.askedForStatus)
+    }
+    if let failedCheck {
+      endpoint.addFailedCheck(failedCheck)
       return false
     }
-    guard isGood else {
-      endpoint.addError(.check)
-      return false
-    }
-    endpoint.firstByte.record(firstByteNs &- flight.sentNs)
+    endpoint.firstByte.record(flight.firstByteNs &- flight.sentNs)
     if isOpenLoop { endpoint.response.record(nowNs &- flight.scheduledNs) }
-    if status != 200 { endpoint.addStatus(status) }
+    if status != 200 && isAccepted { endpoint.addStatus(status) }
+    page[.lastOkNs] = nowNs &- startNs
     endpoint.service.record(nowNs &- flight.sentNs)
     return true
   }
 
-  func failed(_ flight: Flight, _ cause: ErrorCause, endpoint index: UInt16) {
-    endpoint(index, scheduledNs: flight.scheduledNs).addError(cause)
+  private func iterations(startNs: UInt64) -> Page { startNs < measuredNs ? pages[0] : page }
+
+  func iterationBegan(startNs: UInt64) { iterations(startNs: startNs)[.iterationsStarted] &+= 1 }
+
+  func iterationsDropped(scheduledNs: UInt64, count: UInt64) {
+    iterations(startNs: scheduledNs)[.iterationsDropped] &+= count
+  }
+
+  func iterationEnded(startNs: UInt64, nowNs: UInt64, isAbandoned: Bool) {
+    let page = iterations(startNs: startNs)
+    guard !isAbandoned else {
+      page[.iterationsAbandoned] &+= 1
+      return
+    }
+    page.iterations.record(nowNs &- startNs)
+  }
+
+  func failed(scheduledNs: UInt64, _ cause: ErrorCause, endpoint index: UInt16) {
+    endpoint(index, scheduledNs: scheduledNs).addError(cause)
   }
 
   /// The parser's number of why the answer to a failed request cannot be read.
-  func malformed(_ flight: Flight, _ reason: UInt8, endpoint index: UInt16) {
-    endpoint(index, scheduledNs: flight.scheduledNs).addMalformation(reason)
+  func malformed(_ flight: Flight, _ reason: UInt8) {
+    endpoint(flight.endpoint, scheduledNs: flight.scheduledNs).addMalformation(reason)
   }
 
   func found(_ finding: Finding, _ count: UInt64 = 1) { endpoint.add(finding, count) }
+
+  /// The page has such a sample.
+  func has(_ sample: Sample) -> Bool { endpoint.has(sample) }
 
   @safe func keep(_ sample: Sample, _ bytes: UnsafeRawBufferPointer) {
     endpoint.keep(sample, bytes)

@@ -3,81 +3,30 @@ internal import Glibc
 internal import SquallEngine
 internal import SquallLoad
 
-/// A worker process: one thread, one ring, one share of the load. Obeys the agent's commands and
-/// does nothing else but load and counting.
-@safe package struct Worker: ~Copyable {
-  /// Where the agent puts the two things a worker inherits.
-  package static let regionDescriptor: Int32 = 3
-  package static let commandDescriptor: Int32 = 4
-
-  /// Runs the worker of this process to its end. Returns the process's exit code.
-  package static func main() -> Int32 {
-    do throws(SystemError) {
-      let region = try SharedRegion(descriptor: regionDescriptor)
-      do throws(SystemError) {
-        try run(region)
-        return 0
-      } catch {
-        region.message = Ring.explain(error)
-        notify(.failed)
-        return 1
-      }
-    } catch {
-      return 1
-    }
-  }
-
-  private static func run(_ region: borrowing SharedRegion) throws(SystemError) {
-    guard var setup = WorkerSetup(bytes: region.setup) else {
-      preconditionFailure("the inherited setup is not of this build")
-    }
-    guard squall_process_follow(setup.parent) else { return }
-    if let cpu = setup.cpu { try SystemError.check("sched_setaffinity", squall_cpu_pin(cpu)) }
-    // A table of registered files may be as long as a process may have open ones
-    // (io_uring_register(2)). One that is dealt the whole load may have to do with fewer.
-    let limit = squall_files_raise(UInt64(setup.connectionCountMax))
-    setup.connectionCountMax = min(setup.connectionCountMax, UInt32(clamping: limit))
-    let ring = try Ring(Ring.Options(connections: Int(setup.connectionCountMax)))
-    var worker = Worker(setup: setup, region: region)
-    worker.listen(on: ring)
-    notify(.ready)
-    var loop = RingLoop(spins: setup.plan.spins)
-    try loop.run(&worker, on: ring)
-  }
-
-  /// Outside the loop, where a blocking write is fine.
-  private static func notify(_ notice: Notice) {
-    unsafe withUnsafeBytes(of: notice.words) { bytes in
-      _ = unsafe write(commandDescriptor, bytes.baseAddress, bytes.count)
-    }
-  }
-
-  private enum Stage { case waiting, running, draining, finished }
-
-  private var table: ConnectionTable
+/// What a worker process does: one thread, one ring, one share of the load. Obeys the agent's commands
+/// and does nothing else but load and counting.
+@safe
+struct Worker<
+  Job: Traffic & ~Copyable, Talk: Dialect & ~Copyable, Line: Wire & ~Copyable
+>: ~Copyable {
+  private var table: Connections<Job, Talk, Line>
   private let plan: Plan
-  private var stage = Stage.waiting
   private var isAlone = false
-  /// Until when the share is valid, on the monotonic clock, and until when it holds, in run time.
-  private var validUntilNs: UInt64 = .max
-  private var shareUntilNs: UInt64 = .max
-  private var epoch: UInt32 = 0
-  /// Shares whose time has not come: connections are theirs already, requests not yet.
-  private var comingShares: [Share] = []
-  private var cutNs: UInt64 = .max
+  /// Work may have come for connections that no answer wakes.
   private var hasNews = false
-  /// Since when all requests of the share are sent and have ended.
-  private var exhaustedNs: UInt64?
+  /// Until when the number of users is known, in run time.
+  private var admittedUntilNs: UInt64 = 0
   private let command: UnsafeMutableRawBufferPointer
   private var commandByteCount = 0
   /// Notices under way: a ring far larger than what can be told within a turn of the agent's.
   private let notices: UnsafeMutableBufferPointer<(UInt64, UInt64, UInt64)>
   private var noticeCount = 0
-  private static let noticeCountMax = 256
+  private static var noticeCountMax: Int { 256 }
 
-  private init(setup: WorkerSetup, region: borrowing SharedRegion) {
-    plan = setup.plan
-    table = ConnectionTable(setup: setup, region: region, nowNs: monotonicNs())
+  init(_ table: consuming Connections<Job, Talk, Line>, backend: Backend) {
+    plan = table.plan
+    if backend == .epoll { table.log.found(.overEpoll) }
+    self.table = table
     unsafe command = .allocate(byteCount: Command.byteCount, alignment: 8)
     unsafe notices = .allocate(capacity: Self.noticeCountMax)
     unsafe notices.initialize(repeating: (0, 0, 0))
@@ -88,10 +37,11 @@ internal import SquallLoad
     unsafe notices.deallocate()
   }
 
-  private func listen(on ring: borrowing Ring) {
+  func listen(on ring: borrowing Ring) {
     let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: command[commandByteCount...])
     unsafe ring.read(
-      fd: Self.commandDescriptor, into: rest, token: Token(operation: Operation.command.rawValue))
+      fd: WorkerMain.commandDescriptor, into: rest,
+      token: Token(operation: Operation.command.rawValue))
   }
 
   private mutating func tell(_ notice: Notice, on ring: borrowing Ring) {
@@ -101,7 +51,8 @@ internal import SquallLoad
     let bytes = unsafe UnsafeRawBufferPointer(
       UnsafeMutableBufferPointer(rebasing: notices[index...index]))
     unsafe ring.write(
-      fd: Self.commandDescriptor, bytes: bytes, token: Token(operation: Operation.notice.rawValue))
+      fd: WorkerMain.commandDescriptor, bytes: bytes,
+      token: Token(operation: Operation.notice.rawValue))
   }
 
   private mutating func heard(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
@@ -122,75 +73,61 @@ internal import SquallLoad
   }
 
   private mutating func obey(_ command: Command, on ring: borrowing Ring, nowNs: UInt64) {
+    guard table.duty.obey(command, nowNs: nowNs) else { return }
     switch command {
-    case .start(let atNs):
-      guard stage == .waiting || (stage == .running && nowNs < table.log.startNs) else { return }
-      table.log.start(atNs: atNs)
-      stage = .running
-    case .share(let share, let untilNs, let validUntilNs):
-      self.validUntilNs = validUntilNs
-      shareUntilNs = untilNs
-      adopt(share, on: ring, nowNs: nowNs)
-    case .renew(let validUntilNs): self.validUntilNs = validUntilNs
-    case .stop:
-      // Its own clock tells the load's natural end better than a word that crossed a network.
-      let leftNs = table.log.stopNs - min(nowNs, table.log.stopNs)
-      if stage == .running && (1...Self.stopMarginNs).contains(leftNs) { return }
-      // The agent's word of the load's natural end comes about when it does.
-      stop(atNs: min(nowNs, table.log.stopNs), isEarly: nowNs < table.log.stopNs, on: ring)
-    case .cut:
-      stop(atNs: nowNs, isEarly: true, on: ring)
-      table.isSending = false
-      cutNs = nowNs
+    case .start: table.log.start(atNs: table.duty.startNs, endNs: table.duty.endNs)
+    case .share: adopt(table.duty.share, on: ring)
+    case .renew, .stop, .cut: break
     }
+    if !table.duty.maySend(nowNs: nowNs) { table.isSending = false }
   }
 
-  private mutating func adopt(_ share: Share, on ring: borrowing Ring, nowNs: UInt64) {
-    guard share.epoch > epoch else { return }
-    if epoch > 0 {
-      table.pacer.adopt(share)
-    } else {
-      let (sum, overflow) = plan.warmupNs.addingReportingOverflow(plan.durationNs)
-      table.pacer = Pacer(load: plan.load, share: share, endNs: overflow ? .max : sum)
-    }
-    epoch = share.epoch
-    table.firstUser = UInt64(share.position)
-    table.userStride = UInt64(share.workerCount)
-    table.want(min(Int(share.connections), table.rowCount), on: ring)
-    comingShares.append(share)
-    exhaustedNs = nil
+  private mutating func adopt(_ share: Share, on ring: borrowing Ring) {
+    table.job.number(first: UInt64(share.position), stride: UInt64(share.workerCount))
+    table.want(min(Int(share.connections), table.rows.count), on: ring)
     hasNews = true
+    admittedUntilNs = 0
     table.inFlightLimit =
-      plan.inFlightLimit == .max
+      plan.connections.inFlightLimit == .max
       ? .max
       : Int(
         Share.part(
-          of: UInt64(plan.inFlightLimit), position: share.position, count: share.workerCount))
+          of: UInt64(plan.connections.inFlightLimit), position: share.position,
+          count: share.workerCount))
   }
 
-  /// Ends the measured time. What was due before it may still go out late, unless the load is cut
-  /// short: then nothing more is sent.
-  private mutating func stop(atNs: UInt64, isEarly: Bool, on ring: borrowing Ring) {
-    guard stage == .waiting || stage == .running else { return }
-    if isEarly { table.isSending = false }
-    stage = .draining
-    let (sum, overflow) = atNs.addingReportingOverflow(plan.drainNs)
-    cutNs = overflow ? .max : sum
-    let endNs = min(atNs, exhaustedNs ?? .max)
-    if table.log.stop(atNs: endNs, connections: table.readyCount, systemCalls: ring.systemCalls) {
-      tell(.page, on: ring)
+  /// Carries out what has become true of its duty.
+  private mutating func heed(on ring: borrowing Ring, nowNs: UInt64) {
+    while let news = table.duty.next(nowNs: nowNs, isIdle: table.isIdle) {
+      switch news {
+      case .adopted(let epoch):
+        table.openUnused(nowNs: nowNs)
+        hasNews = true
+        tell(.adopted(epoch: epoch, sentBefore: table.sentCount), on: ring)
+      case .dropped(let count, let dueBeforeNs):
+        if Job.hasUsers {
+          table.log.iterationsDropped(scheduledNs: dueBeforeNs - 1, count: count)
+        } else {
+          table.log.dropped(scheduledNs: dueBeforeNs - 1, count: count)
+        }
+      case .stopped:
+        if table.log.stop(
+          atNs: table.duty.measuredEndNs, connections: table.readyCount,
+          systemCalls: ring.systemCalls)
+        {
+          tell(.page, on: ring)
+        }
+        table.callLastOrders(on: ring, nowNs: nowNs)
+      case .finished:
+        table.isSending = false
+        table.finish(on: ring, nowNs: nowNs)
+        tell(.finished, on: ring)
+      }
     }
-  }
-
-  private mutating func finish(on ring: borrowing Ring, nowNs: UInt64) {
-    stage = .finished
-    table.abandon(dueBeforeNs: table.log.stopNs)
-    table.finish(on: ring, nowNs: nowNs)
-    tell(.finished, on: ring)
   }
 }
 
-extension Worker: CompletionHandler {
+extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   @inline(__always)
   mutating func complete(
     _ completion: Completion, on ring: borrowing Ring, nowNs: UInt64
@@ -211,68 +148,62 @@ extension Worker: CompletionHandler {
     return min(act(on: ring, nowNs: nowNs), nowNs + Self.pulseNs)
   }
 
-  /// How far the master's end and this worker's may be apart by their clocks' difference.
-  private static let stopMarginNs: UInt64 = 100_000_000
-
   /// The longest sleep, so that the agent sees the loop turn.
-  private static let pulseNs: UInt64 = 250_000_000
+  private static var pulseNs: UInt64 { 250_000_000 }
 
   private mutating func act(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
-    switch stage {
-    case .waiting: return build(on: ring, nowNs: nowNs)
-    case .running: return run(on: ring, nowNs: nowNs)
-    case .draining:
-      if table.isSending { table.release(on: ring, nowNs: nowNs) }
-      let isOwing = table.isOpenLoop && table.isSending && !table.pacer.isExhausted
-      if (table.inFlightCount == 0 && !isOwing) || nowNs >= cutNs {
-        finish(on: ring, nowNs: nowNs)
-        return .max
-      }
-      table.expire(on: ring, nowNs: nowNs)
-      return min(cutNs, table.wheel.nextNs)
+    heed(on: ring, nowNs: nowNs)
+    switch table.duty.stage {
+    case .loading:
+      return nowNs < table.duty.startNs
+        ? build(on: ring, nowNs: nowNs) : run(on: ring, nowNs: nowNs)
+    case .draining: return drain(on: ring, nowNs: nowNs)
     case .finished: return .max
     }
   }
 
   /// Opens connections ahead of the start, so that the measured time does not begin with it.
   private mutating func build(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
-    announceShares(sinceStartNs: 0, on: ring, nowNs: nowNs)
-    if plan.rampNs == 0 { table.openWanted(on: ring, allowed: .max, nowNs: nowNs) }
+    admit(sinceStartNs: 0, on: ring, nowNs: nowNs)
+    if plan.connections.rampNs == 0 { openAdmitted(on: ring, allowed: .max, nowNs: nowNs) }
     table.expire(on: ring, nowNs: nowNs)
-    return table.wheel.nextNs
+    return min(table.duty.wakeNs(nowNs: nowNs), wakeNs(on: ring, nowNs: nowNs))
+  }
+
+  private mutating func drain(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
+    table.isSending = table.duty.maySend(nowNs: nowNs)
+    if table.isSending { table.release(on: ring, nowNs: nowNs) }
+    table.expire(on: ring, nowNs: nowNs)
+    heed(on: ring, nowNs: nowNs)
+    return min(table.duty.wakeNs(nowNs: nowNs), wakeNs(on: ring, nowNs: nowNs))
+  }
+
+  /// Goes on with handshakes and with what is to be sent again, and says when there is more to do.
+  private mutating func wakeNs(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
+    table.offerUnprocessed(on: ring, nowNs: nowNs)
+    return table.stepHandshakes(on: ring, nowNs: nowNs) ? 0 : table.wheel.nextNs
   }
 
   private mutating func run(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
-    guard nowNs >= table.log.startNs else {
-      return min(table.log.startNs, build(on: ring, nowNs: nowNs))
-    }
-    if nowNs >= table.log.stopNs {
-      stop(atNs: table.log.stopNs, isEarly: false, on: ring)
-      return 0
-    }
     let sinceStartNs = nowNs - table.log.startNs
-    announceShares(sinceStartNs: sinceStartNs, on: ring, nowNs: nowNs)
-    let maySend = nowNs < validUntilNs && sinceStartNs < shareUntilNs
+    let maySend = table.duty.maySend(nowNs: nowNs)
     if maySend != table.isSending || hasNews {
       table.isSending = maySend
       hasNews = false
       table.offerAll(on: ring, nowNs: nowNs)
     }
-    var wakeNs = table.log.nextNs
-    if maySend {
-      let (untilNs, overflow) = table.log.startNs.addingReportingOverflow(shareUntilNs)
-      wakeNs = min(wakeNs, validUntilNs, overflow ? .max : untilNs)
-    }
-    if table.startedCount < table.wantedCount {
-      table.openWanted(
-        on: ring, allowed: rampAllowance(sinceStartNs: sinceStartNs), nowNs: nowNs)
+    var wakeNs = min(table.log.nextNs, table.duty.wakeNs(nowNs: nowNs))
+    admit(sinceStartNs: sinceStartNs, on: ring, nowNs: nowNs)
+    if admittedUntilNs != .max { wakeNs = min(wakeNs, table.log.startNs &+ admittedUntilNs) }
+    if table.startedCount < min(table.wantedCount, table.admittedCount) {
+      openAdmitted(on: ring, allowed: rampAllowance(sinceStartNs: sinceStartNs), nowNs: nowNs)
       wakeNs = min(wakeNs, nowNs + 1_000_000)
     }
     table.expire(on: ring, nowNs: nowNs)
     if maySend && table.isOpenLoop {
       table.release(on: ring, nowNs: nowNs)
       // What is overdue waits for a connection, not for time.
-      let dueNs = table.pacer.nextDueNs
+      let dueNs = table.duty.pacer.nextDueNs
       if dueNs != .max && dueNs > sinceStartNs { wakeNs = min(wakeNs, table.log.startNs + dueNs) }
     }
     if table.log.advance(
@@ -281,28 +212,31 @@ extension Worker: CompletionHandler {
       tell(.page, on: ring)
       wakeNs = min(wakeNs, table.log.nextNs)
     }
-    if exhaustedNs == nil && table.pacer.isExhausted && table.inFlightCount == 0
-      && plan.requestCount != .max
-    {
-      exhaustedNs = nowNs
-      tell(.exhausted(epoch: epoch), on: ring)
+    if table.duty.becameExhausted(nowNs: nowNs, isIdle: table.isIdle) {
+      tell(.exhausted(epoch: table.duty.share.epoch), on: ring)
     }
-    return min(wakeNs, table.wheel.nextNs)
+    return min(wakeNs, self.wakeNs(on: ring, nowNs: nowNs))
   }
 
-  private mutating func announceShares(
-    sinceStartNs: UInt64, on ring: borrowing Ring, nowNs: UInt64
-  ) {
-    while let share = comingShares.first, share.fromNs <= sinceStartNs {
-      comingShares.removeFirst()
-      table.openUnused(nowNs: nowNs)
-      tell(.adopted(epoch: share.epoch, sentBefore: table.sentCount), on: ring)
+  /// Lets as many users be there as the load has by now.
+  private mutating func admit(sinceStartNs: UInt64, on ring: borrowing Ring, nowNs: UInt64) {
+    guard sinceStartNs >= admittedUntilNs else { return }
+    guard let (count, untilNs) = table.job.userCount(atNs: sinceStartNs) else {
+      admittedUntilNs = .max
+      return
     }
+    admittedUntilNs = untilNs
+    table.admit(count, on: ring, nowNs: nowNs)
+  }
+
+  private mutating func openAdmitted(on ring: borrowing Ring, allowed: Int, nowNs: UInt64) {
+    table.openWanted(on: ring, allowed: min(allowed, table.admittedCount), nowNs: nowNs)
   }
 
   /// Connections the ramp allows by now.
   private func rampAllowance(sinceStartNs: UInt64) -> Int {
-    guard sinceStartNs < plan.rampNs else { return .max }
-    return 1 + Int(Double(table.wantedCount) * Double(sinceStartNs) / Double(plan.rampNs))
+    guard sinceStartNs < plan.connections.rampNs else { return .max }
+    return 1
+      + Int(Double(table.wantedCount) * Double(sinceStartNs) / Double(plan.connections.rampNs))
   }
 }

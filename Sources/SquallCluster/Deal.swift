@@ -45,13 +45,13 @@ package struct Deal: Equatable, Sendable {
   package static func shares(
     of plan: Plan, over workers: Int, requestsLeft: UInt64, epoch: UInt32, fromNs: UInt64
   ) -> [Share] {
-    let taking = UInt32(min(workers, Int(plan.connections)))
+    let taking = UInt32(min(workers, Int(plan.connections.count)))
     return (0..<UInt32(workers)).map { position in
       guard position < taking else { return .idle(epoch: epoch) }
       return Share(
         epoch: epoch, position: position, workerCount: taking,
         connections: UInt32(
-          Share.part(of: UInt64(plan.connections), position: position, count: taking)),
+          Share.part(of: UInt64(plan.connections.count), position: position, count: taking)),
         requestQuota: plan.requestCount == .max
           ? .max : Share.part(of: requestsLeft, position: position, count: taking),
         fromNs: fromNs)

@@ -1,12 +1,14 @@
 package import CSquall
+internal import Glibc
 
-/// An IPv4 or IPv6 address with its TCP port.
+/// An IPv4 or IPv6 address with its TCP port, or the path of a Unix socket.
 package struct Address: Sendable, CustomStringConvertible {
   package var raw: squall_address
 
   package init(raw: squall_address) { self.raw = raw }
 
-  /// Nil when `text` is not an address in numbers (names are looked up by `resolve`).
+  /// Nil when `text` is neither an address in numbers (names are looked up by `resolve`) nor a path
+  /// from the root that a socket may have.
   package init?(_ text: String, port: UInt16) {
     var raw = squall_address()
     guard unsafe squall_address_parse(text, port, &raw) == 0 else { return nil }
@@ -15,7 +17,7 @@ package struct Address: Sendable, CustomStringConvertible {
 
   package var description: String {
     var copy = raw
-    return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { text in
+    return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 112) { text in
       unsafe squall_address_format(&copy, text.baseAddress, text.count)
       return unsafe String(cString: text.baseAddress!)
     }
@@ -66,12 +68,34 @@ extension Address {
 }
 
 extension Address {
-  /// Opens a TCP connection and closes it again; nil when that works. Blocks up to `timeoutNs`.
-  package func obstacle(timeoutNs: UInt64) -> SystemError? {
-    var copy = raw
-    let milliseconds = Int32(clamping: max(1, timeoutNs / 1_000_000))
-    let result = unsafe squall_address_try(&copy, milliseconds)
-    return result == 0 ? nil : SystemError(call: "connect", errno: -result)
+  /// A connected socket whose calls block up to `timeoutNs` each, its connecting included.
+  package func connect(timeoutNs: UInt64) throws(SystemError) -> Int32 {
+    var raw = raw
+    return try SystemError.check(
+      "connect", unsafe squall_socket_open(&raw, Int32(clamping: max(1, timeoutNs / 1_000_000))))
+  }
+
+  /// Listening sockets that share the port, which is the kernel's choice when this has port 0, and the
+  /// address with that port. Fails when another program has it: SO_REUSEPORT alone would share it with
+  /// one of the same user, in silence.
+  package func listen(count: Int) throws(SystemError) -> (listeners: [Int32], at: Address) {
+    var raw = raw
+    try SystemError.check("bind \(self)", unsafe squall_listen_check(&raw))
+    var listeners: [Int32] = []
+    for _ in 0..<count {
+      var port: UInt16 = 0
+      let listener = unsafe squall_listen(&raw, &port)
+      guard listener >= 0 else {
+        for listener in listeners { close(listener) }
+        throw SystemError(call: "listen on \(self)", errno: -listener)
+      }
+      listeners.append(listener)
+      // sin_port and sin6_port: big-endian, behind the family (ip(7), ipv6(7)).
+      unsafe withUnsafeMutableBytes(of: &raw.bytes) { bytes in
+        unsafe bytes.storeBytes(of: port.bigEndian, toByteOffset: 2, as: UInt16.self)
+      }
+    }
+    return (listeners, Address(raw: raw))
   }
 }
 

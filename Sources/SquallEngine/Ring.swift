@@ -5,6 +5,8 @@ internal import Glibc
 package typealias Completion = squall_completion
 
 extension squall_completion {
+  package static var empty: Completion { Completion() }
+
   /// The provided buffer the kernel filled, which must be recycled whatever became of its asker.
   package var buffer: UInt16? {
     @inline(__always) get {
@@ -18,11 +20,13 @@ extension squall_completion {
   }
 }
 
-/// An io_uring with its registered files and provided buffers, used by the thread that made it.
+/// An io_uring with its registered files and provided buffers, or the same over epoll, used by the
+/// thread that made it.
 ///
 /// The operations queue; `enter` submits. See io_uring(7).
 @safe package struct Ring: ~Copyable {
   package struct Options {
+    package var backend = Backend.auto
     package var submissionCount: UInt32
     package var completionCount: UInt32
     /// Slots for sockets.
@@ -53,7 +57,8 @@ extension squall_completion {
 
   package init(_ options: Options) throws(SystemError) {
     var wanted = squall_ring_options(
-      submission_count: options.submissionCount, completion_count: options.completionCount,
+      backend: options.backend.raw, submission_count: options.submissionCount,
+      completion_count: options.completionCount,
       file_count: options.fileCount, buffer_count: options.bufferCount,
       buffer_bytes: options.bufferByteCount, large_buffer_count: options.largeBufferCount,
       large_buffer_bytes: options.largeBufferByteCount)
@@ -65,6 +70,11 @@ extension squall_completion {
   }
 
   deinit { unsafe squall_ring_destroy(raw) }
+
+  /// What it came to stand on: never `auto`.
+  package var backend: Backend {
+    unsafe squall_ring_backend(raw) == SQUALL_BACKEND_EPOLL ? .epoll : .ioUring
+  }
 
   package var features: RingFeatures {
     unsafe RingFeatures(
@@ -84,7 +94,7 @@ extension squall_completion {
   @inline(__always)
   package func enter(deadlineNs: UInt64) throws(SystemError) {
     let result = unsafe squall_ring_enter(raw, deadlineNs)
-    guard result == 0 else { throw SystemError(call: "io_uring_enter", errno: -result) }
+    guard result == 0 else { throw SystemError(call: "wait in the ring", errno: -result) }
   }
 
   /// Whether `enter` would find completions without waiting.
@@ -97,10 +107,12 @@ extension squall_completion {
     unsafe Int(squall_ring_take(raw, completions.baseAddress, UInt32(completions.count)))
   }
 
-  /// The bytes a receive completion brought, valid until its buffer is recycled.
+  /// The bytes a receive completion brought, to be read or changed until its buffer is recycled.
   @inline(__always)
-  package func bytes(_ buffer: UInt16, count: Int32) -> UnsafeRawBufferPointer {
-    unsafe UnsafeRawBufferPointer(start: squall_ring_buffer(raw, buffer), count: Int(count))
+  package func bytes(_ buffer: UInt16, count: Int32) -> UnsafeMutableRawBufferPointer {
+    unsafe UnsafeMutableRawBufferPointer(
+      mutating: UnsafeRawBufferPointer(
+        start: squall_ring_buffer(raw, buffer), count: Int(count)))
   }
 
   @inline(__always)
@@ -118,6 +130,12 @@ extension squall_completion {
       unsafe squall_ring_connect(
         raw, slot, peers.pointer(peer), sources.count == 0 ? nil : sources.pointer(source),
         token.bits))
+  }
+
+  /// As `connect`, with a socket that is connected already. The descriptor stays the caller's.
+  package func adopt(slot: UInt32, descriptor: Int32, token: Token) throws(SystemError) {
+    try SystemError.check(
+      "adopt a socket", unsafe squall_ring_adopt(raw, slot, descriptor, token.bits))
   }
 
   // What is queued below is never refused: it goes with the next `enter`, or with one after it when
@@ -192,7 +210,9 @@ extension squall_completion {
 
   /// Ends the operation that `target` armed, and completes when there was none.
   package func cancel(_ target: Token, token: Token) {
-    queue(SQUALL_CANCEL, 0, isSilent: true, target: target.bits, token: token)
+    queue(
+      SQUALL_CANCEL, Int32(bitPattern: target.slot), isSilent: true, target: target.bits,
+      token: token)
   }
 
   /// Closes the socket in silence.
@@ -212,13 +232,20 @@ extension squall_completion {
     unsafe queue(SQUALL_WRITE, fd, bytes, token: token)
   }
 
-  /// Why this host gives no ring, in one sentence with the remedy; nil when it does.
-  package static func obstacle() -> String? {
+  /// What a ring comes to stand on here when `wanted` is asked for.
+  package static func backend(for wanted: Backend) throws(SystemError) -> Backend {
+    var options = Options(connections: 64)
+    options.backend = wanted
+    return try Ring(options).backend
+  }
+
+  /// Why this host gives no such ring; nil when it does.
+  package static func refusal(of backend: Backend) -> SystemError? {
     do throws(SystemError) {
-      _ = try Ring(Options(connections: 64))
+      _ = try self.backend(for: backend)
       return nil
     } catch {
-      return explain(error)
+      return error
     }
   }
 
@@ -234,7 +261,7 @@ extension squall_completion {
         + "profile denies it. Set `sysctl -w kernel.io_uring_disabled=0`, or run the container "
         + "with a seccomp profile that allows io_uring."
     case EINVAL:
-      "this kernel's io_uring is too old (\(error)). Squall needs Linux 6.1 or newer "
+      "this kernel's io_uring is too old (\(error)). It takes Linux 6.1 or newer "
         + "(multishot receive, provided buffer rings, DEFER_TASKRUN)."
     case ENOMEM:
       "there is not enough memory for the ring (\(error)): raise `ulimit -l` (memlock) or the "
@@ -243,7 +270,7 @@ extension squall_completion {
       "there are not enough file descriptors (\(error)): raise `ulimit -n` to the number of "
         + "connections plus 64."
     default:
-      "io_uring could not be set up (\(error)); `squall doctor` shows what this host allows."
+      "the ring could not be set up (\(error)); `squall doctor` shows what this host allows."
     }
   }
 }

@@ -14,6 +14,8 @@ package struct RingFeatures: Equatable, Sendable {
 
   /// Makes a ring to find out.
   package static func probe() throws(SystemError) -> RingFeatures {
-    try Ring(Ring.Options(connections: 1)).features
+    var options = Ring.Options(connections: 1)
+    options.backend = .ioUring
+    return try Ring(options).features
   }
 }

@@ -30,3 +30,12 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
     return unsafe String(cString: text)
   }
 }
+
+/// A call that returns -1 on failure, made again as long as signals interrupt it. The kernel does not
+/// restart reads and writes of a socket that has a time limit (signal(7)).
+package func uninterrupted(_ call: () -> Int) -> Int {
+  while true {
+    let result = call()
+    if result >= 0 || errno != EINTR { return result }
+  }
+}

@@ -1,4 +1,4 @@
-/// The parts of `http://host[:port]/path?query` that a connection and a request need (RFC 3986,
+/// The parts of `http[s]://host[:port]/path?query` that a connection and a request need (RFC 3986,
 /// RFC 9110 4.2.1).
 ///
 /// Strict: nothing is guessed, decoded or normalised, so what is sent is what was written. A
@@ -7,21 +7,21 @@
 package struct TargetURL: Equatable, Sendable {
   /// A name or an address to connect to; an IPv6 address without its brackets.
   package let host: String
-  /// 1 to 65535; 80 when the URL names none.
+  /// 1 to 65535; 80 or 443 when the URL names none.
   package let port: UInt16
+  /// The scheme is https: TLS comes before HTTP.
+  package let isSecure: Bool
   /// Path and query as they go on the request line; begins with `/`.
   package let target: String
-  /// The value of the Host field: IPv6 addresses in brackets, the port unless it is 80.
+  /// The value of the Host field: IPv6 addresses in brackets, the port unless it is the scheme's.
   package let hostField: String
 
-  package static let defaultPort: UInt16 = 80
   /// RFC 1035 3.1: 255 bytes of labels and lengths make 253 characters.
   static let hostByteCountMax = 253
 
   package enum Fault: Error, Equatable, Sendable {
     case missingScheme(String)
     case unsupportedScheme(String)
-    case tlsUnsupported
     case userInfo
     case emptyHost
     case invalidHost(String, Unicode.Scalar)
@@ -33,15 +33,17 @@ package struct TargetURL: Equatable, Sendable {
   }
 
   package init(_ text: String) throws(Fault) {
-    let rest = try Self.afterScheme(text)
+    let (rest, isSecure) = try Self.afterScheme(text)
+    let defaultPort: UInt16 = isSecure ? 443 : 80
     let authority = rest.prefix { !"/?#".unicodeScalars.contains($0) }
     guard !authority.contains("@") else { throw .userInfo }
 
-    let (host, port, isIPv6) = try Self.split(authority)
+    let (host, port, isIPv6) = try Self.split(authority, defaultPort: defaultPort)
     self.host = host
+    self.isSecure = isSecure
     self.port = port
     let name = isIPv6 ? "[\(host)]" : host
-    hostField = port == Self.defaultPort ? name : "\(name):\(port)"
+    hostField = port == defaultPort ? name : "\(name):\(port)"
 
     let target = rest[authority.endIndex...].prefix { $0 != "#" }
     if let scalar = target.first(where: { !$0.isTarget }) {
@@ -52,13 +54,13 @@ package struct TargetURL: Equatable, Sendable {
 
   private static func afterScheme(
     _ text: String
-  ) throws(Fault) -> Substring.UnicodeScalarView {
+  ) throws(Fault) -> (rest: Substring.UnicodeScalarView, isSecure: Bool) {
     let scalars = text[...].unicodeScalars
     let scheme = scalars.prefix { $0.isLetter || $0.isDigit || "+-.".unicodeScalars.contains($0) }
     if !scheme.isEmpty, scalars[scheme.endIndex...].starts(with: "://".unicodeScalars) {
       switch String(scheme).lowercased() {
-      case "http": return scalars[scheme.endIndex...].dropFirst(3)
-      case "https": throw .tlsUnsupported
+      case "http": return (scalars[scheme.endIndex...].dropFirst(3), false)
+      case "https": return (scalars[scheme.endIndex...].dropFirst(3), true)
       default: throw .unsupportedScheme(String(scheme))
       }
     }
@@ -68,11 +70,11 @@ package struct TargetURL: Equatable, Sendable {
       case let port = authority[authority.index(after: colon)...], !port.isEmpty,
       port.allSatisfy(\.isDigit)
     else { throw .missingScheme(text) }
-    return scalars
+    return (scalars, false)
   }
 
   private static func split(
-    _ authority: Substring.UnicodeScalarView
+    _ authority: Substring.UnicodeScalarView, defaultPort: UInt16
   ) throws(Fault) -> (host: String, port: UInt16, isIPv6: Bool) {
     guard authority.first == "[" else {
       let host = authority.prefix { $0 != ":" }
@@ -84,16 +86,18 @@ package struct TargetURL: Equatable, Sendable {
         throw .invalidHost(String(host), scalar)
       }
       guard host.count <= hostByteCountMax else { throw .hostTooLong(byteCount: host.count) }
-      return (String(host), try port(authority[host.endIndex...]), false)
+      return (String(host), try port(authority[host.endIndex...], defaultPort), false)
     }
     guard let close = authority.firstIndex(of: "]") else { throw .invalidIPv6(String(authority)) }
     let address = authority[..<close].dropFirst()
     guard Substring(address).isIPv6Address else { throw .invalidIPv6(String(address)) }
-    return (String(address), try port(authority[close...].dropFirst()), true)
+    return (String(address), try port(authority[close...].dropFirst(), defaultPort), true)
   }
 
   /// Of `:port`, or of nothing.
-  private static func port(_ text: Substring.UnicodeScalarView) throws(Fault) -> UInt16 {
+  private static func port(
+    _ text: Substring.UnicodeScalarView, _ defaultPort: UInt16
+  ) throws(Fault) -> UInt16 {
     guard !text.isEmpty else { return defaultPort }
     let digits = text.dropFirst()
     guard text.first == ":", digits.allSatisfy(\.isDigit), let port = UInt16(String(digits)),
@@ -109,9 +113,7 @@ extension TargetURL.Fault: CustomStringConvertible {
     case .missingScheme(let text):
       "the target \(text.quoted) has no scheme: write it as http://host[:port]/path"
     case .unsupportedScheme(let scheme):
-      "the scheme \(scheme.quoted) is not supported: write the target as http://host[:port]/path"
-    case .tlsUnsupported:
-      "TLS is not supported for targets yet: use an http:// target or put a TLS proxy before it"
+      "the scheme \(scheme.quoted) is not supported: write the target as http[s]://host[:port]/path"
     case .userInfo:
       "the target holds a user name: take it out and use -H 'Authorization: ...'"
     case .emptyHost:

@@ -73,18 +73,23 @@ public struct Batch: Equatable, Sendable {
   public var endpoints: [Endpoint]
   /// Duration of connection set-up, socket to established.
   public var connect: SparseHistogram
+  /// Duration of TLS handshakes, established to secured. Empty without TLS.
+  public var tls: SparseHistogram
   /// Sent minus scheduled: the generator's own lateness. Empty in a closed loop, where it is zero.
   public var scheduleLag: SparseHistogram
   /// Ok responses per connection, in a worker's last batch only. Recorded as count x 512, so that
   /// one response falls into the lowest bucket and connections that got none are `underCount`.
   public var fairness: SparseHistogram
+  /// What users did. Empty without users.
+  public var iterations: Iterations
   /// The worker's own figures for the interval.
   public var worker: WorkerCounters
 
   public init(
     name: BatchName, firstInterval: UInt32, lastInterval: UInt32, phase: Phase, startNs: UInt64,
     endNs: UInt64, endpoints: [Endpoint] = [], connect: SparseHistogram = .init(),
-    scheduleLag: SparseHistogram = .init(), fairness: SparseHistogram = .init(),
+    tls: SparseHistogram = .init(), scheduleLag: SparseHistogram = .init(),
+    fairness: SparseHistogram = .init(), iterations: Iterations = .init(),
     worker: WorkerCounters = .init()
   ) {
     self.name = name
@@ -95,13 +100,29 @@ public struct Batch: Equatable, Sendable {
     self.endNs = endNs
     self.endpoints = endpoints
     self.connect = connect
+    self.tls = tls
     self.scheduleLag = scheduleLag
     self.fairness = fairness
+    self.iterations = iterations
     self.worker = worker
   }
 }
 
-/// What a worker process itself did in an interval. All but the connections add up.
+/// How often users went through what they do. All of an iteration counts where it began.
+public struct Iterations: Equatable, Sendable {
+  /// Begun: their first request went out, or they ended without one.
+  public var started: UInt64 = 0
+  /// Ended before their last step, because a request failed.
+  public var abandoned: UInt64 = 0
+  /// Due, and nobody was free to begin them.
+  public var dropped: UInt64 = 0
+  /// From the first step to the last, of those that came there.
+  public var durations = SparseHistogram()
+
+  public init() {}
+}
+
+/// What a worker process itself did in an interval. All but the connections and the last instant add up.
 public struct WorkerCounters: Equatable, Sendable {
   /// A generator with time left sends within this of the scheduled instant, also in a guest machine.
   public static let lateNs: UInt64 = 1_000_000
@@ -111,7 +132,7 @@ public struct WorkerCounters: Equatable, Sendable {
   /// Time it was ready to run and waited for its CPU (schedstat, proc(5)); 0 also where the kernel
   /// does not tell.
   public var runQueueWaitNs: UInt64 = 0
-  /// Calls of io_uring_enter(2).
+  /// System calls of its ring.
   public var systemCalls: UInt64 = 0
   /// Connections established.
   public var opened: UInt64 = 0
@@ -125,6 +146,8 @@ public struct WorkerCounters: Equatable, Sendable {
   public var portFailures: UInt64 = 0
   /// The same for want of a descriptor (EMFILE, ENFILE).
   public var descriptorFailures: UInt64 = 0
+  /// When the last ok response came, since the run's start; 0 without one.
+  public var lastOkNs: UInt64 = 0
 
   public init() {}
 
@@ -139,5 +162,6 @@ public struct WorkerCounters: Equatable, Sendable {
     connections = other.connections
     portFailures += other.portFailures
     descriptorFailures += other.descriptorFailures
+    lastOkNs = max(lastOkNs, other.lastOkNs)
   }
 }

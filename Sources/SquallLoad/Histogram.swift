@@ -88,6 +88,11 @@ public struct Histogram: Equatable, Sendable {
     return maxNs
   }
 
+  /// Of the durations, those above `durationNs`, to a bucket's width.
+  public func count(aboveNs durationNs: UInt64) -> UInt64 {
+    buckets.dropFirst(HistogramLayout.bucket(durationNs) + 1).reduce(overCount, +)
+  }
+
   private mutating func add(atNs durationNs: UInt64, count: UInt64) {
     if durationNs < HistogramLayout.lowestNs {
       underCount += count

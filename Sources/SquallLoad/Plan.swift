@@ -1,14 +1,85 @@
-/// What to send, how much, and for how long. Immutable; sent by the master to everyone; its bytes
-/// are hashed so that two nodes know they speak of the same one. Durations are nanoseconds.
+/// A whole run: what is sent where, at what pace, over which connections, for how long. Immutable once it
+/// is made; sent by the master to everyone; its bytes are hashed, so that two nodes know they speak of the
+/// same one. What people get who say nothing else is `usual` of each part.
 public struct Plan: Equatable, Sendable {
-  /// Where connections go: a host name or address as the user wrote it, resolved on each host.
-  public struct Destination: Equatable, Sendable {
+  public var origin: Origin
+  public var content: Content
+  public var load: Load
+  /// Stop after this many requests in all; `UInt64.max` for no such limit.
+  public var requestCount: UInt64
+  public var connections: Connections
+  public var times: Times
+  /// Sleep short and spin for the last microseconds before a scheduled instant.
+  public var spins: Bool
+  public var seed: UInt64
+  public var labels: [String: String]
+
+  public init(
+    to origin: Origin, sending content: Content, load: Load = .closed,
+    over connections: Connections, times: Times = .usual
+  ) {
+    self.origin = origin
+    self.content = content
+    self.load = load
+    self.connections = connections
+    self.times = times
+    requestCount = .max
+    spins = false
+    seed = 1
+    labels = [:]
+  }
+}
+
+extension Plan {
+  /// Where connections go.
+  public struct Origin: Equatable, Sendable {
+    /// As the user wrote it.
+    public var url: String
+    /// Connections use them in turn.
+    public var destinations: [Destination]
+    /// Local addresses to connect from, in turn; empty lets the kernel choose.
+    public var sourceAddresses: [String]
+    /// Nil: the bytes travel as they are.
+    public var tls: TLSPlan?
+
+    public init(url: String, destinations: [Destination]) {
+      self.url = url
+      self.destinations = destinations
+      sourceAddresses = []
+    }
+  }
+
+  /// A host name or address as the user wrote it, resolved on each host; or the path of a Unix socket,
+  /// from the root, with port 0.
+  public struct Destination: Equatable, Sendable, CustomStringConvertible {
     public var host: String
     public var port: UInt16
+
+    public var description: String {
+      if isPath { return host }
+      return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+
+    public var isPath: Bool { host.hasPrefix("/") }
 
     public init(host: String, port: UInt16) {
       self.host = host
       self.port = port
+    }
+  }
+
+  /// What is sent.
+  public struct Content: Equatable, Sendable {
+    public var method: String
+    public var endpoints: [Endpoint]
+    /// A scenario's program in its encoding; empty when there is the one request alone. With it each
+    /// connection is a user's, and `endpoints` are its names.
+    public var program: [UInt8]
+
+    public init(method: String, endpoints: [Endpoint], program: [UInt8] = []) {
+      self.method = method
+      self.endpoints = endpoints
+      self.program = program
     }
   }
 
@@ -26,74 +97,54 @@ public struct Plan: Equatable, Sendable {
     }
   }
 
-  public var url: String
-  public var method: String
-  public var destinations: [Destination]
-  public var endpoints: [Endpoint]
-  /// Total over all workers.
-  public var connections: UInt32
-  /// Length of the measured time.
-  public var durationNs: UInt64
-  /// `durationNs` of a plan that only a count of requests ends: longer than any run, and short enough
-  /// for sums of times.
-  public static let endlessNs: UInt64 = 1 << 60
-  /// Stop after this many requests in all; `UInt64.max` for no such limit.
-  public var requestCount: UInt64
-  public var load: Load
-  /// Requests in flight on one connection (HTTP/1.1 pipelining), at least 1.
-  public var pipeline: UInt32
-  /// Requests after which a connection is closed and opened anew; 0 for no such limit.
-  public var requestsPerConnection: UInt32
-  /// From the send to the complete response.
-  public var timeoutNs: UInt64
-  public var connectTimeoutNs: UInt64
-  /// From the scheduled instant to the complete response; `UInt64.max` for none.
-  public var deadlineNs: UInt64
-  public var warmupNs: UInt64
-  /// How long requests in flight at the stop are awaited.
-  public var drainNs: UInt64
-  public var intervalNs: UInt64
-  /// Over which connections are opened at the start.
-  public var rampNs: UInt64
-  /// Requests in flight over all workers at most, beyond it they are dropped; `UInt32.max` for none.
-  public var inFlightLimit: UInt32
-  /// Sleep short and spin for the last microseconds before a scheduled instant.
-  public var spins: Bool
-  /// Local addresses to connect from, in turn; empty lets the kernel choose.
-  public var sourceAddresses: [String]
-  public var seed: UInt64
-  public var labels: [String: String]
-  /// A scenario's program in its encoding; empty when there is the one request alone. With it each
-  /// connection is a user's, and `endpoints` are its names.
-  public var program: [UInt8]
+  public struct Connections: Equatable, Sendable {
+    /// Total over all workers.
+    public var count: UInt32
+    /// Over which they are opened at the start.
+    public var rampNs: UInt64
+    /// Requests in flight on one connection (HTTP/1.1 pipelining), at least 1.
+    public var pipeline: UInt32
+    /// Streams at a time on one connection of HTTP/2 (RFC 9113); 0 for HTTP/1.1.
+    public var streams: UInt32
+    /// Requests after which a connection is closed and opened anew; 0 for no such limit.
+    public var requestsEach: UInt32
+    /// Requests in flight over all workers at most, beyond it they are dropped; `UInt32.max` for none.
+    public var inFlightLimit: UInt32
 
-  public init(
-    url: String, method: String, destinations: [Destination], endpoints: [Endpoint],
-    connections: UInt32
-  ) {
-    self.url = url
-    self.method = method
-    self.destinations = destinations
-    self.endpoints = endpoints
-    self.connections = connections
-    durationNs = 10_000_000_000
-    requestCount = .max
-    load = .closed
-    pipeline = 1
-    requestsPerConnection = 0
-    timeoutNs = 30_000_000_000
-    connectTimeoutNs = 5_000_000_000
-    deadlineNs = .max
-    warmupNs = 0
-    drainNs = 1_000_000_000
-    intervalNs = 1_000_000_000
-    rampNs = 0
-    inFlightLimit = .max
-    spins = false
-    sourceAddresses = []
-    seed = 1
-    labels = [:]
-    program = []
+    /// Kept alive, and with one request at a time each.
+    public init(_ count: UInt32) {
+      self.count = count
+      rampNs = 0
+      pipeline = 1
+      streams = 0
+      requestsEach = 0
+      inFlightLimit = .max
+    }
+
+    public static let usual = Connections(64)
+  }
+
+  public struct Times: Equatable, Sendable {
+    /// Length of the measured time.
+    public var durationNs: UInt64
+    /// Real load before the measured time, not counted.
+    public var warmupNs: UInt64
+    /// How long requests in flight at the stop are awaited.
+    public var drainNs: UInt64
+    public var intervalNs: UInt64
+    /// From the send to the complete response.
+    public var timeoutNs: UInt64
+    public var connectTimeoutNs: UInt64
+    /// From the scheduled instant to the complete response; `UInt64.max` for none.
+    public var deadlineNs: UInt64
+
+    public static let usual = Times(
+      durationNs: 10_000_000_000, warmupNs: 0, drainNs: 2_000_000_000, intervalNs: 1_000_000_000,
+      timeoutNs: 10_000_000_000, connectTimeoutNs: 5_000_000_000, deadlineNs: .max)
+
+    /// `durationNs` of a plan that only a count of requests ends: longer than any run, and short enough
+    /// for sums of times.
+    public static let endlessNs: UInt64 = 1 << 60
   }
 }
 

@@ -29,6 +29,15 @@ public struct Share: Equatable, Sendable {
     self.fromNs = fromNs
   }
 
+  /// No load at all, from `fromNs` on: what a worker holds that stands by.
+  public static func idle(epoch: UInt32, fromNs: UInt64 = 0) -> Share {
+    Share(
+      epoch: epoch, position: 0, workerCount: 1, connections: 0, requestQuota: 0, fromNs: fromNs)
+  }
+
+  /// Nothing may be sent under it. What it has of the schedule is dropped as it falls due.
+  public var isIdle: Bool { connections == 0 }
+
   /// The part of `total` that falls to `position` of `count`: the remainder goes to the first ones,
   /// one each, so that the parts always add up to `total`.
   public static func part(of total: UInt64, position: UInt32, count: UInt32) -> UInt64 {

@@ -11,8 +11,9 @@ package final class Target {
   /// Where it listens, with the port the kernel chose.
   package let address: Address
   /// Ids of the processes, in the order of the options' CPUs; empty when it runs in this one.
-  package private(set) var processes: [Int32] = []
+  package var processes: [Int32] { children.map(\.id) }
 
+  private var children: [ChildProcess] = []
   private let memory: TargetMemory
   /// Our ends of the sockets on which a process says that it is ready, and learns that it is not
   /// wanted any more.
@@ -37,15 +38,13 @@ package final class Target {
         && (1...TargetOptions.connectionCountMaxMax).contains(options.connectionCountMax),
       "options beyond their limits: \(options)")
     memory = try TargetMemory.create(options)
-    var listeners: [Int32] = []
+    let listeners: [Int32]
+    (listeners, address) = try options.address.listen(count: options.cpus.count)
     defer { for listener in listeners { close(listener) } }
-    address = try Self.listen(options.address, count: options.cpus.count, into: &listeners)
     do throws(SystemError) {
       if let path = options.arrivalsPath { arrivalsFile = try Self.create(path) }
       for (index, listener) in listeners.enumerated() {
-        var ours: Int32 = 0
-        var theirs: Int32 = 0
-        try SystemError.check("socketpair", unsafe squall_pair(&ours, &theirs))
+        let (ours, theirs) = try ChildProcess.pair()
         controls.append(ours)
         defer { close(theirs) }
         if inThreads {
@@ -92,42 +91,13 @@ package final class Target {
 
   // MARK: Starting
 
-  private static func listen(
-    _ address: Address, count: Int, into listeners: inout [Int32]
-  ) throws(SystemError) -> Address {
-    var raw = address.raw
-    // SO_REUSEPORT would share a port with another target of this user, in silence.
-    try SystemError.check("bind \(address)", unsafe squall_listen_check(&raw))
-    for _ in 0..<count {
-      var port: UInt16 = 0
-      listeners.append(
-        try SystemError.check("listen on \(address)", unsafe squall_listen(&raw, &port)))
-      // sin_port and sin6_port: big-endian, behind the family (ip(7), ipv6(7)).
-      unsafe withUnsafeMutableBytes(of: &raw.bytes) { bytes in
-        unsafe bytes.storeBytes(of: port.bigEndian, toByteOffset: 2, as: UInt16.self)
-      }
-    }
-    return Address(raw: raw)
-  }
-
   private func startProcess(
     _ index: Int, cpu: UInt16?, listener: Int32, control: Int32
   ) throws(SystemError) {
-    let arguments = [
-      "squall", TargetServer.argument, cpu.map { "cpu=\($0)" } ?? "unpinned", "\(index)",
-    ]
-    var words = unsafe arguments.map { unsafe UnsafePointer<CChar>(strdup($0)) }
-    unsafe words.append(nil)
-    defer {
-      for index in unsafe words.indices {
-        unsafe free(UnsafeMutablePointer(mutating: words[index]))
-      }
-    }
-    processes.append(
-      try SystemError.check(
-        "posix_spawn",
-        unsafe squall_process_spawn(
-          "/proc/self/exe", words, [memory.descriptor, control, listener], 3)))
+    children.append(
+      try ChildProcess(
+        role: TargetServer.argument, cpu: cpu, arguments: ["\(index)"],
+        descriptors: [memory.descriptor, control, listener]))
   }
 
   /// A server's place in this process.
@@ -174,9 +144,7 @@ package final class Target {
 
   private func awaitReady(_ index: Int) throws(SystemError) {
     var word: UInt8 = 0
-    var count: Int
-    repeat { count = unsafe read(controls[index], &word, 1) } while count < 0 && errno == EINTR
-    guard count == 1 else {
+    guard uninterrupted({ unsafe read(controls[index], &word, 1) }) == 1 else {
       throw memory.page(index).failure ?? SystemError(call: "the target's process", errno: ECHILD)
     }
   }
@@ -188,13 +156,13 @@ package final class Target {
     isStopped = true
     for control in controls { shutdown(control, Int32(SHUT_WR)) }
     for (index, control) in controls.enumerated() {
-      if !Self.awaitEnd(of: control), index < processes.count { kill(processes[index], SIGKILL) }
+      if !Self.awaitEnd(of: control), index < children.count { children[index].kill() }
       close(control)
     }
-    for process in processes { Self.reap(process) }
+    for child in children { Self.reap(child) }
     for thread in threads { pthread_join(thread, nil) }
     controls = []
-    processes = []
+    children = []
     threads = []
   }
 
@@ -203,18 +171,17 @@ package final class Target {
     var poll = pollfd(fd: control, events: Int16(POLLIN), revents: 0)
     var word: UInt8 = 0
     while true {
-      let count = unsafe Glibc.poll(&poll, 1, patienceMs)
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { return false }
+      guard uninterrupted({ Int(unsafe Glibc.poll(&poll, 1, patienceMs)) }) > 0 else {
+        return false
+      }
       // Its word that it is ready may not have been read.
-      guard unsafe read(control, &word, 1) == 1 else { return true }
+      guard uninterrupted({ unsafe read(control, &word, 1) }) == 1 else { return true }
     }
   }
 
   /// The process has closed its socket or was killed, so this takes what an exit takes.
-  private static func reap(_ process: Int32) {
-    var exit = squall_exit()
-    while unsafe squall_process_reap(process, &exit) == 0 { usleep(200) }
+  private static func reap(_ child: ChildProcess) {
+    while child.reap() == nil { usleep(200) }
   }
 
   // MARK: Arrivals
@@ -230,9 +197,10 @@ package final class Target {
     var offset = 0
     while offset < words.count * MemoryLayout<UInt64>.size {
       let count = unsafe words.withUnsafeBytes { bytes in
-        unsafe Glibc.write(file, bytes.baseAddress! + offset, bytes.count - offset)
+        uninterrupted {
+          unsafe Glibc.write(file, bytes.baseAddress! + offset, bytes.count - offset)
+        }
       }
-      if count < 0 && errno == EINTR { continue }
       guard count > 0 else { throw SystemError.last("write the arrivals") }
       offset += count
     }

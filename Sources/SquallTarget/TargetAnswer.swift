@@ -55,6 +55,14 @@ struct TargetAnswer: Equatable, BitwiseCopyable {
     note = .count
   }
 
+  /// A whole answer, head and all, as bytes that are kept elsewhere.
+  init(pageByteCount: Int) {
+    status = 200
+    bodyByteCount = UInt32(pageByteCount)
+    traits = []
+    note = .page
+  }
+
   /// RFC 9110 section 6.4.1.
   private var hasBody: Bool { status != 204 && status != 304 && !traits.contains(.headOnly) }
 
@@ -62,6 +70,14 @@ struct TargetAnswer: Equatable, BitwiseCopyable {
   var byteCount: Int {
     guard !note.isBare else { return note.text.utf8CodeUnitCount }
     return unsafe withHead { head in head.count } + (hasBody ? framedBodyByteCount : 0)
+  }
+
+  /// Body bytes that follow a head.
+  var bodyByteCountSent: Int { hasBody ? Int(bodyByteCount) : 0 }
+
+  /// What a head says of the body's length; nil when it says nothing.
+  var contentLength: UInt32? {
+    traits.contains(.chunked) || status == 204 || status == 304 ? nil : bodyByteCount
   }
 
   private var framedBodyByteCount: Int {
@@ -96,25 +112,46 @@ struct TargetAnswer: Equatable, BitwiseCopyable {
   }
 
   /// Writes what follows after the first `offset` bytes, as much as `room` takes. Returns how many
-  /// bytes that were. `count` is the text of `init(countByteCount:)`.
+  /// bytes that were. `text` is what is kept elsewhere.
   func write(
     from offset: Int, into room: UnsafeMutableRawBufferPointer, greetings: borrowing Greetings,
-    count: UnsafeRawBufferPointer?
+    text: UnsafeRawBufferPointer?
   ) -> Int {
     var writer = unsafe WireWriter(into: room, skipping: offset)
     if note.isBare {
       writer.write(note.text)
       return writer.byteCount
     }
+    if note == .page {
+      if let text = unsafe text { unsafe writer.write(text) }
+      return writer.byteCount
+    }
     unsafe withHead { head in unsafe writer.write(head) }
     guard hasBody else { return writer.byteCount }
-    switch note {
-    case .greeting: writeGreetings(with: &writer, greetings)
-    case .count:
-      if let count = unsafe count { unsafe writer.write(count) }
-    default: writer.write(note.text)
+    if note == .greeting {
+      writeGreetings(with: &writer, greetings)
+    } else {
+      unsafe writeText(with: &writer, text)
     }
     return writer.byteCount
+  }
+
+  /// Fills `room` with the body's bytes, without chunks, from `offset` on.
+  func writeBody(
+    from offset: Int, into room: UnsafeMutableRawBufferPointer, greetings: borrowing Greetings,
+    text: UnsafeRawBufferPointer?
+  ) {
+    var writer = unsafe WireWriter(into: room, skipping: offset)
+    if note == .greeting {
+      greetings.write(byteCount: Int(bodyByteCount), with: &writer)
+    } else {
+      unsafe writeText(with: &writer, text)
+    }
+  }
+
+  private func writeText(with writer: inout WireWriter, _ text: UnsafeRawBufferPointer?) {
+    if note != .count { return writer.write(note.text) }
+    if let text = unsafe text { unsafe writer.write(text) }
   }
 
   private func writeGreetings(with writer: inout WireWriter, _ greetings: borrowing Greetings) {
@@ -145,7 +182,7 @@ struct TargetAnswer: Equatable, BitwiseCopyable {
   }
 
   /// RFC 9110 section 15; a phrase is optional, its space is not (RFC 9112 section 4).
-  private static func reason(_ status: UInt16) -> StaticString {
+  static func reason(_ status: UInt16) -> StaticString {
     switch status {
     case 200: "OK"
     case 201: "Created"
@@ -154,11 +191,17 @@ struct TargetAnswer: Equatable, BitwiseCopyable {
     case 206: "Partial Content"
     case 301: "Moved Permanently"
     case 302: "Found"
+    case 303: "See Other"
     case 304: "Not Modified"
     case 400: "Bad Request"
     case 401: "Unauthorized"
     case 403: "Forbidden"
     case 404: "Not Found"
+    case 405: "Method Not Allowed"
+    case 409: "Conflict"
+    case 411: "Length Required"
+    case 413: "Content Too Large"
+    case 415: "Unsupported Media Type"
     case 429: "Too Many Requests"
     case 500: "Internal Server Error"
     case 502: "Bad Gateway"
@@ -174,6 +217,8 @@ enum TargetNote: Equatable, BitwiseCopyable {
   case greeting
   /// `GET /count`.
   case count
+  /// The shop's.
+  case page
   case malformed(Malformation)
   case badQuery(RequestTarget.Fault)
   case sizeTooLarge, statusOutOfRange, delayTooLong, everyIsZero, noSuchFault, tooManyCounts
@@ -184,7 +229,7 @@ enum TargetNote: Equatable, BitwiseCopyable {
 
   var text: StaticString {
     switch self {
-    case .greeting, .count: ""
+    case .greeting, .count, .page: ""
     case .malformed(let cause): cause.explanation
     case .badQuery(let fault): fault.explanation
     case .sizeTooLarge: "size is more than 1 GiB"
@@ -234,7 +279,7 @@ enum TargetNote: Equatable, BitwiseCopyable {
 }
 
 /// Writes a row of bytes after leaving the first ones out, and stops where the room ends.
-@safe private struct WireWriter {
+@safe struct WireWriter {
   private let room: UnsafeMutableRawBufferPointer
   private(set) var byteCount = 0
   private var skipLeft: Int
@@ -310,7 +355,7 @@ enum TargetNote: Equatable, BitwiseCopyable {
   ) -> Int16? {
     for index in 0..<count where unsafe answers[index].answer == answer { return Int16(index) }
     guard count < Self.countMax, byteCount > 0, byteCount <= Self.byteCountMax,
-      answer.note != .count
+      answer.note != .count, answer.note != .page
     else { return nil }
     let copyCount = max(1, Self.copiesByteCount / byteCount)
     let copies = UnsafeMutableRawBufferPointer.allocate(
@@ -318,7 +363,7 @@ enum TargetNote: Equatable, BitwiseCopyable {
     for copy in 0..<copyCount {
       let room = unsafe UnsafeMutableRawBufferPointer(
         rebasing: copies[copy * byteCount..<(copy + 1) * byteCount])
-      let written = unsafe answer.write(from: 0, into: room, greetings: greetings, count: nil)
+      let written = unsafe answer.write(from: 0, into: room, greetings: greetings, text: nil)
       precondition(written == byteCount, "an answer of \(byteCount) bytes wrote \(written)")
     }
     unsafe (answers + count).initialize(to: (answer, UnsafeRawBufferPointer(copies)))

@@ -6,6 +6,8 @@ internal import SquallHTTP
   enum State: UInt8 {
     case unused
     case open
+    /// All answers are sent: what the session says last comes with the next turn.
+    case leaving
     /// All is said: our FIN is sent, what the peer still sends is thrown away until its own.
     case lingering
     /// To be given back to the ring with the next turn.
@@ -35,9 +37,14 @@ internal import SquallHTTP
   var lingerUntilNs: UInt64 = 0
   /// Keeps the target of a request that comes in pieces; from the first such request on.
   var scratch: UnsafeMutableRawPointer?
+  /// Of a connection that speaks TLS or HTTP/2.
+  var session: UnsafeMutablePointer<TargetSession>?
   var state = State.unused
   var waits = Wait.nothing
   var isReceiving = false
+  /// Its first bytes have said what it speaks. Until then, of HTTP/2's preface so many were here.
+  var hasSpoken = false
+  var prefaceByteCount: UInt8 = 0
   /// In the queue of rows to look at.
   var isDirty = false
   var peerHasFinished = false
@@ -61,37 +68,4 @@ enum TargetOperation: UInt8 {
   case close = 5
   case control = 6
   case finish = 7
-}
-
-/// Rows, first come first served, each at most once.
-@safe struct RowQueue: ~Copyable {
-  private let rows: UnsafeMutablePointer<UInt32>
-  private let capacity: Int
-  private var head = 0
-  private var count = 0
-
-  init(capacity: Int) {
-    unsafe rows = .allocate(capacity: capacity)
-    self.capacity = capacity
-  }
-
-  deinit { unsafe rows.deallocate() }
-
-  @inline(__always)
-  mutating func append(_ row: Int) {
-    precondition(count < capacity, "a row is queued twice")
-    var tail = head + count
-    if tail >= capacity { tail -= capacity }
-    unsafe rows[tail] = UInt32(truncatingIfNeeded: row)
-    count += 1
-  }
-
-  @inline(__always)
-  mutating func popFirst() -> Int? {
-    guard count > 0 else { return nil }
-    let row = unsafe rows[head]
-    head = head + 1 == capacity ? 0 : head + 1
-    count -= 1
-    return Int(row)
-  }
 }

@@ -1,10 +1,11 @@
 internal import CSquall
 internal import Glibc
 internal import SquallEngine
+internal import SquallTLS
 
 /// The memory that the processes of a target share: what they are to do, and what they count.
 ///
-///     magic, process count, first request, option count, options… │ page 0 │ page 1 │ …
+///     magic, …, options… │ certificate, key, keys of tickets │ page 0 │ page 1 │ …
 ///     page: counters │ paths │ arrivals…
 ///
 /// Each page is written by its process alone, except for the baselines, which whoever resets the
@@ -14,27 +15,36 @@ internal import SquallEngine
   private static let magic: UInt64 = 0x3130_5447_5451_5153  // "SQTGT01"
   private static let headerByteCount = 4_096
 
-  private enum Word: Int { case magic, processCount, firstRequestNs, optionCount, options }
+  private enum Word: Int {
+    case magic, processCount, firstRequestNs
+    case chainByteCount, keyByteCount
+    case optionCount, options
+  }
 
-  private let base: UnsafeMutableRawPointer
-  private let byteCount: Int
-  /// What a process inherits; closed with the memory.
-  let descriptor: Int32
+  private let memory: SharedMemory
   let options: TargetOptions
+  /// Under which all processes seal the tickets they give; none without a certificate.
+  let ticketKeys: [UInt8]
+  private let pagesStart: Int
 
   static func create(_ options: TargetOptions) throws(SystemError) -> TargetMemory {
     let words = options.words
-    let options = TargetOptions(words: words)
-    let byteCount = headerByteCount + options.cpus.count * pageByteCount(options)
-    let descriptor = try SystemError.check(
-      "memfd_create", unsafe squall_memory_create("squall-target", UInt64(byteCount)))
-    guard let base = unsafe squall_memory_map(descriptor, UInt64(byteCount)) else {
-      let error = SystemError.last("mmap")
-      close(descriptor)
-      throw error
+    let certificate = options.certificate
+    var options = TargetOptions(words: words)
+    options.certificate = certificate
+    var random = SystemRandomNumberGenerator()
+    let ticketKeys = (0..<(certificate == nil ? 0 : TLSContext.ticketKeysByteCount)).map { _ in
+      UInt8.random(in: .min ... .max, using: &random)
     }
-    let memory = unsafe TargetMemory(
-      base: base, byteCount: byteCount, descriptor: descriptor, options: options)
+    let secrets = (certificate.map { $0.chain + $0.key } ?? []) + ticketKeys
+    let pagesStart = headerByteCount + pages(for: secrets.count)
+    let byteCount = pagesStart + options.cpus.count * pageByteCount(options)
+    let memory = TargetMemory(
+      memory: try SharedMemory("squall-target", byteCount: byteCount), options: options,
+      ticketKeys: ticketKeys, pagesStart: pagesStart)
+    unsafe (memory.base + headerByteCount).copyMemory(from: secrets, byteCount: secrets.count)
+    unsafe memory.word(.chainByteCount).pointee = UInt64(certificate?.chain.count ?? 0)
+    unsafe memory.word(.keyByteCount).pointee = UInt64(certificate?.key.count ?? 0)
     unsafe memory.word(.magic).pointee = magic
     unsafe memory.word(.processCount).pointee = UInt64(options.cpus.count)
     unsafe memory.word(.optionCount).pointee = UInt64(words.count)
@@ -46,48 +56,59 @@ internal import SquallEngine
 
   /// Memory that `create` made, here or in another process. Takes the descriptor over.
   convenience init(descriptor: Int32) throws(SystemError) {
-    let byteCount = squall_memory_size(descriptor)
-    guard byteCount > Self.headerByteCount,
-      let base = unsafe squall_memory_map(descriptor, UInt64(byteCount))
-    else { throw SystemError.last("mmap") }
-    let words = unsafe base.assumingMemoryBound(to: UInt64.self)
-    precondition(
-      unsafe words[Word.magic.rawValue] == Self.magic,
-      "the inherited memory is not a target's of this build")
+    let memory = try SharedMemory(inherited: descriptor, magic: Self.magic)
+    let words = unsafe memory.base.assumingMemoryBound(to: UInt64.self)
     let optionCount = unsafe min(
       Int(words[Word.optionCount.rawValue]), TargetOptions.wordCountMax)
-    let options = TargetOptions(
+    var options = TargetOptions(
       words: (0..<optionCount).map { unsafe words[Word.options.rawValue + $0] })
-    unsafe self.init(
-      base: base, byteCount: Int(byteCount), descriptor: descriptor, options: options)
+    let chainByteCount = unsafe Int(words[Word.chainByteCount.rawValue])
+    let keyByteCount = unsafe Int(words[Word.keyByteCount.rawValue])
+    var ticketKeys: [UInt8] = []
+    if chainByteCount > 0 {
+      let keysStart = chainByteCount + keyByteCount
+      let secrets = unsafe Array(
+        UnsafeRawBufferPointer(
+          start: memory.base + Self.headerByteCount,
+          count: keysStart + TLSContext.ticketKeysByteCount))
+      options.certificate = Certificate(
+        chain: Array(secrets[..<chainByteCount]), key: Array(secrets[chainByteCount..<keysStart]))
+      ticketKeys = Array(secrets[keysStart...])
+    }
+    self.init(
+      memory: memory, options: options, ticketKeys: ticketKeys,
+      pagesStart: Self.headerByteCount
+        + Self.pages(for: chainByteCount + keyByteCount + ticketKeys.count))
   }
 
   private init(
-    base: UnsafeMutableRawPointer, byteCount: Int, descriptor: Int32, options: TargetOptions
+    memory: consuming SharedMemory, options: TargetOptions, ticketKeys: [UInt8], pagesStart: Int
   ) {
-    unsafe self.base = base
-    self.byteCount = byteCount
-    self.descriptor = descriptor
+    self.memory = memory
     self.options = options
+    self.ticketKeys = ticketKeys
+    self.pagesStart = pagesStart
   }
 
-  deinit {
-    unsafe squall_memory_unmap(base, UInt64(byteCount))
-    close(descriptor)
-  }
+  private var base: UnsafeMutableRawPointer { unsafe memory.base }
+
+  /// What a process inherits; closed with the memory.
+  var descriptor: Int32 { memory.descriptor }
 
   private func word(_ word: Word) -> UnsafeMutablePointer<UInt64> {
     unsafe base.assumingMemoryBound(to: UInt64.self) + word.rawValue
   }
 
   private static func pageByteCount(_ options: TargetOptions) -> Int {
-    (TargetPage.byteCount(arrivalCountMax: options.arrivalCountMax) + 4_095) & ~4_095
+    pages(for: TargetPage.byteCount(arrivalCountMax: options.arrivalCountMax))
   }
+
+  private static func pages(for byteCount: Int) -> Int { (byteCount + 4_095) & ~4_095 }
 
   func page(_ index: Int) -> TargetPage {
     precondition(index >= 0 && index < options.cpus.count, "no such process: \(index)")
     return unsafe TargetPage(
-      at: base + Self.headerByteCount + index * Self.pageByteCount(options),
+      at: base + pagesStart + index * Self.pageByteCount(options),
       arrivalCountMax: Int(options.arrivalCountMax))
   }
 
@@ -113,6 +134,9 @@ extension TargetMemory {
       counts.refusedCount += page.sinceReset(.refused)
       counts.malformedCount += page.sinceReset(.malformed)
       counts.overrunCount += page.sinceReset(.overruns)
+      counts.fullHandshakeCount += page.sinceReset(.fullHandshakes)
+      counts.resumedHandshakeCount += page.sinceReset(.resumedHandshakes)
+      counts.tlsFailureCount += page.sinceReset(.tlsFailures)
       counts.receivedByteCount += page.sinceReset(.bytesReceived)
       counts.sentByteCount += page.sinceReset(.bytesSent)
       counts.openCount += page[.accepted] &- page[.closed]
@@ -155,6 +179,10 @@ package struct TargetCounts: Equatable, Sendable {
   package var malformedCount: UInt64 = 0
   /// Connections closed because too many of their answers were waiting.
   package var overrunCount: UInt64 = 0
+  package var fullHandshakeCount: UInt64 = 0
+  package var resumedHandshakeCount: UInt64 = 0
+  /// Connections that TLS broke, in the handshake or after it.
+  package var tlsFailureCount: UInt64 = 0
   /// On all connections, those that asked for `/count` included.
   package var receivedByteCount: UInt64 = 0
   package var sentByteCount: UInt64 = 0
@@ -167,7 +195,9 @@ package struct TargetCounts: Equatable, Sendable {
     }
     text += "\"other\":\(otherCount)},\"accepted\":\(acceptedCount),\"open\":\(openCount)"
     text += ",\"refused\":\(refusedCount),\"malformed\":\(malformedCount)"
-    text += ",\"overruns\":\(overrunCount),\"bytes_received\":\(receivedByteCount)"
+    text += ",\"overruns\":\(overrunCount),\"handshakes\":{\"full\":\(fullHandshakeCount)"
+    text += ",\"resumed\":\(resumedHandshakeCount)},\"tls_failures\":\(tlsFailureCount)"
+    text += ",\"bytes_received\":\(receivedByteCount)"
     return text + ",\"bytes_sent\":\(sentByteCount)}\n"
   }
 
@@ -186,6 +216,7 @@ package struct TargetCounts: Equatable, Sendable {
 @safe struct TargetPage {
   enum Counter: Int, CaseIterable {
     case requests, accepted, refused, malformed, overruns, bytesReceived, bytesSent
+    case fullHandshakes, resumedHandshakes, tlsFailures
     case closed
     // Below here nothing is reset.
     case pathCount, arrivalCount, arrivalsLost, failureErrno
@@ -197,7 +228,7 @@ package struct TargetCounts: Equatable, Sendable {
   static let pathByteCountMax = 111
 
   private static let resetCount = Counter.closed.rawValue
-  private static let baselinesStart = 16
+  private static let baselinesStart = 32
   private static let failureStart = 512
   private static let failureByteCountMax = 63
   private static let pathsStart = 4_096
@@ -363,6 +394,11 @@ package struct TargetCounts: Equatable, Sendable {
     guard unsafe path.first == UInt8(ascii: "/"), path.count <= TargetPage.pathByteCountMax else {
       return UInt16(TargetPage.otherPath)
     }
+    return unsafe row(named: path)
+  }
+
+  /// The row of a name that fits into one.
+  mutating func row(named path: UnsafeRawBufferPointer) -> UInt16 {
     var bucket = unsafe Self.bucket(path)
     while case let row = unsafe buckets[bucket], row != Self.none {
       if unsafe Self.isEqual(page.path(Int(row)).nameBytes, path) { return row }

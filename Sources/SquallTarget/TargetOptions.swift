@@ -1,5 +1,6 @@
 internal import CSquall
 package import SquallEngine
+package import SquallTLS
 
 /// How the built-in target behaves. Zero switches a behaviour off.
 ///
@@ -19,6 +20,10 @@ package struct TargetOptions: Sendable {
   /// Connections one process holds. One more is accepted and closed at once, and counted as refused.
   /// Held below RLIMIT_NOFILE.
   package var connectionCountMax: UInt32 = 65_536
+
+  /// With one, a connection whose first byte begins a TLS record is answered over TLS 1.2 or 1.3; the
+  /// others go on as they are.
+  package var certificate: Certificate?
 
   /// From the arrival of a request to its answer.
   package var delayNs: UInt64 = 0
@@ -45,6 +50,11 @@ package struct TargetOptions: Sendable {
   /// Waits for the last microseconds before an answer falls due without sleeping. Answers are then
   /// late by less than 5 µs rather than by what the host takes to wake a thread.
   package var spins = false
+  /// What the processes' rings stand on.
+  package var backend = Backend.auto
+
+  /// What the words of the shop are marked with; 0 for no shop.
+  package var shopKey: UInt64 = 0
 
   package init(address: Address) { self.address = address }
 
@@ -58,11 +68,12 @@ extension TargetOptions {
     [
       UInt64(connectionCountMax), delayNs, stallNs, stallEvery, UInt64(slotCount), serviceNs,
       freezeAfterNs, freezeForNs, arrivalsPath == nil ? 0 : arrivalCountMax, spins ? 1 : 0,
+      UInt64(Backend.allCases.firstIndex(of: backend) ?? 0), shopKey,
     ] + cpus.map { $0.map(UInt64.init) ?? .max }
   }
 
   static let wordCountMax = wordCountBeforeCPUs + processCountMax
-  private static let wordCountBeforeCPUs = 10
+  private static let wordCountBeforeCPUs = 12
 
   /// The address stays with the one that listens.
   init(words: [UInt64]) {
@@ -79,6 +90,8 @@ extension TargetOptions {
     arrivalsPath = words[8] == 0 ? nil : ""
     arrivalCountMax = words[8]
     spins = words[9] != 0
+    backend = Backend.allCases[Int(words[10])]
+    shopKey = words[11]
     cpus = words[Self.wordCountBeforeCPUs...].map { UInt16(exactly: $0) }
   }
 }

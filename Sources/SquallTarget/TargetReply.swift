@@ -15,8 +15,10 @@ struct TargetReply: BitwiseCopyable {
   var isDripping = false
   /// Number in `PreparedAnswers`; none below zero.
   var prepared: Int16 = -1
-  /// Number in `CountTexts`; none below zero.
+  /// Number in the texts of counts; none below zero.
   var countText: Int16 = -1
+  /// Number in the shop's pages; none below zero.
+  var page: Int16 = -1
   /// Of one answer as far as it is to be sent.
   var byteCount: UInt32
   var count: UInt32 = 1
@@ -34,7 +36,7 @@ struct TargetReply: BitwiseCopyable {
   func repeats(_ other: TargetReply) -> Bool {
     prepared == other.prepared && dueNs == other.dueNs && byteCount == other.byteCount
       && ending == .none && other.ending == .none && !isDripping && !other.isDripping
-      && countText < 0 && other.countText < 0 && count < UInt32.max
+      && countText < 0 && other.countText < 0 && page < 0 && other.page < 0 && count < UInt32.max
       && (prepared >= 0 || answer == other.answer)
   }
 }
@@ -99,43 +101,68 @@ struct TargetReply: BitwiseCopyable {
   }
 }
 
-/// The bodies of `/count`, which no few bytes describe.
-@safe struct CountTexts: ~Copyable {
-  private static let countMax = 64
-  private let texts: UnsafeMutablePointer<UnsafeMutableRawBufferPointer?>
+/// Bytes that no few bytes describe, kept until they are sent: the bodies of `/count`, the shop's pages.
+/// The memory of one that is sent is used for the next.
+@safe struct KeptTexts: ~Copyable {
+  @safe private struct Text {
+    var start: UnsafeMutableRawPointer?
+    var capacity = 0
+    var byteCount = 0
+    /// The next free one, while this is.
+    var next: Int16 = -1
+  }
 
-  init() {
-    unsafe texts = .allocate(capacity: Self.countMax)
-    unsafe texts.initialize(repeating: nil, count: Self.countMax)
+  private let texts: UnsafeMutablePointer<Text>
+  private let limit: Int
+  private var usedCount = 0
+  private var free: Int16 = -1
+
+  /// At most `limit` at a time.
+  init(limit: Int16) {
+    self.limit = Int(limit)
+    unsafe texts = .allocate(capacity: self.limit)
+    unsafe texts.initialize(repeating: Text(), count: self.limit)
   }
 
   deinit {
-    for index in 0..<Self.countMax { unsafe texts[index]?.deallocate() }
+    for index in 0..<usedCount { unsafe texts[index].start?.deallocate() }
     unsafe texts.deallocate()
   }
 
-  /// Nil while 64 are waiting to be sent.
-  mutating func insert(_ text: String) -> Int16? {
-    guard let index = (0..<Self.countMax).first(where: { unsafe texts[$0] == nil }) else {
-      return nil
+  /// Nil while as many as may be are waiting to be sent.
+  mutating func insert(_ bytes: UnsafeRawBufferPointer) -> Int16? {
+    let index: Int
+    if free >= 0 {
+      index = Int(free)
+      free = unsafe texts[index].next
+    } else {
+      guard usedCount < limit else { return nil }
+      index = usedCount
+      usedCount += 1
     }
-    let bytes = Array(text.utf8)
-    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
-    unsafe copy.copyBytes(from: bytes)
-    unsafe texts[index] = copy
+    if unsafe texts[index].capacity < bytes.count {
+      unsafe texts[index].start?.deallocate()
+      unsafe texts[index].start = .allocate(byteCount: bytes.count, alignment: 8)
+      unsafe texts[index].capacity = bytes.count
+    }
+    unsafe texts[index].byteCount = bytes.count
+    if let start = unsafe texts[index].start {
+      unsafe UnsafeMutableRawBufferPointer(start: start, count: bytes.count).copyMemory(from: bytes)
+    }
     return Int16(index)
   }
 
   /// Nil for a negative index, which is none.
   subscript(index: Int16) -> UnsafeRawBufferPointer? {
-    guard index >= 0, let text = unsafe texts[Int(index)] else { return nil }
-    return UnsafeRawBufferPointer(text)
+    guard index >= 0 else { return nil }
+    let text = unsafe texts[Int(index)]
+    return unsafe UnsafeRawBufferPointer(start: text.start, count: text.byteCount)
   }
 
   mutating func remove(_ index: Int16) {
     guard index >= 0 else { return }
-    unsafe texts[Int(index)]?.deallocate()
-    unsafe texts[Int(index)] = nil
+    unsafe texts[Int(index)].next = free
+    free = index
   }
 }
 

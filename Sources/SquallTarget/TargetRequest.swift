@@ -48,20 +48,39 @@ struct TargetRequest: BitwiseCopyable {
 
   var isTimed: Bool { delayNs != nil || stallNs > 0 }
 
+  /// One that another has read and answered, counted in the row `path`.
+  init(path: UInt16, closes: Bool) {
+    answer = TargetAnswer(traits: closes ? .closes : [])
+    isLast = closes
+    self.path = path
+  }
+
   /// `parser` has read the whole head; `isComplete` when it has read the body too.
   init(
     _ parser: RequestParser, isComplete: Bool, target: RequestTarget, paths: inout TargetPathIndex
   ) {
-    var traits: TargetAnswer.Traits = []
+    var traits: TargetAnswer.Traits = parser.method == .head ? .headOnly : []
     // Before the end of a request nobody knows whether its connection goes on.
     if isComplete { traits.insert(parser.keepAlive ? [] : .closes) }
     if isComplete, parser.isHTTP10, parser.keepAlive { traits.insert(.keepsAlive) }
-    if parser.method == .head { traits.insert(.headOnly) }
-    if target.flag("close") { traits = traits.subtracting(.keepsAlive).union(.closes) }
     // HTTP/1.0 knows no chunks.
     if target.flag("chunked"), !parser.isHTTP10 { traits.insert(.chunked) }
-
+    self.init(traits, target: target, paths: &paths)
     isLast = isComplete && !parser.keepAlive
+  }
+
+  /// A request on a stream, which says nothing of its connection.
+  init(isHead: Bool, target: RequestTarget, paths: inout TargetPathIndex) {
+    var traits: TargetAnswer.Traits = isHead ? .headOnly : []
+    if target.flag("chunked") { traits.insert(.chunked) }
+    self.init(traits, target: target, paths: &paths)
+  }
+
+  private init(
+    _ given: TargetAnswer.Traits, target: RequestTarget, paths: inout TargetPathIndex
+  ) {
+    var traits = given
+    if target.flag("close") { traits = traits.subtracting(.keepsAlive).union(.closes) }
     if target.hasPath("/count") {
       answer = TargetAnswer(traits: traits)
       isCount = true

@@ -1,6 +1,7 @@
 internal import CSquall
 internal import Glibc
 internal import SquallEngine
+internal import SquallHTTP
 
 /// Answers out.
 extension TargetServer {
@@ -8,6 +9,8 @@ extension TargetServer {
   private static let borrowedByteCountMin = 4_096
   /// Up to here answers are gathered into one send.
   private static let gatheredByteCountMax = 65_536
+  /// Of answers sealed at once: what the socket does not take of them is kept.
+  private static let sealedByteCountMax = 65_536
 
   /// The reply to a request, due at once.
   mutating func reply(to request: TargetRequest) -> TargetReply {
@@ -54,6 +57,7 @@ extension TargetServer {
     } else {
       guard append(row, reply) else {
         countTexts.remove(reply.countText)
+        pages.remove(reply.page)
         page.add(.overruns)
         return close(row)
       }
@@ -86,6 +90,7 @@ extension TargetServer {
     let index = unsafe connection.pointee.firstReply
     let reply = replies[index]
     countTexts.remove(reply.countText)
+    pages.remove(reply.page)
     replies.remove(index)
     unsafe connection.pointee.firstReply = reply.next
     if reply.next == TargetReplies.none {
@@ -102,6 +107,7 @@ extension TargetServer {
     switch unsafe connection.pointee.state {
     case .unused: return
     case .closing: return release(row, on: ring)
+    case .leaving: return leave(row, on: ring, nowNs: nowNs)
     case .lingering:
       if unsafe connection.pointee.peerHasFinished || nowNs >= connection.pointee.lingerUntilNs {
         return close(row)
@@ -148,31 +154,163 @@ extension TargetServer {
   private mutating func transmit(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     let connection = unsafe connections + row
     let first = unsafe connection.pointee.firstReply
-    guard first != TargetReplies.none else {
-      if unsafe connection.pointee.peerHasFinished { close(row) }
-      return
+    var isBehind = false
+    if let session = unsafe connection.pointee.session {
+      if unsafe session.pointee.h2 != nil {
+        return unsafe transmitFrames(row, session, on: ring, nowNs: nowNs)
+      }
+      isBehind = unsafe session.pointee.ending != .none
+    }
+    guard first != TargetReplies.none, replies[first].dueNs <= nowNs, !isBehind else {
+      guard flush(row, on: ring), first == TargetReplies.none, !isBehind,
+        unsafe connection.pointee.peerHasFinished
+      else { return }
+      return unsafe connection.pointee.session == nil
+        ? close(row) : end(row, .finish, on: ring, nowNs: nowNs)
     }
     let reply = replies[first]
-    guard reply.dueNs <= nowNs else { return }
     guard reply.byteCount > 0 else {
-      return transmitNothing(row, reply.ending, on: ring, nowNs: nowNs)
+      if flush(row, on: ring) { transmitNothing(row, reply.ending, on: ring, nowNs: nowNs) }
+      return
     }
-    let piece = piece(of: row, reply, nowNs: nowNs)
-    guard unsafe piece.bytes.count > 0 else {
+    let start = arenaByteCount
+    var piece = piece(of: row, reply, nowNs: nowNs)
+    if unsafe connection.pointee.session != nil { piece.cut(to: Self.sealedByteCountMax) }
+    guard unsafe piece.bytes.count > 0, let bytes = unsafe wireBytes(row, piece.bytes) else {
+      arenaByteCount = start
       isStuck = true
       return touch(row)
     }
+    guard bytes.count > 0 else { return close(row) }
     let isSilent = unsafe piece.isAllThatIsDue && !connection.pointee.peerHasFinished
     unsafe ring.sendNow(
-      slot: UInt32(truncatingIfNeeded: row), bytes: piece.bytes, isSilent: isSilent,
+      slot: UInt32(truncatingIfNeeded: row), bytes: bytes, isSilent: isSilent,
       token: token(.send, row))
     unsafe connection.pointee.pieceByteCount = UInt32(piece.bytes.count)
     unsafe connection.pointee.waits = isSilent ? .nothing : .send
-    page.add(.bytesSent, unsafe piece.bytes.count)
+    page.add(.bytesSent, bytes.count)
     if reply.isDripping {
       replies[first].dueNs = (reply.dueNs == 0 ? nowNs : reply.dueNs) + TargetReply.dripNs
       if !touch(row, atNs: replies[first].dueNs) { close(row) }
     }
+  }
+
+  /// What an answer's bytes are on the wire: themselves, or sealed in the arena behind what goes before
+  /// them. Nil when the arena has no room, none when TLS has failed.
+  @inline(__always)
+  private mutating func wireBytes(
+    _ row: Int, _ bytes: UnsafeRawBufferPointer
+  ) -> UnsafeRawBufferPointer? {
+    guard let session = unsafe connections[row].session else { return unsafe bytes }
+    return unsafe seal(bytes, session)
+  }
+
+  mutating func seal(
+    _ bytes: UnsafeRawBufferPointer, _ session: UnsafeMutablePointer<TargetSession>
+  ) -> UnsafeRawBufferPointer? {
+    let start = arenaByteCount
+    guard unsafe session.pointee.byteCountMax(bytes.count) <= arena.count - start else {
+      return nil
+    }
+    unsafe arenaByteCount += session.pointee.writeOutput(
+      into: UnsafeMutableRawBufferPointer(rebasing: arena[start...]))
+    let sealedByteCount = unsafe session.pointee.seal(
+      bytes, into: UnsafeMutableRawBufferPointer(rebasing: arena[arenaByteCount...]))
+    arenaByteCount = sealedByteCount > 0 ? arenaByteCount + sealedByteCount : start
+    return unsafe sending(from: start, session)
+  }
+
+  func sending(
+    from start: Int, _ session: UnsafeMutablePointer<TargetSession>
+  ) -> UnsafeRawBufferPointer {
+    unsafe session.pointee.sentStart = start
+    unsafe session.pointee.sentByteCount = arenaByteCount - start
+    return unsafe UnsafeRawBufferPointer(rebasing: arena[start..<arenaByteCount])
+  }
+
+  /// Sends what goes before all answers. False when the arena has no room for it, and when what follows
+  /// must wait for it.
+  mutating func flush(_ row: Int, on ring: borrowing Ring) -> Bool {
+    let connection = unsafe connections + row
+    guard let session = unsafe connection.pointee.session, unsafe session.pointee.hasOutput else {
+      return true
+    }
+    let start = arenaByteCount
+    guard unsafe session.pointee.byteCountMax(0) <= arena.count - start else {
+      isStuck = true
+      touch(row)
+      return false
+    }
+    unsafe arenaByteCount += session.pointee.writeOutput(
+      into: UnsafeMutableRawBufferPointer(rebasing: arena[start...]))
+    let bytes = unsafe sending(from: start, session)
+    unsafe ring.sendNow(
+      slot: UInt32(truncatingIfNeeded: row), bytes: bytes, isSilent: false,
+      token: token(.send, row))
+    unsafe connection.pointee.waits = .send
+    page.add(.bytesSent, bytes.count)
+    return false
+  }
+
+  /// Says the last of a session: the alert of a failure, or close_notify (RFC 8446 section 6.1). Where
+  /// the socket takes no more, it has heard enough.
+  mutating func leave(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
+    guard let session = unsafe connections[row].session else { return close(row) }
+    guard unsafe connections[row].waits == .nothing else { return }
+    let start = arenaByteCount
+    let room = H2Server.controlByteCountMax
+    guard unsafe room + session.pointee.byteCountMax(room) <= arena.count - start else {
+      isStuck = true
+      return touch(row)
+    }
+    if unsafe session.pointee.h2?.hasOutput ?? false {
+      var output = unsafe frames(behind: session)
+      unsafe session.pointee.h2?.write(into: &output)
+      _ = unsafe wireBytes(session, output)
+    } else {
+      unsafe arenaByteCount += session.pointee.writeOutput(
+        into: UnsafeMutableRawBufferPointer(rebasing: arena[start...]))
+      unsafe session.pointee.sentStart = start
+    }
+    unsafe arenaByteCount += session.pointee.sealClose(
+      into: UnsafeMutableRawBufferPointer(rebasing: arena[arenaByteCount...]))
+    let bytes = unsafe sending(from: session.pointee.sentStart, session)
+    if bytes.count > 0 {
+      unsafe ring.sendNow(
+        slot: UInt32(truncatingIfNeeded: row), bytes: bytes, isSilent: true,
+        token: token(.send, row))
+      page.add(.bytesSent, bytes.count)
+    }
+    finish(row, on: ring, nowNs: nowNs)
+  }
+
+  /// A send of a session's completed. What the socket did not take cannot be made again and is kept.
+  private mutating func sentSealed(
+    _ row: Int, _ session: UnsafeMutablePointer<TargetSession>, _ completion: Completion,
+    on ring: borrowing Ring
+  ) {
+    let connection = unsafe connections + row
+    let start = unsafe session.pointee.sentStart
+    let end = unsafe start + session.pointee.sentByteCount
+    let pieceByteCount = unsafe connection.pointee.pieceByteCount
+    let taken = max(0, Int(completion.result))
+    unsafe connection.pointee.waits = .nothing
+    unsafe connection.pointee.pieceByteCount = 0
+    page.add(.bytesSent, taken - (end - start))
+    guard unsafe connection.pointee.state == .open else { return touch(row) }
+    guard completion.result >= 0 || completion.result == -EAGAIN else { return close(row) }
+    var ending = advance(row, byteCount: UInt64(pieceByteCount))
+    if ending == .none { ending = unsafe session.pointee.ending }
+    unsafe session.pointee.ending = .none
+    guard start + taken == end else {
+      unsafe session.pointee.ending = ending
+      unsafe session.pointee.keep(UnsafeRawBufferPointer(rebasing: arena[start + taken..<end]))
+      ring.awaitRoom(slot: UInt32(truncatingIfNeeded: row), token: token(.room, row))
+      unsafe connection.pointee.waits = .room
+      return
+    }
+    if ending != .none { return self.end(row, ending, on: ring, nowNs: monotonicNs()) }
+    touch(row)
   }
 
   /// A reply without a byte is its ending alone.
@@ -188,9 +326,20 @@ extension TargetServer {
   }
 
   @safe private struct Piece {
-    let bytes: UnsafeRawBufferPointer
+    private(set) var bytes: UnsafeRawBufferPointer
     /// Nothing that is due, no ending either, comes after it.
-    let isAllThatIsDue: Bool
+    private(set) var isAllThatIsDue: Bool
+
+    init(bytes: UnsafeRawBufferPointer, isAllThatIsDue: Bool) {
+      unsafe self.bytes = bytes
+      self.isAllThatIsDue = isAllThatIsDue
+    }
+
+    mutating func cut(to byteCount: Int) {
+      guard unsafe bytes.count > byteCount else { return }
+      unsafe bytes = UnsafeRawBufferPointer(rebasing: bytes[..<byteCount])
+      isAllThatIsDue = false
+    }
   }
 
   /// What to send next; no bytes when the arena is full.
@@ -270,7 +419,8 @@ extension TargetServer {
       rebasing: arena[arenaByteCount..<min(end, arenaByteCount + left)])
     guard reply.prepared >= 0 else {
       return unsafe reply.answer.write(
-        from: offset, into: room, greetings: greetings, count: countTexts[reply.countText])
+        from: offset, into: room, greetings: greetings,
+        text: countTexts[reply.countText] ?? pages[reply.page])
     }
     let copies = unsafe prepared.copies(reply.prepared)
     unsafe room.copyMemory(
@@ -281,6 +431,9 @@ extension TargetServer {
   /// A send completed: silent ones only when the socket did not take all of it.
   mutating func sent(_ row: Int, _ completion: Completion, on ring: borrowing Ring) {
     let connection = unsafe connections + row
+    if let session = unsafe connection.pointee.session {
+      return unsafe sentSealed(row, session, completion, on: ring)
+    }
     let byteCount = unsafe Int(connection.pointee.pieceByteCount)
     unsafe connection.pointee.pieceByteCount = 0
     unsafe connection.pointee.waits = .nothing
@@ -305,28 +458,35 @@ extension TargetServer {
   }
 
   /// The last answer is with the socket, or there is none.
-  private mutating func end(
+  mutating func end(
     _ row: Int, _ ending: TargetReply.Ending, on ring: borrowing Ring, nowNs: UInt64
   ) {
     let connection = unsafe connections + row
     unsafe connection.pointee.ignoresInput = true
-    let slot = UInt32(truncatingIfNeeded: row)
     switch ending {
     case .none, .hang: preconditionFailure("not the end of a connection: \(ending)")
-    case .reset: ring.reset(slot: slot, token: token(.close, row))
+    case .reset:
+      ring.reset(slot: UInt32(truncatingIfNeeded: row), token: token(.close, row))
+      close(row)
     case .finish:
-      // With nothing more to come, closing says the same and is all.
-      if unsafe !connection.pointee.peerHasFinished && !connection.pointee.peerIsDone,
-        touch(row, atNs: nowNs + Self.lingerNs)
-      {
-        ring.finish(slot: slot, token: token(.finish, row))
-        unsafe connection.pointee.waits = .finish
-        unsafe connection.pointee.state = .lingering
-        unsafe connection.pointee.lingerUntilNs = nowNs + Self.lingerNs
-        return
-      }
+      if unsafe connection.pointee.session == nil { return finish(row, on: ring, nowNs: nowNs) }
+      // The arena holds this turn's bytes until the next.
+      unsafe connection.pointee.state = .leaving
+      touch(row)
     }
-    close(row)
+  }
+
+  /// FIN.
+  private mutating func finish(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
+    let connection = unsafe connections + row
+    // With nothing more to come, closing says the same and is all.
+    guard unsafe !connection.pointee.peerHasFinished && !connection.pointee.peerIsDone,
+      touch(row, atNs: nowNs + Self.lingerNs)
+    else { return close(row) }
+    ring.finish(slot: UInt32(truncatingIfNeeded: row), token: token(.finish, row))
+    unsafe connection.pointee.waits = .finish
+    unsafe connection.pointee.state = .lingering
+    unsafe connection.pointee.lingerUntilNs = nowNs + Self.lingerNs
   }
 
   /// Gives the connection up, with what was still to be sent.
@@ -335,6 +495,13 @@ extension TargetServer {
     unsafe connections[row].state = .closing
     unsafe connections[row].ignoresInput = true
     touch(row)
+  }
+
+  private mutating func endSession(of connection: UnsafeMutablePointer<TargetConnection>) {
+    guard let session = unsafe connection.pointee.session else { return }
+    unsafe forgetStreams(of: session)
+    unsafe session.deinitialize(count: 1)
+    unsafe session.deallocate()
   }
 
   /// Gives the row back to the ring; completions still under way are no one's from here on.
@@ -351,6 +518,8 @@ extension TargetServer {
     ring.close(slot: UInt32(truncatingIfNeeded: row), token: token(.close, row))
     while unsafe connection.pointee.firstReply != TargetReplies.none { removeFirst(row) }
     unsafe connection.pointee.scratch?.deallocate()
+    shop?.forget(row: row)
+    unsafe endSession(of: connection)
     let generation = unsafe connection.pointee.generation
     unsafe connection.pointee = TargetConnection()
     unsafe connection.pointee.generation = generation &+ 1

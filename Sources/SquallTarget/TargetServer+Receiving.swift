@@ -1,7 +1,9 @@
 internal import CSquall
+internal import CTLS
 internal import Glibc
 internal import SquallEngine
 internal import SquallHTTP
+internal import SquallTLS
 
 /// Requests in.
 extension TargetServer {
@@ -34,7 +36,12 @@ extension TargetServer {
       page.add(.bytesReceived, Int(completion.result))
       if unsafe connection.pointee.state == .open && !connection.pointee.ignoresInput {
         let bytes = unsafe ring.bytes(buffer, count: completion.result)
-        unsafe read(bytes, row, nowNs: isTimed || notesArrivals ? monotonicNs() : nowNs)
+        let arrivedNs = isTimed || notesArrivals ? monotonicNs() : nowNs
+        if let session = unsafe connection.pointee.session {
+          unsafe read(bytes, row, session, nowNs: arrivedNs)
+        } else {
+          unsafe read(UnsafeRawBufferPointer(bytes), row, nowNs: arrivedNs)
+        }
       } else {
         unsafe connection.pointee.peerIsDone = false
       }
@@ -59,12 +66,133 @@ extension TargetServer {
       if unsafe !connection.pointee.parser.hasBegun, unsafe isUsual(rest), let usual {
         unsafe rest = UnsafeRawBufferPointer(rebasing: rest[usualByteCount...])
         arrived(row, usual.request, usual.reply, nowNs: nowNs)
+      } else if unsafe !connection.pointee.hasSpoken {
+        guard unsafe beginsHTTP1(rest, row, nowNs: nowNs) else { return }
       } else {
         unsafe rest = UnsafeRawBufferPointer(
           rebasing: rest[parse(rest, row, nowNs: nowNs)...])
       }
     }
     if rest.count > 0 { unsafe connection.pointee.peerIsDone = false }
+  }
+
+  /// Looks at a connection's first bytes. False when they were taken: they are TLS, HTTP/2, or the
+  /// beginning of its preface.
+  private mutating func beginsHTTP1(
+    _ bytes: UnsafeRawBufferPointer, _ row: Int, nowNs: UInt64
+  ) -> Bool {
+    let connection = unsafe connections + row
+    // The type of a handshake's record (RFC 8446 section 5.1), with which no request begins.
+    if let tls, unsafe connection.pointee.session == nil, unsafe bytes[0] == 22 {
+      guard let made = unsafe squall_tls_create(tls.raw, nil) else {
+        close(row)
+        return false
+      }
+      let session = unsafe begin(row, made)
+      // The buffer is ours until it is recycled.
+      unsafe read(UnsafeMutableRawBufferPointer(mutating: bytes), row, session, nowNs: nowNs)
+      return false
+    }
+    let before = unsafe Int(connection.pointee.prefaceByteCount)
+    let preface = H2Server.preface
+    var at = 0
+    while at < bytes.count, before + at < preface.utf8CodeUnitCount,
+      unsafe bytes[at] == preface.utf8Start[before + at]
+    {
+      at += 1
+    }
+    if before + at == preface.utf8CodeUnitCount, Self.speaksHTTP2(options) {
+      unsafe connection.pointee.hasSpoken = true
+      let session = unsafe connection.pointee.session ?? begin(row, nil)
+      unsafe session.pointee.h2 = H2Server()
+      unsafe readFrames(
+        UnsafeRawBufferPointer(rebasing: bytes[at...]), row, session, nowNs: nowNs)
+      return false
+    }
+    guard at < bytes.count || before + at == preface.utf8CodeUnitCount else {
+      unsafe connection.pointee.prefaceByteCount = UInt8(before + at)
+      return false
+    }
+    unsafe connection.pointee.hasSpoken = true
+    if before > 0 {
+      _ = unsafe parse(
+        UnsafeRawBufferPointer(start: preface.utf8Start, count: before), row, nowNs: nowNs)
+    }
+    return true
+  }
+
+  private func begin(_ row: Int, _ tls: OpaquePointer?) -> UnsafeMutablePointer<TargetSession> {
+    let session = UnsafeMutablePointer<TargetSession>.allocate(capacity: 1)
+    unsafe session.initialize(to: TargetSession(tls))
+    unsafe connections[row].session = session
+    return unsafe session
+  }
+
+  private mutating func read(
+    _ bytes: UnsafeMutableRawBufferPointer, _ row: Int,
+    _ session: UnsafeMutablePointer<TargetSession>, nowNs: UInt64
+  ) {
+    if let tls = unsafe session.pointee.tls {
+      unsafe unseal(bytes, row, session, tls, nowNs: nowNs)
+    } else {
+      unsafe readFrames(UnsafeRawBufferPointer(bytes), row, session, nowNs: nowNs)
+    }
+  }
+
+  /// Cipher bytes in. A step of a handshake is done at once: a target has nothing better to do.
+  private mutating func unseal(
+    _ bytes: UnsafeMutableRawBufferPointer, _ row: Int,
+    _ session: UnsafeMutablePointer<TargetSession>, _ tls: OpaquePointer, nowNs: UInt64
+  ) {
+    var rest = unsafe bytes
+    // What the bytes call for goes out with this turn.
+    defer { if unsafe session.pointee.hasOutput { touch(row) } }
+    while unsafe !connections[row].ignoresInput {
+      var used = 0
+      var plain = unsafe squall_tls_bytes()
+      let result = unsafe squall_tls_receive(
+        tls, rest.baseAddress?.assumingMemoryBound(to: UInt8.self), rest.count, &used, &plain)
+      unsafe rest = UnsafeMutableRawBufferPointer(rebasing: rest[used...])
+      switch result {
+      case SQUALL_TLS_READY:
+        let plain = unsafe UnsafeRawBufferPointer(start: plain.bytes, count: plain.count)
+        if unsafe session.pointee.h2 == nil {
+          unsafe read(plain, row, nowNs: nowNs)
+        } else {
+          unsafe readFrames(plain, row, session, nowNs: nowNs)
+        }
+      case SQUALL_TLS_STEP:
+        guard unsafe step(row, tls) else { return }
+      case SQUALL_TLS_CLOSED:
+        unsafe connections[row].peerHasFinished = true
+        return touch(row)
+      case SQUALL_TLS_FAILED: return fail(row)
+      default: return
+      }
+    }
+  }
+
+  /// False when nothing more can be read for now.
+  private mutating func step(_ row: Int, _ tls: OpaquePointer) -> Bool {
+    switch unsafe squall_tls_step(tls) {
+    case SQUALL_TLS_READY:
+      var facts = squall_tls_facts()
+      unsafe squall_tls_facts(tls, &facts)
+      page.add(facts.is_resumed ? .resumedHandshakes : .fullHandshakes)
+      return true
+    case SQUALL_TLS_FAILED:
+      fail(row)
+      return false
+    default: return false
+    }
+  }
+
+  /// TLS has failed: its alert is the last that is said.
+  private mutating func fail(_ row: Int) {
+    page.add(.tlsFailures)
+    unsafe connections[row].ignoresInput = true
+    unsafe connections[row].state = .leaving
+    touch(row)
   }
 
   @inline(__always)
@@ -88,17 +216,23 @@ extension TargetServer {
     switch unsafe connection.pointee.parser.consume(bytes, scratch: scratch) {
     case .needsMore:
       unsafe keepTarget(row, in: bytes)
+      unsafe shop?.keep(bytes, row: row)
       meetHead(row, nowNs: nowNs)
       return bytes.count
     case .complete(let byteCount):
       let target = unsafe RequestTarget(
         connection.pointee.parser.target(in: bytes, scratch: scratch))
+      let whole = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<byteCount])
+      if unsafe shopAnswered(row, whole, target: target, nowNs: nowNs) {
+        unsafe connection.pointee.parser.reset()
+        return byteCount
+      }
       let request = unsafe TargetRequest(
         connection.pointee.parser, isComplete: true, target: target, paths: &paths)
       let reply = reply(to: request)
       unsafe connection.pointee.parser.reset()
       if isWhole, !request.isCount, byteCount <= Self.usualByteCountMax {
-        unsafe usualBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<byteCount]))
+        unsafe usualBytes.copyMemory(from: whole)
         usualByteCount = byteCount
         usual = (request, reply)
       }
@@ -147,16 +281,14 @@ extension TargetServer {
 
   /// A request is here to its last byte.
   @inline(__always)
-  private mutating func arrived(
+  mutating func arrived(
     _ row: Int, _ request: TargetRequest, _ reply: TargetReply, nowNs: UInt64
   ) {
-    if request.isCount { return tellCounts(row, request) }
-    page.add(.requests)
-    page.path(Int(request.path)).add()
+    unsafe connections[row].hasSpoken = true
+    if request.isCount { return enqueue(row, countReply(request)) }
     if request.isLast { unsafe connections[row].peerIsDone = true }
-    if notesArrivals { page.noteArrival(ns: nowNs) }
     var reply = reply
-    if isTimed || request.isTimed { reply.dueNs = dueNs(of: request, arrivedNs: nowNs) }
+    reply.dueNs = note(request, nowNs: nowNs)
     if unsafe connections[row].hasMetHead {
       unsafe connections[row].hasMetHead = false
       if unsafe connections[row].isAnswered {
@@ -175,18 +307,28 @@ extension TargetServer {
     enqueue(row, reply)
   }
 
-  private mutating func tellCounts(_ row: Int, _ request: TargetRequest) {
+  /// Counts a request. Returns when its answer is due: 0 for at once.
+  @inline(__always)
+  mutating func note(_ request: TargetRequest, nowNs: UInt64) -> UInt64 {
+    page.add(.requests)
+    page.path(Int(request.path)).add()
+    if notesArrivals { page.noteArrival(ns: nowNs) }
+    return isTimed || request.isTimed ? dueNs(of: request, arrivedNs: nowNs) : 0
+  }
+
+  /// What `/count` is answered with.
+  mutating func countReply(_ request: TargetRequest) -> TargetReply {
     let text = memory.counts.json
     if request.resetsCounts { memory.reset() }
     let traits = request.answer.traits
-    guard let index = countTexts.insert(text) else {
-      return enqueue(
-        row, reply(with: TargetAnswer(status: 503, note: .tooManyCounts, traits: traits)))
+    var copy = text
+    let index = copy.withUTF8 { unsafe countTexts.insert(UnsafeRawBufferPointer($0)) }
+    guard let index else {
+      return reply(with: TargetAnswer(status: 503, note: .tooManyCounts, traits: traits))
     }
-    var reply = reply(
-      with: TargetAnswer(countByteCount: text.utf8.count, traits: traits))
+    var reply = reply(with: TargetAnswer(countByteCount: text.utf8.count, traits: traits))
     reply.countText = index
-    enqueue(row, reply)
+    return reply
   }
 }
 

@@ -2,10 +2,12 @@ internal import CSquall
 internal import Glibc
 internal import SquallEngine
 internal import SquallHTTP
+internal import SquallTLS
 
 /// The built-in target's part on one CPU: one thread, one ring, one listener of the port they share.
 ///
-/// HTTP/1.1 and 1.0 with any method; what can be asked for is told at `TargetRequest`, what can be
+/// HTTP/1.1 and 1.0 with any method, HTTP/2 for those who begin with its preface, and with a certificate
+/// all of them over TLS, told by the first byte; what can be asked for is told at `TargetRequest`, what can be
 /// set for all requests at `TargetOptions`. It counts requests once they are here to their last
 /// byte, and answers in the order they came.
 ///
@@ -14,6 +16,7 @@ internal import SquallHTTP
 /// - Answers are written when the socket takes them, so a client that does not read costs a row and
 ///   40 bytes for each run of equal answers. 16,384 runs on a connection, or 1,048,576 on all, are
 ///   the most: who asks for one more is disconnected and counted as an overrun.
+/// - What is sealed or framed cannot be written again: 64 KiB of it are kept on a connection.
 /// - A request target has at most 8,192 bytes, a head 64 KiB; bodies of any size are skipped.
 /// - There is no time limit on an idle connection. One more than the table holds is accepted and
 ///   closed at once, and counted as refused.
@@ -77,12 +80,13 @@ internal import SquallHTTP
   ) throws(SystemError) {
     let options = memory.options
     if let cpu = options.cpus[index] {
-      try SystemError.check("sched_setaffinity", squall_cpu_pin(cpu))
+      try ThisProcess.pin(to: cpu)
     }
-    squall_timers_sharpen()
+    ThisProcess.sharpenTimers()
     // Registered files count against the limit of open ones (io_uring_register(2)).
     let reservedCount: UInt64 = 64
-    let limit = squall_files_raise(UInt64(options.connectionCountMax) + reservedCount)
+    let limit = ThisProcess.raiseDescriptorLimit(
+      to: UInt64(options.connectionCountMax) + reservedCount)
     guard limit > reservedCount else { throw SystemError(call: "setrlimit", errno: EMFILE) }
     let rowCount = Int(min(UInt64(options.connectionCountMax), limit - reservedCount))
 
@@ -91,16 +95,37 @@ internal import SquallHTTP
     // Every connection may have a send that was cut short and a receive in one turn.
     sizes.completionCount = max(sizes.completionCount, UInt32(clamping: 2 * rowCount))
     sizes.fileCount = UInt32(rowCount)
+    sizes.backend = options.backend
     let ring = try Ring(sizes)
     var server = TargetServer(
       memory, index: index, rowCount: rowCount, listener: listener, control: control)
+    server.tls = try context(of: memory)
     server.page.prepareArrivals()
     server.obey(on: ring)
     var word: UInt8 = 0
-    guard unsafe write(control, &word, 1) == 1 else { return }
+    guard uninterrupted({ unsafe write(control, &word, 1) }) == 1 else { return }
     var loop = RingLoop(spins: options.spins)
     try loop.run(&server, on: ring)
   }
+
+  private static func context(of memory: TargetMemory) throws(SystemError) -> TLSContext? {
+    guard let certificate = memory.options.certificate else { return nil }
+    do throws(TLSContext.Refusal) {
+      return try TLSContext(
+        serving: certificate.chain, key: certificate.key, protocols: protocols(memory.options),
+        ticketKeys: memory.ticketKeys)
+    } catch {
+      throw SystemError(call: "TLS with this certificate", errno: EINVAL)
+    }
+  }
+
+  /// What ALPN is answered with, the best first.
+  private static func protocols(_ options: TargetOptions) -> [UInt8] {
+    (speaksHTTP2(options) ? [2] + Array("h2".utf8) : []) + [8] + Array("http/1.1".utf8)
+  }
+
+  /// The shop writes its pages for HTTP/1.1.
+  static func speaksHTTP2(_ options: TargetOptions) -> Bool { options.shopKey == 0 }
 
   let options: TargetOptions
   let isTimed: Bool
@@ -112,14 +137,20 @@ internal import SquallHTTP
   /// Rows that ever had a connection: the others were never touched.
   var initializedCount = 0
   var openCount = 0
+  private(set) var tls: TLSContext?
 
   var paths: TargetPathIndex
   var replies = TargetReplies()
   var prepared = PreparedAnswers()
-  var countTexts = CountTexts()
+  /// 64 are the answers with counts that may wait.
+  var countTexts = KeptTexts(limit: 64)
+  var pages: KeptTexts
+  /// Nil when the target is none.
+  var shop: Shop?
+  var requestHeads = RequestHeadReader()
   var due = DueQueue()
   /// Rows to look at before the turn ends.
-  var dirty: RowQueue
+  var dirty: FixedQueue<Int>
   let greetings = Greetings()
   /// Answers of this turn that were not prepared; the kernel has read them when the ring was entered
   /// and is not behind.
@@ -156,10 +187,14 @@ internal import SquallHTTP
     notesArrivals = options.arrivalsPath != nil
     page = memory.page(index)
     paths = TargetPathIndex(page: page)
+    pages = KeptTexts(limit: options.shopKey == 0 ? 0 : .max)
+    shop =
+      options.shopKey == 0
+      ? nil : Shop(key: options.shopKey, process: index, rowCount: rowCount)
     self.memory = memory
     self.rowCount = rowCount
     unsafe connections = .allocate(capacity: rowCount)
-    dirty = RowQueue(capacity: rowCount)
+    dirty = FixedQueue(capacity: rowCount)
     unsafe arena = .allocate(byteCount: Self.arenaByteCount, alignment: 64)
     unsafe scratch = .allocate(byteCount: Self.targetByteCountMax, alignment: 1)
     unsafe usualBytes = .allocate(byteCount: Self.usualByteCountMax, alignment: 1)
@@ -171,7 +206,12 @@ internal import SquallHTTP
   }
 
   deinit {
-    for row in 0..<initializedCount { unsafe connections[row].scratch?.deallocate() }
+    for row in 0..<initializedCount {
+      unsafe connections[row].scratch?.deallocate()
+      guard let session = unsafe connections[row].session else { continue }
+      unsafe session.deinitialize(count: 1)
+      unsafe session.deallocate()
+    }
     unsafe connections.deallocate()
     unsafe arena.deallocate()
     unsafe scratch.deallocate()
@@ -257,7 +297,10 @@ extension TargetServer: CompletionHandler {
   }
 
   mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
-    guard !isStopping else { return nil }
+    guard !isStopping else {
+      sayGoodbye(on: ring, nowNs: nowNs)
+      return nil
+    }
     isStuck = false
     if !ring.isBehind { arenaByteCount = 0 }
     accept(on: ring, nowNs: nowNs)

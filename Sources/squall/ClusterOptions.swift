@@ -49,6 +49,13 @@ struct HeartbeatOptions: ParsableArguments {
     transform: Read.time)
   var lease: UInt64 = 10_000_000_000
 
+  func fill(_ options: inout RunHost.Options) throws {
+    try check()
+    options.heartbeatIntervalNs = heartbeatInterval
+    options.liveness = UInt8(heartbeatLiveness)
+    options.leaseNs = lease
+  }
+
   func check() throws {
     guard (100_000_000...60_000_000_000).contains(heartbeatInterval) else {
       throw Complaint.usage("--heartbeat-interval is a time from 100ms to 60s.")

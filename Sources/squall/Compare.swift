@@ -7,7 +7,7 @@ struct Compare: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Tell whether two results differ, metric by metric.",
     discussion: """
-      A is the baseline and B the candidate; further files alternate A B A B …, as interleaved runs \
+      A is the baseline and B the candidate; further files alternate A B A B ..., as interleaved runs \
       were made. Each metric gets its change with a 95 % confidence interval and a verdict: better, \
       worse, no difference or not comparable.
       """)

@@ -5,7 +5,8 @@ import SquallNode
 struct Doctor: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Tell what on this host would spoil a measurement, each with its remedy.",
-    discussion: "Changes nothing. Exits with 1 when io_uring cannot be used, with 0 otherwise.")
+    discussion: "Changes nothing. Exits with 1 when nothing can be measured here, with 0 otherwise."
+  )
 
   @Flag(help: "Print JSON instead of a table.")
   var json = false

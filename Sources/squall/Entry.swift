@@ -16,6 +16,10 @@ enum Entry {
   private static func run(_ arguments: [String]) async {
     let spelling = LocustSpelling(arguments)
     for sentence in spelling.advice { Console.say("note: \(sentence)") }
+    if let complaint = Habits.complaint(about: spelling.arguments) {
+      Console.say("error: \(complaint)")
+      exit(ExitStatus.usage.rawValue)
+    }
     do {
       var command = try Squall.parseAsRoot(spelling.arguments)
       if var command = command as? any AsyncParsableCommand {
@@ -26,8 +30,24 @@ enum Entry {
     } catch {
       // ArgumentParser ends with sysexits' 64 on bad usage; the documented code is 2.
       guard Squall.exitCode(for: error) == .validationFailure else { Squall.exit(withError: error) }
-      Console.say(Squall.fullMessage(for: error))
+      Console.say(message(for: error))
       exit(ExitStatus.usage.rawValue)
     }
+  }
+
+  /// The parser's words, but for options of other tools, and without guesses by spelling that make no
+  /// sense: a suggestion begins as what was typed, or it is none.
+  private static func message(for error: any Error) -> String {
+    let full = Squall.fullMessage(for: error)
+    guard let mark = full.firstRange(of: "Unknown option '") else { return full }
+    let option = String(full[mark.upperBound...].prefix { $0 != "'" })
+    if let sentence = Habits.sentence(for: option) { return "error: \(option): \(sentence)." }
+    guard let guess = full.firstRange(of: ". Did you mean '") else { return full }
+    let guessed = full[guess.upperBound...].prefix { $0 != "'" }
+    guard guessed.prefix(4) == option.prefix(4) || guessed.suffix(5) == option.suffix(5) else {
+      let end = full[guess.upperBound...].firstIndex(of: "\n") ?? full.endIndex
+      return full[..<guess.lowerBound] + ".\n" + full[end...].drop { $0 == "\n" }
+    }
+    return full
   }
 }

@@ -47,12 +47,14 @@ struct Find: AsyncParsableCommand {
         throw Complaint.usage("--start-rate must be above 0 and not above --max-rate.")
       }
       let placement = try place.placement(hasTarget: load.url == nil)
-      let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
+      let ring = try place.ring.choice()
+      let target = try load.target(cpus: placement.target, ring: ring)
       defer { target?.stop() }
-      let plan = try load.plan(defaultURL: target?.url)
-      try Preflight.check(plan, workerCount: placement.workers.count)
+      let plan = try load.plan(target)
+      var found: [TargetAddresses]? = try Preflight.check(
+        plan, workerCount: placement.workers.count)
       var measurement = Measurement(placement: placement)
-      measurement.isPinned = !place.noPin
+      measurement.ring = ring
       measurement.hasOwnTarget = target != nil
 
       var options = RateSearch.Options()
@@ -69,9 +71,11 @@ struct Find: AsyncParsableCommand {
             startHz: step.rateHz, arrival: load.arrival == .poisson ? .poisson : .uniform,
             seed: load.seed))
         stepPlan.requestCount = .max
-        stepPlan.warmupNs = step.settleNs
-        stepPlan.durationNs = step.measureNs
-        let (result, signal) = try await measurement.result(of: stepPlan, objectives: objectives)
+        stepPlan.times.warmupNs = step.settleNs
+        stepPlan.times.durationNs = step.measureNs
+        let (result, signal) = try await measurement.result(
+          of: stepPlan, at: found, objectives: objectives)
+        found = nil
         if let signal { try Program.leave(with: .good, interruptedBy: signal) }
         search.measured(RateSearch.Measurement(result, step: step))
         if !output.quiet, let last = search.measurements.last {

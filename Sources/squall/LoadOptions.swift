@@ -6,14 +6,14 @@ import SquallNode
 struct LoadOptions: ParsableArguments {
   @Argument(
     help: ArgumentHelp(
-      "Where to send requests: http://host[:port]/path.",
+      "Where to send requests: http[s]://host[:port]/path.",
       discussion: "Without it, the built-in target is started on this host and driven."))
   var url: String?
 
   @Option(
     name: .short("c"),
     help: "Connections in all, dealt out over the workers (default: 64).", transform: Read.count)
-  var connections: UInt64 = 64
+  var connections = UInt64(Plan.Connections.usual.count)
 
   @Option(
     name: .short("d", "z"),
@@ -35,7 +35,8 @@ struct LoadOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Open loop in stages: go to RATE within TIME. Repeatable; starts from -R or 0.",
+      "Open loop in stages: go to RATE within TIME. Repeatable; starts from -R or 0. Without -d the "
+        + "run lasts as long as its stages.",
       valueName: "time:rate"))
   var stage: [String] = []
 
@@ -56,16 +57,16 @@ struct LoadOptions: ParsableArguments {
   var header: [String] = []
 
   @Option(
-    name: [.customShort("b"), .long],
+    name: [.customShort("b"), .long, .customLong("data")],
     help: ArgumentHelp(
       "Request body: text, @FILE, or @- for standard input.", valueName: "text|@file|@-"))
   var body: String?
 
   @Option(help: "From the send to the complete response (default: 10s).", transform: Read.time)
-  var timeout: UInt64 = 10_000_000_000
+  var timeout = Plan.Times.usual.timeoutNs
 
   @Option(help: "For opening a connection (default: 5s).", transform: Read.time)
-  var connectTimeout: UInt64 = 5_000_000_000
+  var connectTimeout = Plan.Times.usual.connectTimeoutNs
 
   @Option(
     help:
@@ -74,22 +75,24 @@ struct LoadOptions: ParsableArguments {
   var deadline: UInt64?
 
   @Option(help: "Real load before the measured time, not counted.", transform: Read.time)
-  var warmup: UInt64 = 0
+  var warmup = Plan.Times.usual.warmupNs
 
   @Option(help: "Open the connections spread over this time.", transform: Read.time)
-  var ramp: UInt64 = 0
+  var ramp = Plan.Connections.usual.rampNs
 
   @Option(
     help: "How long to await what is in flight at the end; the rest is reported (default: 2s).",
     transform: Read.time)
-  var drain: UInt64 = 2_000_000_000
+  var drain = Plan.Times.usual.drainNs
 
   @Option(
     help: "Requests in flight on one connection (HTTP/1.1 pipelining; default: 1).",
     transform: Read.count)
-  var pipeline: UInt64 = 1
+  var pipeline = UInt64(Plan.Connections.usual.pipeline)
 
-  @Flag(help: "One request per connection.")
+  @Flag(
+    name: [.customLong("no-keepalive"), .customLong("disable-keepalive")],
+    help: "One request per connection.")
   var noKeepalive = false
 
   @Option(help: "Replace a connection after this many requests.", transform: Read.count)
@@ -107,8 +110,14 @@ struct LoadOptions: ParsableArguments {
       valueName: "host:port:host2:port2"))
   var connectTo: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Connect to this Unix socket instead of the URL's host and port, as curl does.",
+      valueName: "path"))
+  var unixSocket: String?
+
   @Option(help: "Length of an interval of the time series (default: 1s).", transform: Read.time)
-  var interval: UInt64 = 1_000_000_000
+  var interval = Plan.Times.usual.intervalNs
 
   @Flag(
     help: "Spin for the last microseconds before a scheduled instant: exact pacing for a busy CPU.")
@@ -121,22 +130,36 @@ struct LoadOptions: ParsableArguments {
     help: ArgumentHelp("Word to keep with the result; repeatable.", valueName: "key=value"))
   var label: [String] = []
 
+  @OptionGroup(title: "TLS and HTTP/2") var wire: WireOptions
 }
 
 enum ArrivalName: String, ExpressibleByArgument, CaseIterable {
   case uniform, poisson
 }
 extension LoadOptions {
+  /// The target for a load without a URL. `vs` is the line of flags of another load on it.
+  func target(cpus: [UInt16], ring: RingChoice, vs: String? = nil) throws -> BuiltInTarget? {
+    guard url == nil else { return nil }
+    let words = vs.map { Read.words($0) } ?? []
+    return try BuiltInTarget(
+      cpus: cpus, ring: ring, isSecure: wire.tls || words.contains("--tls"))
+  }
+
   /// The plan these flags describe. Without a URL, that of the target started for it.
-  func plan(defaultURL: String?) throws -> Plan {
-    try draft(url: url ?? defaultURL ?? "").plan()
+  func plan(_ target: BuiltInTarget? = nil) throws -> Plan {
+    var draft = try draft(url: url ?? target?.url(isSecure: wire.tls) ?? "")
+    if url == nil { draft.tls.builtInAuthority = target?.authority ?? [] }
+    let plan = try draft.plan()
+    if let remark = draft.remark(on: plan) { Console.say("note: \(remark)") }
+    return plan
   }
 
   /// The plan that `text`, a line of flags, describes.
-  func other(_ text: String, defaultURL: String?) throws -> Plan {
+  func other(_ text: String, _ target: BuiltInTarget?) throws -> Plan {
     do {
-      let options = try LoadOptions.parse(Read.words(text))
-      return try options.plan(defaultURL: url ?? defaultURL)
+      var options = try LoadOptions.parse(Read.words(text))
+      options.url = options.url ?? url
+      return try options.plan(target)
     } catch let complaint as Complaint {
       throw complaint
     } catch {
@@ -144,8 +167,9 @@ extension LoadOptions {
     }
   }
 
-  func draft(url: String) -> PlanDraft {
+  func draft(url: String) throws -> PlanDraft {
     var draft = PlanDraft(url: url)
+    try wire.fill(&draft)
     draft.connections = connections
     draft.durationNs = duration
     draft.requestCount = requests
@@ -167,6 +191,7 @@ extension LoadOptions {
     draft.requestsPerConnection = requestsPerConnection
     draft.sourceAddresses = sourceIP?.split(separator: ",").map(String.init) ?? []
     draft.connectTo = connectTo
+    draft.unixSocket = unixSocket
     draft.intervalNs = interval
     draft.spins = spin
     draft.seed = seed

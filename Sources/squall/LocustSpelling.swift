@@ -1,6 +1,6 @@
 import SquallNode
 
-/// Understands the command line of people who know Locust: its roles as flags, and its older names.
+/// Understands the command line of people who know Locust or curl: roles as flags, and other names.
 struct LocustSpelling {
   /// The command line in our words.
   private(set) var arguments: [String] = []
@@ -26,7 +26,8 @@ struct LocustSpelling {
       rest.removeFirst()
     }
     guard let command = arguments.first ?? rest.first, ["master", "worker"].contains(command) else {
-      arguments += rest
+      // curl's long name of -k. A master has a flag of this name for its own ports.
+      arguments += rest.map { $0 == "--insecure" ? "-k" : $0 }
       return
     }
     while let word = rest.popFirst() {
@@ -41,7 +42,7 @@ struct LocustSpelling {
       if let newer = Self.flags[name] {
         advice.append("\(name) is now \(newer)")
         arguments.append(newer + (value.map { "=\($0)" } ?? ""))
-      } else if name == "--processes" {
+      } else if name == "--processes", command == "worker" {
         let count = value ?? rest.popFirst() ?? ""
         arguments += ["--workers", count == "-1" ? "auto" : count]
       } else {

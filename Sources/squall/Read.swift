@@ -12,6 +12,16 @@ enum Read {
     }
   }
 
+  /// A time, which may be none.
+  static func pause(_ text: String) throws -> UInt64 {
+    text == "0" || text == "0s" ? 0 : try time(text)
+  }
+
+  /// As Locust counts them: -1 is one per CPU.
+  static func processes(_ text: String) throws -> WorkerCount {
+    text == "-1" ? .auto : try workers(text)
+  }
+
   static func number(_ text: String) throws -> UInt64 {
     guard let number = UInt64(text) else {
       throw ValidationError("'\(text)' is not a whole number.")
@@ -25,6 +35,28 @@ enum Read {
     } catch {
       throw ValidationError("\(error).")
     }
+  }
+
+  /// A name or an address and nothing else.
+  static func host(_ text: String) throws -> String {
+    let colons = text.filter { $0 == ":" }.count
+    let reason: String? =
+      if text.isEmpty {
+        "is empty"
+      } else if text.contains("://") || text.contains("/") {
+        "is a URL"
+      } else if text.contains("[") || text.contains("]") {
+        "has brackets, which only a URL needs"
+      } else if colons == 1 {
+        "has a port, which has an option of its own"
+      } else if !text.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value < 0x7f }) {
+        "has a space or a character that no host name has"
+      } else {
+        nil
+      }
+    guard let reason else { return text }
+    throw ValidationError(
+      "'\(text)' \(reason): give a name or an address, such as 10.0.0.1 or ::1.")
   }
 
   /// With or without its `/s`.

@@ -17,30 +17,72 @@ struct RecordOptions: ParsableArguments {
   @Flag(help: "Keep the run in memory only: it ends with this process.")
   var noRecord = false
 
-  /// The run to lead: a new one, or one that was cut off.
-  func run(load: LoadOptions, head: RecordHead, voice: MasterVoice) throws -> RunRecord {
+  /// The run to lead: a new one of this plan, or one that was cut off.
+  func run(of plan: Plan?, head: RecordHead, voice: MasterVoice) throws -> RunRecord {
     let warn: @Sendable (String) -> Void = { voice.told("warning: " + $0) }
-    if resume { return try resumed(load, warn, voice) }
-    guard let url = load.url else {
-      throw Complaint.usage("name the server to load: squall master http://HOST/.")
+    if resume { return try resumed(plan, warn, voice) }
+    guard let plan else {
+      throw Complaint.usage(
+        "name the server to load or a scenario: squall master http://HOST/, or -f shop.yaml.")
     }
-    let plan = try load.draft(url: url).plan()
     if noRecord {
-      return RunRecord(plan: plan, head: head, failure: "--no-record was given") { _ in }
+      return RunRecord(inMemory: plan, head: head)
     }
     do {
       return try recorded(plan, head, warn, voice)
     } catch let trouble as RecordFile.Trouble {
       if trouble.isRefusal { throw Complaint(trouble) }
-      return RunRecord(plan: plan, head: head, failure: trouble.sentence, warn: warn)
+      return RunRecord(inMemory: plan, head: head, failure: trouble.sentence, warn: warn)
     }
+  }
+
+  /// A new run, whatever was before it.
+  func new(
+    of plan: Plan, head: RecordHead, warn: @escaping @Sendable (String) -> Void
+  ) throws(Complaint) -> RunRecord {
+    if noRecord { return RunRecord(inMemory: plan, head: head) }
+    do throws(RecordFile.Trouble) {
+      return try file().begin(plan: plan, head: head, warn: warn)
+    } catch {
+      if error.isRefusal { throw Complaint(error) }
+      return RunRecord(inMemory: plan, head: head, failure: error.sentence, warn: warn)
+    }
+  }
+
+  /// The run that goes on when a master that lives is started anew with the record of the one before.
+  func cutOff(_ voice: MasterVoice) throws(Complaint) -> RunRecord? {
+    if noRecord {
+      guard !resume else {
+        throw Complaint.usage("--resume needs a record, and --no-record is none.")
+      }
+      return nil
+    }
+    let warn: @Sendable (String) -> Void = { voice.told("warning: " + $0) }
+    do throws(RecordFile.Trouble) {
+      let file = try file()
+      if resume { return say(try file.resume(warn: warn), voice) }
+      guard let run = try file.cutOffRun() else { return nil }
+      if record != nil { return say(try file.resume(run: run, warn: warn), voice) }
+      voice.told("a run was cut off: squall master --resume goes on with it")
+      return nil
+    } catch {
+      if error.isRefusal { throw Complaint(error) }
+      voice.told("warning: \(error.sentence)")
+      return nil
+    }
+  }
+
+  var path: String? { noRecord ? nil : record ?? RecordFile.standardPath }
+
+  private func file() throws(RecordFile.Trouble) -> RecordFile {
+    try RecordFile(path: record ?? RecordFile.standardPath, for: .writing)
   }
 
   private func recorded(
     _ plan: Plan, _ head: RecordHead, _ warn: @escaping @Sendable (String) -> Void,
     _ voice: MasterVoice
   ) throws -> RunRecord {
-    let file = try RecordFile(path: record ?? RecordFile.standardPath, for: .writing)
+    let file = try file()
     if let run = try file.cutOffRun(of: plan) {
       if record != nil { return say(try file.resume(run: run, warn: warn), voice) }
       voice.told("a run of this plan was cut off: squall master --resume goes on with it")
@@ -49,20 +91,20 @@ struct RecordOptions: ParsableArguments {
   }
 
   private func resumed(
-    _ load: LoadOptions, _ warn: @escaping @Sendable (String) -> Void, _ voice: MasterVoice
+    _ plan: Plan?, _ warn: @escaping @Sendable (String) -> Void, _ voice: MasterVoice
   ) throws -> RunRecord {
     if noRecord { throw Complaint.usage("--resume needs a record, and --no-record is none.") }
     let run: RunRecord
     do throws(RecordFile.Trouble) {
-      let file = try RecordFile(path: record ?? RecordFile.standardPath, for: .writing)
-      run = try file.resume(warn: warn)
+      run = try file().resume(warn: warn)
     } catch {
       throw Complaint(error)
     }
-    if let url = load.url, try load.draft(url: url).plan() != run.plan {
+    if let plan, plan != run.plan {
       throw Complaint.usage(
         "--resume goes on with the load of run \(run.run.hexadecimal), which is another one: leave "
-          + "the URL and the load's flags out, or leave --resume out to begin a new run.")
+          + "the URL or scenario and the load's flags out, or leave --resume out to begin a new run."
+      )
     }
     return say(run, voice)
   }

@@ -23,7 +23,7 @@ struct Report: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Put what a worker could not deliver (undelivered-….squall) into its run's record first. "
+      "Put what a worker could not deliver (undelivered-*.squall) into its run's record first. "
         + "Repeatable; the same file twice changes nothing.", valueName: "file"))
   var add: [String] = []
 

@@ -13,6 +13,8 @@ struct Run: AsyncParsableCommand {
 
   @OptionGroup(title: "Judgement") var judgement: JudgementOptions
   @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Page") var page: PageOptions
+  @OptionGroup(title: "Metrics") var metrics: MetricsOptions
 
   @Flag(help: "Send one request and print it and its response.")
   var debug = false
@@ -31,7 +33,7 @@ struct Run: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Compare with another load, described by these flags (and URL) in the place of this one's: "
+      "Compare with another load, described by these flags (and URL) instead of this one's: "
         + "runs are interleaved, --repeat of each.", valueName: "flags"))
   var vs: String?
 
@@ -46,22 +48,25 @@ struct Run: AsyncParsableCommand {
       try output.check()
       if let file = try scenario.file(orPositional: load.url) {
         let program = try scenario.program(of: file)
-        if dryRun { return try DryRun.run(program, seed: load.seed) }
+        if dryRun { return try DryRun.run(program, by: load.draft(url: "")) }
         return try await run(program, objectives: objectives)
       }
       try scenario.refuseWithoutFile(dryRun: dryRun)
       let placement = try place.placement(hasTarget: load.url == nil)
-      let target = load.url == nil ? try BuiltInTarget(cpus: placement.target) : nil
+      let ring = try place.ring.choice()
+      let target = try load.target(cpus: placement.target, ring: ring, vs: vs)
       defer { target?.stop() }
-      let plan = try load.plan(defaultURL: target?.url)
+      let plan = try load.plan(target)
       let workerCount = placement.workers.count
-      try Preflight.check(plan, workerCount: workerCount)
-      if debug { return try DebugExchange.run(plan) }
+      let found = try Preflight.check(plan, workerCount: workerCount)
+      if debug { return try DebugExchange.run(plan, at: found) }
 
       var measurement = Measurement(placement: placement)
-      measurement.isPinned = !place.noPin
+      measurement.ring = ring
       measurement.hasOwnTarget = target != nil
       measurement.showsProgress = output.showsProgress
+      let ports = try await ports()
+      measurement.shown = ports.shown
       let regressions = try Compare.regressions(failOn)
       let count = `repeat` ?? (vs == nil ? 1 : 5)
       guard count >= (vs == nil ? 1 : 2), count <= Self.repeatCountMax else {
@@ -72,19 +77,21 @@ struct Run: AsyncParsableCommand {
         throw Complaint.usage("--fail-on compares: say with what by --vs, or use squall compare.")
       }
       if let vs {
-        let other = try load.other(vs, defaultURL: target?.url)
-        try Preflight.check(other, workerCount: workerCount)
+        let other = try load.other(vs, target)
+        _ = try Preflight.check(other, workerCount: workerCount)
         let shown = try await compare(
-          plan, with: other, times: Int(count), by: measurement, until: regressions)
+          plan, at: found, with: other, times: Int(count), by: measurement, until: regressions)
         return try Program.leave(with: shown ? .regression : .good, interruptedBy: nil)
       }
       var status = ExitStatus.good
       for turn in 1...count {
-        let (result, signal) = try await measurement.result(of: plan, objectives: objectives)
+        let (result, signal) = try await measurement.result(
+          of: plan, at: turn == 1 ? found : nil, objectives: objectives)
         try (count == 1 ? output : output.numbered(Int(turn))).write(result)
         if status == .good { status = judgement.status(of: result) }
         if let signal { try Program.leave(with: status, interruptedBy: signal) }
       }
+      try await ports.close()
       try Program.leave(with: status, interruptedBy: nil)
     }
   }
@@ -93,17 +100,41 @@ struct Run: AsyncParsableCommand {
     guard !debug, vs == nil, `repeat` == nil, failOn.isEmpty else {
       throw Complaint.usage("--debug, --vs, --repeat and --fail-on are for one URL.")
     }
-    let plan = try load.draft(url: "").plan(
-      of: file, users: scenario.users, spawnRateHz: scenario.spawnRate)
+    let plan = try scenario.plan(of: file, by: load.draft(url: ""))
     let placement = try place.placement(hasTarget: false)
-    try Preflight.check(plan, workerCount: placement.workers.count)
+    let found = try Preflight.check(plan, workerCount: placement.workers.count)
     var measurement = Measurement(placement: placement)
-    measurement.isPinned = !place.noPin
+    measurement.ring = try place.ring.choice()
     measurement.showsProgress = output.showsProgress
+    let ports = try await ports()
+    measurement.shown = ports.shown
     let (result, signal) = try await measurement.result(
-      of: plan, objectives: try objectives + file.objectives())
+      of: plan, at: found, objectives: try objectives + file.objectives())
     try output.write(result)
+    try await ports.close()
     try Program.leave(with: judgement.status(of: result), interruptedBy: signal)
+  }
+
+  /// Who is shown the runs; the ports end with the process, after the last of them.
+  private struct Ports {
+    let shown = Shown()
+    var open: [ControlPort] = []
+
+    /// Whoever looks has seen the end.
+    func close() async throws {
+      try await Closing().close(open.map(\.closing), late: { Console.say($0) })
+    }
+  }
+
+  private func ports() async throws -> Ports {
+    var ports = Ports()
+    let output = output
+    let say: (String) -> Void = { if !output.quiet { Console.say($0) } }
+    ports.open = [
+      try await page.open(showing: ports.shown, say: say),
+      try await metrics.open(showing: ports.shown, say: say),
+    ].compactMap { $0 }
+    return ports
   }
 
   private static let repeatCountMax: UInt64 = 10_000
@@ -111,13 +142,15 @@ struct Run: AsyncParsableCommand {
   /// A B A B …, so that what drifts on the host meets both alike. True when one of the regressions was
   /// shown.
   private func compare(
-    _ plan: Plan, with other: Plan, times count: Int, by measurement: Measurement,
+    _ plan: Plan, at found: [TargetAddresses], with other: Plan, times count: Int,
+    by measurement: Measurement,
     until regressions: [Regression]
   ) async throws -> Bool {
     var results: (baseline: [RunResult], candidate: [RunResult]) = ([], [])
     for turn in 1...count {
       for (name, plan) in [("A", plan), ("B", other)] {
-        let (result, signal) = try await measurement.result(of: plan)
+        let (result, signal) = try await measurement.result(
+          of: plan, at: turn == 1 && name == "A" ? found : nil)
         if let signal { try Program.leave(with: .good, interruptedBy: signal) }
         if !output.quiet {
           Console.say(
@@ -163,7 +196,7 @@ struct JudgementOptions: ParsableArguments {
     if result.verdict.incomplete { return .incomplete }
     // Nothing was measured, or less than was asked for: no script should take that for success.
     if result.requests.ok == 0 { return .couldNotRun }
-    if let asked = result.plan.requests, result.requests.sent < asked { return .couldNotRun }
+    if let asked = result.plan.requests, result.answered < asked { return .couldNotRun }
     if strict && !result.verdict.valid { return .invalid }
     if result.slo.contains(where: { $0.pass == false }) { return .objectiveFailed }
     return .good
@@ -199,7 +232,7 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Print nothing but the result.")
   var quiet = false
 
-  @Flag(help: "No live line, also on a terminal.")
+  @Flag(help: "No live line, even on a terminal.")
   var noProgress = false
 
   var showsProgress: Bool { !quiet && !noProgress }
@@ -247,7 +280,7 @@ struct OutputOptions: ParsableArguments {
       case .text: TextReport(result).text
       case .json: result.json.indentedText
       case .csv: Csv.header + Csv.row(result)
-      case .html: HtmlReport(result).text
+      case .html: HtmlReport(result, with: .ours).text
       }
     try write(text)
     if let hdr {

@@ -1,15 +1,16 @@
 import ArgumentParser
+import SquallLoad
 import SquallNode
 
 /// Which scenario, and what it is given from outside of its file.
 struct ScenarioOptions: ParsableArguments {
   @Option(
     name: [.customShort("f"), .long],
-    help: ArgumentHelp("Do what this scenario says, in the place of one URL.", valueName: "file"))
+    help: ArgumentHelp("Run this scenario instead of one URL.", valueName: "file"))
   var file: String?
 
   @Option(
-    help: ArgumentHelp("Where the scenario goes, in the place of its target.", valueName: "url"))
+    help: ArgumentHelp("Where the scenario goes, instead of its own target.", valueName: "url"))
   var host: String?
 
   @Option(
@@ -19,7 +20,7 @@ struct ScenarioOptions: ParsableArguments {
   var variables: [String] = []
 
   @Option(
-    name: .shortAndLong, help: "Users in all, in the place of what the scenario says.",
+    name: .shortAndLong, help: "Users in all, instead of what the scenario says.",
     transform: Read.count)
   var users: UInt64?
 
@@ -28,6 +29,16 @@ struct ScenarioOptions: ParsableArguments {
     help: ArgumentHelp("Users that begin in a second; with -u.", valueName: "rate"),
     transform: Read.rate)
   var spawnRate: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Only tasks of the scenario with one of these tags; separated by commas, repeatable.",
+      valueName: "tags"))
+  var tags: [String] = []
+
+  @Option(
+    help: ArgumentHelp("No tasks of the scenario with one of these tags.", valueName: "tags"))
+  var excludeTags: [String] = []
 
   /// A positional that ends like a scenario is one.
   func file(orPositional text: String?) throws -> String? {
@@ -49,10 +60,26 @@ struct ScenarioOptions: ParsableArguments {
       host != nil
       ? "--host"
       : !variables.isEmpty
-        ? "--set" : dryRun ? "--dry-run" : users != nil ? "-u" : spawnRate != nil ? "-r" : nil
+        ? "--set"
+        : !tags.isEmpty
+          ? "--tags"
+          : !excludeTags.isEmpty
+            ? "--exclude-tags"
+            : dryRun ? "--dry-run" : users != nil ? "-u" : spawnRate != nil ? "-r" : nil
     if let given {
       throw Complaint.usage("\(given) is for a scenario: name its file, such as shop.yaml.")
     }
+  }
+
+  /// With what is done before the load done, once nothing else can be wrong.
+  func plan(of file: ScenarioFile, by draft: PlanDraft) throws -> Plan {
+    _ = try draft.plan(of: file, users: users, spawnRateHz: spawnRate)
+    return try draft.plan(
+      of: DryRun.prepared(file, by: draft), users: users, spawnRateHz: spawnRate)
+  }
+
+  private static func words(_ lists: [String]) -> [String] {
+    lists.flatMap { $0.split(separator: ",").map(String.init) }
   }
 
   func program(of file: String) throws -> ScenarioFile {
@@ -63,6 +90,8 @@ struct ScenarioOptions: ParsableArguments {
       }
       values[String(variable[..<split])] = String(variable[variable.index(after: split)...])
     }
-    return try ScenarioFile(file, target: host, variables: values)
+    return try ScenarioFile(
+      file, target: host, variables: values, tags: Self.words(tags),
+      excludedTags: Self.words(excludeTags))
   }
 }

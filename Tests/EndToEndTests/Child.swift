@@ -186,6 +186,16 @@ final class Folder {
     return path + "/" + name
   }
 
+  /// A scenario's file: what it has beside its target.
+  func scenario(of target: Served, _ text: String) throws -> String {
+    try scenario(at: target.url, text)
+  }
+
+  /// `url` ends with the slash that paths begin with.
+  func scenario(at url: String, _ text: String) throws -> String {
+    try file("a.yaml", "squall: 1\ntarget: \(url.dropLast())\n" + text)
+  }
+
   func text(_ name: String) throws -> String {
     try String(contentsOfFile: path + "/" + name, encoding: .utf8)
   }

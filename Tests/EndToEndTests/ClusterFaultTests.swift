@@ -40,6 +40,8 @@ extension EndToEnd {
       let killedNs = monotonicNs()
       cluster.agents[0].signal(SIGKILL)
       try cluster.hear("is missing")
+      // There are two on this host.
+      #expect(cluster.heard("(pid \(cluster.agents[0].id)) is missing") == 1)
       print("a killed agent is seen after \((monotonicNs() - killedNs) / 1_000) us")
       #expect(monotonicNs() - killedNs <= 200_000_000)
       try cluster.hear("shares dealt over 1 worker")
@@ -54,6 +56,22 @@ extension EndToEnd {
       // At most its open interval and what was on its way, at 1,000 requests a second.
       #expect((0...700).contains(count - result.sent), "\(count) \(result.requests)")
       #expect(result.workers.filter { $0["lost"] as? Bool == true }.count == 1)
+      try cluster.expectAgentsLeave(except: 0)
+    }
+
+    /// 2,000 requests a second are due for six seconds, whoever is there to send them.
+    @Test(arguments: [SIGKILL, SIGTERM]) func whatFallsDueIsSentOrDroppedThoughAnAgentGoes(
+      signal: Int32
+    ) throws {
+      let cluster = try underLoad(["-d", "6s"])
+      cluster.agents[0].signal(signal)
+      try cluster.hear("shares dealt over 1 worker")
+      let (result, count) = try cluster.finish(code: signal == SIGKILL ? 6 : 0)
+      #expect(result.number("requests.due") == 12_000)
+      #expect(result.sent + result.number("requests.dropped") == 12_000, "\(result.requests)")
+      #expect(result.number("requests.unassigned") > 0)
+      #expect(result.sent <= count)
+      #expect(result.text.contains("fell due while no worker had them"))
       try cluster.expectAgentsLeave(except: 0)
     }
 

@@ -23,6 +23,9 @@ extension EndToEnd {
       try cluster.expectAgentsLeave()
       #expect(cluster.heard("joined with 1 worker") == 2)
       #expect(cluster.heard("the load starts on 2 workers") == 1)
+      // --no-record is what was asked for, and nothing to be warned of.
+      #expect(
+        (result["verdict.cautions"] as? [String])?.contains { $0.contains("record") } == false)
     }
 
     @Test func aNumberOfRequestsIsExactOverTwoAgents() throws {
@@ -162,7 +165,7 @@ extension EndToEnd {
 
       let early = try ask("POST", "/api/start", port: port, headers: [Self.json])
       #expect(early.status == 409)
-      #expect((early.object["error"] as? String)?.contains("0 of 2 workers") == true)
+      #expect((early.object["detail"] as? String)?.contains("0 of 2 workers") == true)
       try cluster.addAgent(workers: 2)
       try cluster.run {
         try ask("GET", "/api/status", port: port).object["workers_ready"] as? Int == 2
@@ -193,6 +196,12 @@ extension EndToEnd {
       #expect(recent["ok_per_s"] as? Double ?? 0 > 1_500)
       #expect(recent["response_p99_ns"] as? Int ?? 0 >= recent["response_p50_ns"] as? Int ?? .max)
       #expect(try ask("POST", "/api/start", port: port, headers: [Self.json]).status == 409)
+
+      let runs = try #require(
+        try ask("GET", "/api/runs", port: port).object["runs"] as? [[String: Any]])
+      #expect(runs.count == 1)
+      #expect(runs[0]["state"] as? String == "running")
+      #expect((runs[0]["requests"] as? [String: Any])?["sent"] as? Int ?? 0 > 0)
 
       #expect(try ask("POST", "/api/stop", port: port, headers: [Self.json]).status == 202)
       let (result, count) = try cluster.finish()

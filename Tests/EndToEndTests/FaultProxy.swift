@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import SquallLoad
 import Testing
 
 /// Stands between agents and their master on loopback, over TCP and over UDP on the same port
@@ -32,7 +33,7 @@ final class FaultProxy: @unchecked Sendable {
   private let listening: Int32
   private let outer: Int32
   private let inner: Int32
-  private var random: SeededGenerator
+  private var random: SplitMix64
   private var pairs: [Pair] = []
   private var held: [Held] = []
   private var agent: sockaddr_in?
@@ -51,7 +52,7 @@ final class FaultProxy: @unchecked Sendable {
     self.master = master
     self.seed = seed
     self.weather = weather
-    random = SeededGenerator(seed: seed)
+    random = SplitMix64(seed: seed)
     (listening, port) = try listener()
     outer = try Self.datagramSocket(port: port)
     inner = try Self.datagramSocket(port: 0)
@@ -232,20 +233,7 @@ func connection(to port: UInt16) throws -> Int32 {
   return socket
 }
 
-/// SplitMix64 (Steele, Lea and Flood 2014).
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
-  }
-
+extension SplitMix64 {
   /// 0 to 99.
   mutating func percent() -> Int { Int(next() % 100) }
 }

@@ -7,7 +7,6 @@ extension EndToEnd {
     /// Arguments, the exit code, and words that the sentence must have.
     static let inputs: [([String], Int32, [String])] = [
       (["ftp://127.0.0.1/"], 2, ["ftp", "http"]),
-      (["https://127.0.0.1/"], 2, ["TLS", "http://"]),
       (["http://"], 2, ["host"]),
       (["http://127.0.0.1:99999/"], 2, ["99999", "port"]),
       (["http://127.0.0.1:0/"], 2, ["port"]),
@@ -46,6 +45,37 @@ extension EndToEnd {
       (
         ["http://127.0.0.1/", "--no-keepalive", "--requests-per-connection", "2"], 2, ["contradict"]
       ),
+      (["http://127.0.0.1/", "-d", "-5s"], 2, ["-d -5s is negative", "-d 10s"]),
+      (["http://127.0.0.1/", "-d=-5s"], 2, ["-d -5s is negative"]),
+      (["http://127.0.0.1/", "-n", "-5"], 2, ["-n -5 is negative", "-n 1000"]),
+      (["http://127.0.0.1/", "-c", "-1"], 2, ["-c -1 is negative"]),
+      (["http://127.0.0.1/", "--timeout", "-1s"], 2, ["--timeout -1s is negative"]),
+      (["http://127.0.0.1/", "-R", "1k:"], 2, ["'1k:'", "colon"]),
+      (["http://127.0.0.1/", "--slo", "errors<1"], 2, ["percentage", "fraction"]),
+      (["http://127.0.0.1/", "--slo", "errors<200%"], 2, ["100%"]),
+      (["http://127.0.0.1/", "--no-keepalive", "--pipeline", "4"], 2, ["--pipeline"]),
+      (["http://127.0.0.1/", "-q", "100"], 2, ["-R"]),
+      (["http://127.0.0.1/", "-D", "body.json"], 2, ["--body"]),
+      (["http://127.0.0.1/", "-s", "x.lua"], 2, ["scenario"]),
+      (["http://127.0.0.1/", "-L"], 2, ["redirects"]),
+      (["http://127.0.0.1/", "--latency"], 2, ["--hdr"]),
+      (["--url", "http://127.0.0.1/"], 2, ["squall run http://HOST/PATH"]),
+      (["http://127.0.0.1/", "--request", "POST"], 2, ["-m POST"]),
+      (["http://127.0.0.1/", "-i"], 2, ["--debug"]),
+      (["http://127.0.0.1/", "--headless"], 2, ["squall master"]),
+      (["http://127.0.0.1/", "--max-workers", "2"], 2, ["-w 2"]),
+      (["http://127.0.0.1/", "--unix-socket", "/nowhere/x"], 1, ["/nowhere/x", "path right"]),
+      (["http://127.0.0.1/", "--unix-socket", ""], 2, ["--unix-socket ''", "107 bytes"]),
+      (
+        ["http://127.0.0.1/", "--unix-socket", "/" + String(repeating: "x", count: 107)], 2,
+        ["107 bytes"]
+      ),
+      (
+        ["http://127.0.0.1/", "--unix-socket", "/x", "--source-ip", "127.0.0.1"], 2,
+        ["leave out --source-ip"]
+      ),
+      (["http://127.0.0.1/", "--abstract-unix-socket", "x"], 2, ["--unix-socket"]),
+      (["http://127.0.0.1/", "-rate=50"], 2, ["two dashes"]),
       (["http://no-such-host.invalid/"], 1, ["no-such-host.invalid", "spelling"]),
     ]
 
@@ -75,6 +105,21 @@ extension EndToEnd {
       #expect(try target.count() == 0)
     }
 
+    /// Root may raise its limit, and is then refused by the closed port.
+    @Test(arguments: [8, 16, 40]) func fewDescriptorsAreAWordAndNoCrash(limit: Int) throws {
+      let port = try closedPort()
+      let child = try Child(
+        "bash",
+        [
+          "-c", "ulimit -n \(limit) && exec \"$0\" run -n 1 http://127.0.0.1:\(port)/",
+          Squall.path,
+        ])
+      #expect(try child.awaitEnd() == Child.Ending(code: 1), "\(child.errors)")
+      #expect(
+        ["ulimit -n", "Connection refused"].contains { child.errors.contains($0) },
+        "\(child.errors)")
+    }
+
     @Test func aClosedPortIsNamed() throws {
       let port = try closedPort()
       let child = try Squall.ended(["run", "http://127.0.0.1:\(port)/"])
@@ -95,6 +140,8 @@ extension EndToEnd {
       result.expectConservation()
       #expect(result.ok == 100)
       #expect(try target.count() == 100)
+      // An address that refuses while another accepts is no error of the target's.
+      #expect(result.errors.isEmpty, "\(result.requests)")
     }
   }
 }

@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import Testing
 
@@ -29,6 +30,84 @@ extension EndToEnd {
       // The program's own look, from wherever the kernel has it.
       peers["127.0.0.1"] = nil
       #expect(peers == ["127.0.0.2": 2, "127.0.0.3": 2, "127.0.0.4": 2])
+    }
+
+    /// The look whether somebody listens is the load's first connection.
+    @Test(arguments: ["127.0.0.1", "localhost"])
+    func aTargetThatTakesOneConnectionIsMeasured(host: String) throws {
+      let server = try Scripted { connection, server in
+        server.end()
+        while connection.head() != nil {
+          server.note()
+          guard connection.write(Scripted.hello) else { return }
+        }
+      }
+      let result = try Squall.run([
+        "-n", "50", "-c", "1", "-w", "2", "http://\(host):\(server.port)/",
+      ])
+      #expect(result.ok == 50 && result.number("connections.opened") == 1, "\(result.requests)")
+      #expect(server.requestCount == 50)
+    }
+
+    /// Nobody but the load holds that connection: its end reaches the target when the load ends it.
+    @Test func theFirstConnectionEndsWhenTheLoadEndsIt() throws {
+      let ended = DispatchSemaphore(value: 0)
+      let server = try Scripted { connection, server in
+        if connection.number > 0 { ended.wait() }
+        guard connection.head() != nil, connection.write(Scripted.hello) else { return }
+        connection.readToEnd()
+        ended.signal()
+      }
+      defer { server.end() }
+      let result = try Squall.run([
+        "-n", "3", "-c", "1", "-w", "1", "--requests-per-connection", "1", "--timeout", "5s",
+        server.url,
+      ])
+      #expect(result.ok == 3, "\(result.requests)")
+      #expect(result.number("connections.opened") == 3)
+    }
+
+    @Test(.enabled(if: Nginx.isInstalled, "needs nginx"))
+    func aUnixSocketIsDriven() throws {
+      let target = try Nginx()
+      let before = try target.counts()
+      let result = try Squall.run([
+        "-n", "203", "-c", "6", "http://somebody/", "--unix-socket", target.socket,
+      ])
+      result.expectConservation()
+      #expect(result.ok == 203, "\(result.requests)")
+      #expect(result["plan.destinations"] as? [String] == [target.socket])
+      // The look is one of the connections.
+      #expect(try target.counts(since: before) == Nginx.Counts(accepted: 6, requests: 203))
+      let folder = try Folder()
+      let scenario = try folder.file(
+        "a.yaml", "squall: 1\ntarget: http://h\nusers: {a: {do: [{get: /}]}}\n")
+      let users = try Squall.run([scenario, "-u", "2", "-n", "20", "--unix-socket", target.socket])
+      #expect(users.ok == 20, "\(users.requests)")
+      let trial = try Squall.ended(["run", scenario, "--dry-run", "--unix-socket", target.socket])
+      #expect(trial.ending == Child.Ending(code: 0), "\(trial.errors)")
+      let debug = try Squall.ended(["http://h/", "--debug", "--unix-socket", target.socket])
+      #expect(debug.output.contains("* to \(target.socket)"), "\(debug.errors)")
+    }
+
+    /// What comes back is judged, with the first answer as evidence.
+    @Test func redirectsAndEncodingsAreNamed() throws {
+      let server = try Scripted(
+        answer: "HTTP/1.1 302 Found\r\nLocation: /login?next=1\r\nContent-Encoding: gzip\r\n"
+          + "Content-Length: 2\r\n\r\nhi")
+      defer { server.end() }
+      let child = try Squall.ended(["-n", "20", "-c", "2", server.url])
+      let text = child.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+      #expect(text.contains("every answer was a redirect (302) to /login?next=1"), "\(text)")
+      #expect(text.contains("encodes its answers (gzip) and was not asked to"), "\(text)")
+      let asked = try Squall.ended([
+        "-n", "20", "-c", "2", "-H", "accept-encoding: gzip", server.url,
+      ])
+      #expect(!asked.output.contains("encodes its answers"))
+      let plain = try Scripted(
+        answer: "HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 2\r\n\r\nhi")
+      defer { plain.end() }
+      #expect(try !Squall.ended(["-n", "20", "-c", "2", plain.url]).output.contains("encodes"))
     }
 
     @Test func aHeadRequestHasNoBodyToRead() throws {

@@ -13,11 +13,14 @@ final class Nginx {
 
   let port: UInt16
   var url: String { "http://127.0.0.1:\(port)/" }
+  /// It listens there as well.
+  let socket: String
   private let child: Child
   private let folder = try? Folder()
 
   init(requestsPerConnection: Int = 1_000_000) throws {
     let folder = try #require(folder)
+    socket = folder.path + "/socket"
     // It cannot be told to take any free port, so one may be gone when it starts.
     for _ in 0..<5 {
       let port = try closedPort()
@@ -72,6 +75,7 @@ final class Nginx {
       keepalive_requests \(limit);
       server {
         listen 127.0.0.1:\(port) backlog=1024;
+        listen unix:\(folder)/socket;
         location / { return 200 "Hello, world!"; }
         location /status { stub_status; }
       }

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import SquallLoad
 import Testing
 
 extension EndToEnd {
@@ -13,7 +14,7 @@ extension EndToEnd {
     @Test func aMasterKilledAtAnyInstantLosesNothing() throws {
       let seed = UInt64.random(in: 0...UInt64.max)
       print("seed of the instants: \(seed)")
-      var random = Seeded(state: seed)
+      var random = SplitMix64(seed: seed)
       let target = try Served()
       for trial in 0..<Self.trialCount {
         let instantNs = UInt64.random(in: 0..<3_500_000_000, using: &random)
@@ -193,19 +194,6 @@ private final class RecordedRun {
     let report = try report(["--format", "json"])
     #expect(report.ending == Child.Ending(code: 0), "\(report.errors)")
     return try Measured(report.output)
-  }
-}
-
-/// SplitMix64: the same seed, the same instants.
-private struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ mixed >> 31
   }
 }
 

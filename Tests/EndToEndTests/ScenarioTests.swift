@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 extension EndToEnd {
@@ -106,6 +107,170 @@ extension EndToEnd {
       #expect(bad.errors.contains("1 of 4 requests failed"), "\(bad.errors)")
     }
 
+    /// Each hop is a request of its own, counted under a name of its own.
+    @Test func redirectsAreFollowedAndCounted() throws {
+      let server = try Scripted { connection, server in
+        while let head = connection.head() {
+          server.note()
+          let next = ["GET /a ": "/b#x", "GET /b ": "/c"].first { head.hasPrefix($0.key) }?.value
+          let field = next.map { "Location: \($0)\r\n" } ?? ""
+          connection.write(
+            "HTTP/1.1 \(next == nil ? 200 : 302) OK\r\n\(field)Content-Length: 3\r\n\r\nend")
+        }
+      }
+      let folder = try Folder()
+      let file = try folder.scenario(
+        at: server.url,
+        """
+        defaults: {redirects: 5}
+        users: {a: {do: [{get: /a, check: {status: 200}}]}}
+        """)
+      let result = try Squall.run([file, "-u", "2", "-n", "30"])
+      #expect(result.ok == 30, "\(result.requests)")
+      #expect(server.requestCount == 30)
+      let names = try #require(result["requests_by_name"] as? [[String: Any]])
+      #expect(names.compactMap { $0["name"] as? String } == ["GET /a", "GET /a, redirected"])
+      let sent = names.compactMap { $0["sent"] as? Int }
+      // Both users were in the middle of something at most.
+      #expect((10...11).contains(sent[0]), "\(sent)")
+    }
+
+    /// Setup is done once, before the load, and in no count; when it fails there is no load.
+    @Test func setupIsDoneOnceBeforeTheLoad() throws {
+      let server = try Scripted { connection, server in
+        while let head = connection.head() {
+          server.note()
+          let body = head.hasPrefix("POST /seed ") ? #"{"id":42}"# : "{}"
+          let status = head.hasPrefix("GET /item/42 ") || head.hasPrefix("POST /seed ") ? 200 : 404
+          connection.write(
+            "HTTP/1.1 \(status) OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+        }
+      }
+      let folder = try Folder()
+      func file(_ setup: String) throws -> String {
+        try folder.scenario(
+          at: server.url,
+          """
+          setup: [{\(setup), capture: {id: $.id}, check: {has: [id]}}]
+          users: {a: {do: [{get: "/item/${id}"}]}}
+          """)
+      }
+      let result = try Squall.run([try file("post: /seed"), "-u", "3", "-n", "30"])
+      #expect(result.ok == 30, "\(result.requests)")
+      #expect(server.requestCount == 31)
+      let names = try #require(result["requests_by_name"] as? [[String: Any]])
+      #expect(names.compactMap { $0["name"] as? String } == ["GET /item/${id}"])
+      let dryRun = try Squall.ended(["run", try file("post: /seed"), "--dry-run"])
+      #expect(dryRun.ending == Child.Ending(code: 0), "\(dryRun.output)\(dryRun.errors)")
+      #expect(dryRun.output.contains("== setup\n\n* POST /seed"), "\(dryRun.output)")
+      let before = server.requestCount
+      let failed = try Squall.ended(["run", try file("get: /nowhere"), "-u", "3", "-n", "30"])
+      #expect(failed.ending == Child.Ending(code: 1), "\(failed.output)")
+      #expect(
+        failed.errors.contains("setup failed, so there was no load: GET /nowhere: does not hold"),
+        "\(failed.errors)")
+      #expect(server.requestCount == before + 1)
+    }
+
+    /// Every iteration of the schedule is begun by a user that is free, or dropped; what waits in a busy
+    /// pool shows in the response time of an iteration's first request alone.
+    @Test(arguments: ["uniform", "poisson"])
+    func iterationsBeginOnTheSchedule(arrival: String) throws {
+      let target = try Served()
+      let folder = try Folder()
+      let file = try folder.scenario(
+        of: target,
+        """
+        users:
+          a:
+            on_start: [{get: /start}]
+            do: [{get: /a}, {think: 100ms}, {get: /b}]
+            on_stop: [{get: /stop}]
+        load: {iterations: {rate: 100/s, arrival: \(arrival), users: {max: 4}, stages: [{for: 2s}]}}
+        """)
+      let result = try Squall.run([file, "--drain", "30s"])
+      result.expectConservation()
+      let counts = try self.counts(target)
+      #expect(counts["/start"] == 4)
+      #expect(counts["/stop"] == 4)
+      #expect(counts.values.reduce(0, +) == result.sent)
+      let iterations = try #require(result["iterations"] as? [String: Any])
+      let started = try #require(iterations["started"] as? Int)
+      let dropped = try #require(iterations["dropped"] as? Int)
+      if arrival == "uniform" { #expect(started + dropped == 200) }
+      #expect(started + dropped > 100)
+      #expect(started == counts["/a"])
+      // Four users take a tenth of a second each.
+      #expect((4...80).contains(started))
+      #expect(dropped > 0)
+      #expect(result["requests.dropped"] as? Int == 0)
+      let ended = ["completed", "abandoned", "interrupted"].compactMap { iterations[$0] as? Int }
+      #expect(ended.reduce(0, +) == started)
+    }
+
+    /// A trial waits between its tries as users do: what is awaited comes after a time, not after a
+    /// number of tries.
+    @Test func aDryRunWaitsBetweenTries() throws {
+      let begun = Mutex<UInt64?>(nil)
+      let server = try Scripted { connection, _ in
+        while connection.head() != nil {
+          let nowNs = monotonicNs()
+          let sinceNs = begun.withLock { first -> UInt64 in
+            defer { first = first ?? nowNs }
+            return nowNs - (first ?? nowNs)
+          }
+          let body = sinceNs >= 400_000_000 ? #"{"done":true}"# : "{}"
+          connection.write(
+            "HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+        }
+      }
+      let folder = try Folder()
+      let file = try folder.scenario(
+        at: server.url,
+        """
+        users:
+          a: {do: [{get: /, until: {json: {$.done: true}, at_most: 500, every: 100ms}}]}
+        """)
+      let child = try Squall.ended(["run", file, "--dry-run"])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.output)\(child.errors)")
+      #expect(child.output.contains("* waits 0.1 s"), "\(child.output)")
+      // At least four pauses, and no more than there was time for.
+      let tries = child.output.split(separator: "\n").count { $0 == "* GET /" }
+      #expect((2...6).contains(tries), "\(child.output)")
+    }
+
+    /// Another file, with its data beside it, and tags of tasks.
+    @Test func includedFilesAndTagsAreHeeded() throws {
+      let target = try Served()
+      let folder = try Folder()
+      try FileManager.default.createDirectory(
+        atPath: folder.path + "/shared", withIntermediateDirectories: false)
+      _ = try folder.file("shared/words.csv", "word\nalpha\n")
+      _ = try folder.file(
+        "shared/steps.yaml",
+        "data: {words: {file: words.csv}}\nsteps: {look: [{get: '/${words.word}'}]}\n")
+      let file = try folder.scenario(
+        of: target,
+        """
+        include: [shared/steps.yaml]
+        users:
+          a:
+            tasks:
+              - {task: look, tags: [read], do: [{use: look}]}
+              - {task: write, tags: [write], do: [{post: /w}]}
+        """)
+      let result = try Squall.run([file, "-u", "1", "-n", "20", "--tags", "read,read"])
+      #expect(result.ok == 20)
+      #expect(try counts(target) == ["/alpha": 20])
+      let other = try Squall.run([file, "-u", "1", "-n", "20", "--exclude-tags", "read"])
+      #expect(other.ok == 20)
+      #expect(try counts(target) == ["/alpha": 20, "/w": 20])
+      _ = try folder.file("shared/steps.yaml", "steps: {look: [{gte: /}]}\n")
+      let child = try Squall.ended(["check", file])
+      #expect(
+        child.errors.contains("shared/steps.yaml:1:17: 'gte' is not a step"), "\(child.errors)")
+    }
+
     @Test func theReportHasALineForEachName() throws {
       let target = try Served()
       let folder = try Folder()
@@ -133,6 +298,8 @@ extension EndToEnd {
       let second = lines.first { $0.first == "the" && $0.dropFirst().first == "other" }
       #expect(second == ["the", "other", "10", "10", "-", "-", "-"], "\(child.output)")
       #expect(child.output.contains("10 check"), "\(child.output)")
+      #expect(child.output.contains("10 failed: contains 'nothing like it'"), "\(child.output)")
+      #expect(child.output.contains("Iterations      10 completed"), "\(child.output)")
     }
 
     /// Tokens and cookies belong to their users: a server that gives each login its own sees no other.
@@ -186,7 +353,7 @@ extension EndToEnd {
       #expect(result.ok == 300)
       #expect(shop.requestCount == 300)
       #expect(strangers.heads.isEmpty, "\(strangers.heads.first ?? "")")
-      let endpoints = try #require(result["endpoints"] as? [[String: Any]])
+      let endpoints = try #require(result["requests_by_name"] as? [[String: Any]])
       #expect(endpoints.compactMap { $0["sent"] as? Int } == [6, 294])
     }
 
@@ -209,10 +376,7 @@ extension EndToEnd {
       ("", ["-u", "0"], "give -u"), ("", ["-u", "2000000"], "1000000 allowed"),
       ("", ["-u", "5", "-R", "5"], "-R is for one URL"), ("", ["-u", "5", "-c", "5"], "-c is for"),
       ("", ["-u", "5", "-r", "0"], "-r 0"), ("", ["-u", "5", "--vs=-c 1"], "are for one URL"),
-      ("load: {users: {stages: [{to: 5, over: 1s}, {to: 0, over: 1s}]}}", [], "ends slowly"),
-      ("load: {users: {stages: [{to: 5, over: 1s}, {to: 9, over: 1s}]}}", [], "several steps"),
-      ("slo: [{name: GET /, is: p99<1s}]", ["-u", "1"], "one name or tag is not judged yet"),
-      ("defaults: {check: {status: [200, 404]}}", ["-u", "1"], "a status of 404"),
+      ("slo: [{name: GET /, is: cpu<1s}]", ["-u", "1"], "of one name only p50"),
       (
         "steps: {s: [{get: /, else: stop user}]}", ["-u", "1"], "the block 's' is never used"
       ),
@@ -262,7 +426,7 @@ extension EndToEnd {
                     else: stop user
         """)
       let result = try Squall.run([file, "--host", target.url, "-u", "20", "-d", "500ms"])
-      let endpoints = try #require(result["endpoints"] as? [[String: Any]])
+      let endpoints = try #require(result["requests_by_name"] as? [[String: Any]])
       let sent = endpoints.compactMap { $0["sent"] as? Int }
       #expect(sent[1] == 0)
       // Nearly all users have met their last check by then, each of them once.
@@ -270,6 +434,88 @@ extension EndToEnd {
       #expect(result.number("requests.dropped") > 0)
       #expect(result.sent == sent[0] + sent[2])
       #expect(try target.count() == result.sent)
+    }
+
+    private func counts(_ target: Served) throws -> [String: Int] {
+      let object = try JSONSerialization.jsonObject(
+        with: Data(fetch("/count", port: target.port).utf8))
+      return (try #require((object as? [String: Any])?["paths"] as? [String: Int]))
+        .filter { $0.value > 0 }
+    }
+
+    /// `on_stop` comes once for each user that was there: at the end of a time, of a number of requests,
+    /// and on Ctrl-C. It is counted by name and in no rate.
+    @Test(arguments: ["-d 2s", "-n 60 -d 60s", "-d 61s"])
+    func everyUserSaysGoodbye(load: String) throws {
+      let target = try Served()
+      let folder = try Folder()
+      let file = try folder.scenario(
+        of: target,
+        """
+        users:
+          a:
+            think: 5ms..10ms
+            on_start: [{get: /start}]
+            do: [{get: /a}]
+            on_stop: [{get: /bye}, {think: 20ms}, {get: /gone}]
+          b: {fixed: 3, think: 1h, do: [{get: /b}], on_stop: [{get: /bye}]}
+        """)
+      let child = try Squall.start(
+        ["run", "--quiet", "--format", "json", file, "-u", "9", "--drain", "30s"]
+          + load.split(separator: " ").map(String.init))
+      let isInterrupted = load == "-d 61s"
+      if isInterrupted {
+        try child.run { (try self.counts(target)["/a"] ?? 0) > 20 }
+        child.signalGroup(SIGINT)
+      }
+      #expect(
+        try child.awaitEnd() == Child.Ending(code: isInterrupted ? 130 : 0), "\(child.errors)")
+      let result = try Measured(child.output)
+      result.expectConservation()
+      let counts = try self.counts(target)
+      #expect(counts["/start"] == 6)
+      #expect(counts["/bye"] == 9)
+      #expect(counts["/gone"] == 6)
+      #expect(counts.values.reduce(0, +) == result.sent)
+      #expect(result.inFlight == 0)
+      let intervals = try #require(result["intervals"] as? [[String: Any]])
+      let drained = intervals.filter { $0["phase"] as? String == "drain" }
+        .compactMap { $0["sent"] as? Int }.reduce(0, +)
+      #expect(drained == 15)
+      if load.hasPrefix("-n") { #expect(result.sent == 60 + 15) }
+    }
+
+    /// A load of several stages: users come and go as it says, and begin anew when they come again.
+    @Test func usersComeAndGoWithTheStages() throws {
+      let target = try Served()
+      let folder = try Folder()
+      let file = try folder.scenario(
+        of: target,
+        """
+        users:
+          a:
+            think: 5ms..10ms
+            on_start: [{get: /start}]
+            do: [{get: /a}]
+            on_stop: [{get: /bye}]
+        load:
+          users:
+            stages:
+              - {to: 8, over: 0s}
+              - {for: 800ms}
+              - {to: 2, over: 300ms}
+              - {for: 800ms}
+              - {to: 6, over: 0s}
+              - {for: 800ms}
+              - {to: 0, over: 200ms}
+        """)
+      let result = try Squall.run([file, "--drain", "30s"])
+      result.expectConservation()
+      let counts = try self.counts(target)
+      #expect(counts["/start"] == 8 + 4)
+      #expect(counts["/bye"] == 8 + 4)
+      #expect(counts.values.reduce(0, +) == result.sent)
+      #expect(result.number("measured_ns") >= 2_900_000_000)
     }
 
     @Test func flagsOfScenariosNeedOne() throws {
@@ -286,11 +532,9 @@ extension EndToEnd {
     @Test func everyNameIsCountedExactly() throws {
       let target = try Served()
       let folder = try Folder()
-      let path = try folder.file(
-        "a.yaml",
+      let path = try folder.scenario(
+        of: target,
         """
-        squall: 1
-        target: \(target.url.dropLast())
         users:
           a:
             weight: 3
@@ -312,7 +556,7 @@ extension EndToEnd {
         slo: ["p99<10s"]
         """)
       let result = try Squall.run([path])
-      let endpoints = try #require(result["endpoints"] as? [[String: Any]])
+      let endpoints = try #require(result["requests_by_name"] as? [[String: Any]])
       var sent: [String: Int] = [:]
       var failed: [String: Int] = [:]
       for endpoint in endpoints {
@@ -331,6 +575,17 @@ extension EndToEnd {
       #expect(sent["GET /never"] == 0)
       #expect(counts["/never"] == nil)
       #expect(failed["POST /w"] == sent["POST /w"])
+      let checks = endpoints.compactMap { $0["checks"] as? [[String: Any]] }.flatMap { $0 }
+      #expect(checks.compactMap { $0["check"] as? String } == ["contains 'nothing like it'"])
+      #expect(checks.compactMap { $0["failed"] as? Int } == [sent["POST /w"]])
+      // Each iteration of these users is one request.
+      let iterations = try #require(result["iterations"] as? [String: Any])
+      let ofIterations = ["completed", "abandoned", "interrupted"].compactMap {
+        iterations[$0] as? Int
+      }
+      #expect(iterations["abandoned"] as? Int == sent["POST /w"])
+      #expect(iterations["started"] as? Int == ofIterations.reduce(0, +))
+      #expect(iterations["started"] as? Int == result.sent - 9)
       #expect(failed["GET /p/${int}"] == 0)
       #expect((sent["GET /p/${int}"] ?? 0) > (sent["POST /w"] ?? 0))
     }

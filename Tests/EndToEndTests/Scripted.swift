@@ -26,8 +26,11 @@ final class Scripted: @unchecked Sendable {
 
     /// False when the peer takes no more.
     @discardableResult
-    func write(_ text: String) -> Bool {
-      var bytes = Array(text.utf8)[...]
+    func write(_ text: String) -> Bool { write(Array(text.utf8)) }
+
+    @discardableResult
+    func write(_ all: [UInt8]) -> Bool {
+      var bytes = all[...]
       while !bytes.isEmpty {
         let count = bytes.withUnsafeBytes {
           send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
@@ -50,7 +53,17 @@ final class Scripted: @unchecked Sendable {
       }
     }
 
-    private func read() -> [UInt8]? {
+    /// The next bytes, so many; nil at the end of the connection.
+    func take(_ count: Int) -> [UInt8]? {
+      while pending.count < count {
+        guard let more = read() else { return nil }
+        pending += more
+      }
+      defer { pending.removeFirst(count) }
+      return Array(pending.prefix(count))
+    }
+
+    func read() -> [UInt8]? {
       var room = [UInt8](repeating: 0, count: 65_536)
       let count = recv(socket, &room, room.count, 0)
       return count > 0 ? Array(room.prefix(count)) : nil

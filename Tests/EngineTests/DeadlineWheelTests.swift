@@ -1,4 +1,5 @@
 import SquallEngine
+import SquallLoad
 import Testing
 
 struct DeadlineWheelTests {
@@ -47,7 +48,7 @@ struct DeadlineWheelTests {
   @Test(arguments: [(UInt64(1), 1), (2, 7), (3, 1_000), (4, 50_000)])
   func everyDeadlineComesOffOnTime(seed: UInt64, slotCount: Int) {
     print("seed \(seed)")
-    var random = TargetRandom(state: seed)
+    var random = SplitMix64(seed: seed)
     var nowNs = UInt64.random(in: 0...1 << 50, using: &random)
     var wheel = DeadlineWheel(slotCount: slotCount, nowNs: nowNs)
     var deadlines = [UInt64](repeating: .max, count: slotCount)

@@ -53,6 +53,8 @@ final class HostFixture {
     "/proc/pressure/cpu": "some avg10=0.50 avg60=1.00 avg300=1.00 total=9\n",
     "/proc/stat": "cpu  100 0 50 850 0 0 0 1 7 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n",
     "/sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc\n",
+    "/proc/self/cgroup": "0::/box\n",
+    "/sys/fs/cgroup/box/cpu.max": "max 100000\n",
     "/proc/net/snmp": "Ip: A B\nIp: 1 2\nTcp: InSegs OutSegs RetransSegs\nTcp: 5 1000 10\n",
     "/proc/net/netstat": "TcpExt: TW ListenOverflows ListenDrops\nTcpExt: 4 7 8\n",
   ]
@@ -86,6 +88,14 @@ struct CheckupTests {
     (
       "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "0-1", "SMT siblings",
       "--cpus 0"
+    ),
+    (
+      "/sys/fs/cgroup/box/cpu.max", "150000 100000", "CPU quota",
+      "less load; workers it can run: 1 (-w)"
+    ),
+    (
+      "/sys/fs/cgroup/box/memory.max", "134217728", "memory limit",
+      "about 15,473 connections with 2 workers"
     ),
     ("/proc/loadavg", "1.50 0 0 1/1 1", "host load", "--cpus"),
     ("/proc/pressure/cpu", "some avg10=12.00 avg60=0", "host load", "--cpus"),
@@ -121,9 +131,21 @@ struct CheckupTests {
     #expect(!checkup.findings.contains { $0.verdict == .bad })
   }
 
+  @Test func withoutIoUringItIsEpoll() throws {
+    var readings = try HostFixture().read { HostReadings($0, cpus: [0, 1]) }
+    #expect(Checkup(readings).findings.contains { $0.name == "backend" && $0.value == "io_uring" })
+    readings.ringObstacle = "io_uring is forbidden: allow it"
+    let checkup = Checkup(readings)
+    #expect(checkup.canMeasure)
+    let backend = checkup.findings.first { $0.name == "backend" }
+    #expect(backend?.value == "epoll" && backend?.verdict == .caution)
+    #expect(checkup.findings.contains { $0.remedy == "io_uring is forbidden: allow it" })
+  }
+
   @Test func withoutARingNothingCanBeMeasured() throws {
     var readings = try HostFixture().read { HostReadings($0, cpus: [0, 1]) }
     readings.ringObstacle = "io_uring is forbidden: allow it"
+    readings.epollObstacle = "there are not enough file descriptors: allow more"
     let checkup = Checkup(readings)
     #expect(!checkup.canMeasure)
     #expect(checkup.text.contains("Nothing can be measured here."))
@@ -139,7 +161,7 @@ struct CheckupTests {
     }
   }
 
-  @Test(.enabled(if: Ring.obstacle() == nil, "io_uring is not to be had here"))
+  @Test(.enabled(if: Ring.refusal(of: .ioUring) == nil, "io_uring is not to be had here"))
   func thisHostsRingIsProbed() throws {
     let features = try RingFeatures.probe()
     // Making sockets in the ring is the older of the two.
@@ -164,6 +186,106 @@ struct SurroundingsTests {
     facts = RunFacts()
     after.note(since: before, targetIsHere: false, in: &facts)
     #expect(facts.listenOverflowCount == nil)
+  }
+
+  @Test(
+    arguments: [
+      // The second version: the narrowest of the groups above counts.
+      [
+        "/proc/self/cgroup": "0::/a/b\n", "/sys/fs/cgroup/a/b/cpu.max": "200000 100000",
+        "/sys/fs/cgroup/a/cpu.max": "30000 100000",
+        "/sys/fs/cgroup/a/cpu.stat": "usage_usec 5\nnr_periods 46\nnr_throttled 43\n",
+      ],
+      // The first, and a path that is the host's and not the container's.
+      [
+        "/proc/self/cgroup": "4:memory:/x\n3:cpu,cpuacct:/docker/1234\n",
+        "/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "30000",
+        "/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+        "/sys/fs/cgroup/cpu,cpuacct/cpu.stat": "nr_periods 46\nnr_throttled 43\nthrottled_time 9\n",
+      ],
+    ] as [[String: String]])
+  func aQuotaIsFoundWithWhatItHeldBack(files: [String: String]) throws {
+    let before = try HostFixture(files).read { Surroundings($0) }
+    let quota = try #require(try HostFixture(files).read { CPUQuota($0) })
+    #expect(quota.cpus == 0.3)
+    #expect(quota.periodCount == 46 && quota.throttledCount == 43)
+    #expect(quota.workerCountMax == 1)
+    let later = files.mapValues {
+      $0.replacingOccurrences(
+        of: "nr_periods 46\nnr_throttled 43", with: "nr_periods 96\nnr_throttled 83")
+    }
+    var facts = RunFacts()
+    try HostFixture(later).read { Surroundings($0) }
+      .note(since: before, targetIsHere: false, in: &facts)
+    #expect(facts.quota == RunFacts.Quota(cpus: 0.3, periodCount: 50, throttledCount: 40))
+  }
+
+  @Test func aGroupWithoutALimitHasNoQuota() throws {
+    for files in [
+      ["/proc/self/cgroup": "0::/\n"],
+      [
+        "/proc/self/cgroup": "3:cpu:/\n", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+        "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+      ],
+    ] {
+      let quota = try #require(try HostFixture(files).read { CPUQuota($0) })
+      #expect(quota.cpus == nil && quota.workerCountMax == nil)
+    }
+  }
+
+  /// Of both versions, ours or one above it; the first writes its most where there is no limit.
+  @Test(
+    arguments: [
+      (["/proc/self/cgroup": "0::/a/b\n", "/sys/fs/cgroup/a/memory.max": "1048576\n"], 1_048_576),
+      (["/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/memory.max": "max\n"], nil),
+      (
+        [
+          "/proc/self/cgroup": "4:memory:/x\n0::/\n",
+          "/sys/fs/cgroup/memory/memory.limit_in_bytes": "2097152\n",
+          "/sys/fs/cgroup/memory/x/memory.limit_in_bytes": "9223372036854771712\n",
+        ], 2_097_152
+      ),
+      (["/proc/self/cgroup": "4:cpu:/x\n", "/sys/fs/cgroup/cpu/x/memory.max": "5\n"], nil),
+    ] as [([String: String?], UInt64?)])
+  func aLimitOfMemoryIsFound(files: [String: String?], byteCount: UInt64?) throws {
+    let none: [String: String?] = ["/sys/fs/cgroup/box/cpu.max": nil]
+    let limit = try HostFixture(files.merging(none) { $1 }).read { MemoryLimit($0) }
+    #expect(limit?.byteCount == byteCount)
+  }
+
+  @Test func connectionsThatMemoryDoesNotHoldAreRefused() throws {
+    var plan = Plan(
+      to: .init(url: "http://h/", destinations: [.init(host: "h", port: 80)]),
+      sending: .init(
+        method: "GET", endpoints: [.init(name: "/", request: [], expectsNoBody: false)]),
+      over: .init(10_000))
+    let limit = try #require(
+      try HostFixture(["/sys/fs/cgroup/box/memory.max": "134217728"]).read { MemoryLimit($0) })
+    try Preflight.check(plan, workerCount: 2, within: limit)
+    plan.connections.count = 20_000
+    #expect {
+      try Preflight.check(plan, workerCount: 2, within: limit)
+    } throws: {
+      "\($0)".contains("suffices for about 15473 with 2 workers") && "\($0)".contains("128 MiB")
+    }
+  }
+
+  /// A quota of a set of CPUs that is a container's own is no quota.
+  @Test(
+    arguments: [
+      (nil, nil, 4, true), (4.0, nil, 4, true), (2.5, nil, 2, false), (0.3, nil, 1, false),
+      (2.5, 3, 3, false), (9.0, nil, 4, true),
+    ] as [(Double?, Int?, Int, Bool)])
+  func workersAreAsManyAsAQuotaRuns(
+    quota: Double?, asked: Int?, count: Int, isPinned: Bool
+  ) throws {
+    let placement = try Placement(
+      workerCount: asked, cpus: nil, allowed: [0, 1, 4, 5], hasTarget: false, quota: quota)
+    #expect(placement.workers.count == count)
+    #expect(placement.isPinned == isPinned)
+    let chosen = try Placement(
+      workerCount: nil, cpus: [4, 5], allowed: [0, 1, 4, 5], hasTarget: false, quota: quota)
+    #expect(chosen.workers == [4, 5] && chosen.isPinned)
   }
 
   @Test func whatIsNotToldStaysUnknown() {

@@ -6,10 +6,12 @@ import Testing
 struct LiveLineTests {
   private func plan(rateHz: Double?) -> Plan {
     var plan = Plan(
-      url: "http://h/", method: "GET", destinations: [.init(host: "h", port: 80)],
-      endpoints: [.init(name: "/", request: [], expectsNoBody: false)], connections: 1)
+      to: .init(url: "http://h/", destinations: [.init(host: "h", port: 80)]),
+      sending: .init(
+        method: "GET", endpoints: [.init(name: "/", request: [], expectsNoBody: false)]),
+      over: .init(1))
     if let rateHz { plan.load = .open(Schedule(startHz: rateHz)) }
-    plan.durationNs = 10_000_000_000
+    plan.times.durationNs = 10_000_000_000
     return plan
   }
 
@@ -58,6 +60,11 @@ struct LiveLineTests {
 
   @Test func noColorAndADumbTerminalMeanNone() {
     #expect(LiveLine.wantsColour(noColor: nil, term: "xterm"))
+    #expect(LiveLine.isASCII(all: nil, ctype: nil, lang: nil))
+    #expect(LiveLine.isASCII(all: "C", ctype: nil, lang: "en_US.UTF-8"))
+    #expect(!LiveLine.isASCII(all: "", ctype: nil, lang: "en_US.UTF-8"))
+    #expect(!LiveLine.isASCII(all: nil, ctype: "C.utf8", lang: "C"))
+    #expect(LiveLine.spark([0, 50, 100], inASCII: true) == "_=@")
     #expect(LiveLine.wantsColour(noColor: "", term: "xterm"))
     #expect(!LiveLine.wantsColour(noColor: "1", term: "xterm"))
     #expect(!LiveLine.wantsColour(noColor: nil, term: "dumb"))

@@ -10,8 +10,8 @@ struct PageTests {
     let agent: SharedRegion
     let worker: SharedRegion
 
-    init(setup: [UInt8] = [1, 2, 3]) throws {
-      let agent = try SharedRegion.create(setup: setup, endpointCount: 1)
+    init(setup: [UInt8] = [1, 2, 3], endpointCount: Int = 1) throws {
+      let agent = try SharedRegion(setup: setup, endpointCount: endpointCount)
       worker = try SharedRegion(descriptor: dup(agent.descriptor))
       self.agent = agent
     }
@@ -41,6 +41,10 @@ struct PageTests {
     page[.endNs] = 200
     page[.opened] = 5
     page[.systemCalls] = 6
+    page[.iterationsStarted] = 4
+    page[.iterationsAbandoned] = 1
+    page[.iterationsDropped] = 2
+    page.iterations.record(5_000_000)
     let endpoint = page.endpoint(0)
     endpoint.add(.sent, 10)
     endpoint.add(.bytesSent, 1_000)
@@ -48,6 +52,7 @@ struct PageTests {
     endpoint.addError(.parse, 2)
     endpoint.addMalformation(3)
     endpoint.addMalformation(63)
+    for number in [0, 126, 126] as [UInt8] { endpoint.addFailedCheck(number) }
     endpoint.add(.cutShort)
     endpoint.add(.unaskedConnections, 7)
     for text in ["SSH-2.0", String(repeating: "long ", count: 40)] {
@@ -64,7 +69,12 @@ struct PageTests {
     #expect((batch.firstInterval, batch.lastInterval) == (7, 9))
     #expect((batch.startNs, batch.endNs) == (100, 200))
     #expect((batch.worker.opened, batch.worker.systemCalls) == (5, 6))
+    #expect((batch.iterations.started, batch.iterations.abandoned) == (4, 1))
+    #expect(batch.iterations.dropped == 2)
+    #expect(batch.iterations.durations.count == 1)
     let counters = batch.endpoints[0].counters
+    #expect(counters.errorCount(.check) == 3)
+    #expect(counters.checks == [0: 1, 126: 2])
     #expect(counters.sent == 10)
     #expect(counters.bytesSent == 1_000)
     #expect(counters.errorCount(.timeout) == 2)
@@ -80,6 +90,7 @@ struct PageTests {
     ends.agent.page(3).release()
     let empty = ends.worker.page(3).batch(name: Self.name)
     #expect(empty.endpoints[0].counters == Counters())
+    #expect(empty.iterations == Iterations())
     #expect(empty.endpoints[0].service.isEmpty)
     #expect(ends.worker.page(3).published.state == .free)
   }
@@ -93,6 +104,22 @@ struct PageTests {
     let batch = ends.agent.page(1).batch(name: Self.name)
     #expect(batch.startNs == 5_000)
     #expect(batch.endNs == 5_000)
+  }
+
+  @Test func onlyWhatWasCountedIntoIsReadAndCleared() throws {
+    let ends = try Ends(endpointCount: 5)
+    let page = ends.worker.page(1)
+    for round in 1...2 as ClosedRange<UInt64> {
+      page.endpoint(3).touch()
+      page.endpoint(3).add(.sent, round)
+      page.endpoint(3).service.record(1_000_000)
+      let batch = ends.agent.page(1).batch(name: Self.name)
+      #expect(batch.endpoints.map(\.index) == [0, 3])
+      #expect(batch.endpoints[1].counters.sent == round)
+      #expect(batch.endpoints[1].service.count == 1)
+      ends.agent.page(1).release()
+      #expect(ends.agent.page(1).batch(name: Self.name).endpoints.map(\.index) == [0])
+    }
   }
 
   @Test func pagesDoNotTouchEachOther() throws {

@@ -16,10 +16,12 @@ struct RecordTests {
   }
 
   private let plan = Plan(
-    url: "http://a/", method: "GET", destinations: [.init(host: "a", port: 80)],
-    endpoints: [
-      .init(name: "/", request: Array("GET / HTTP/1.1\r\n\r\n".utf8), expectsNoBody: false)
-    ], connections: 4)
+    to: .init(url: "http://a/", destinations: [.init(host: "a", port: 80)]),
+    sending: .init(
+      method: "GET",
+      endpoints: [
+        .init(name: "/", request: Array("GET / HTTP/1.1\r\n\r\n".utf8), expectsNoBody: false)
+      ]), over: .init(4))
 
   private func incarnation(_ life: UInt64) -> Incarnation {
     Incarnation(agent: .max, worker: 1, life: life)
@@ -75,7 +77,7 @@ struct RecordTests {
     let sums = IncarnationLedger(
       sent: 20, ok: 20, notOk: 0, dropped: 0, batchCount: 2, histogramHash: 7)
     let entries: [RecordEntry] = [
-      .agent(AgentName(agent: .max, host: "one", build: "b", cpus: [0, 3])),
+      .agent(AgentName(agent: .max, host: "one", process: 7, build: "b", cpus: [0, 3])),
       .agent(AgentName(agent: 1, host: "two", build: "b", cpus: [9])),
       .agent(AgentName(agent: .max, host: "other", build: "b", cpus: [0, 3])),
       .start(startNs: .max), .batch(batch(0)), .batch(batch(life: 1, 0)), .batch(batch(1)),
@@ -114,7 +116,7 @@ struct RecordTests {
     #expect(try second.runs().map(\.state) == [.cutOff])
     #expect(try second.cutOffRun(of: plan) == name)
     var other = plan
-    other.connections = 5
+    other.connections.count = 5
     #expect(try second.cutOffRun(of: other) == nil)
     let resumed = try second.resume(warn: { _ in })
     #expect(resumed.run == name)

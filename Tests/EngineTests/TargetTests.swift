@@ -4,7 +4,6 @@ import SquallEngine
 import SquallTarget
 import Testing
 
-@Suite(.enabled(if: Ring.obstacle() == nil, "io_uring is not to be had here"))
 struct TargetTests {
   @Test func anyPathIsAnsweredWithThirteenBytes() throws {
     let target = try startTarget()

@@ -3,7 +3,6 @@ import SquallTarget
 import Testing
 
 /// What a target does to clients that ask for it.
-@Suite(.enabled(if: Ring.obstacle() == nil, "io_uring is not to be had here"))
 struct TargetTestsFaults {
   private func peer(_ path: String, to target: Target) throws -> Peer {
     let peer = try Peer(to: target)

@@ -4,12 +4,15 @@ import SquallEngine
 import SquallTarget
 import Testing
 
-/// A target in threads of this process, for one test.
+/// A target in threads of this process, for one test. Its rings are those of SQUALL_BACKEND.
 func startTarget(
   connectionCountMax: UInt32 = 256, configure: (inout TargetOptions) -> Void = { _ in }
 ) throws -> Target {
   var options = TargetOptions(address: Address("127.0.0.1", port: 0)!)
   options.connectionCountMax = connectionCountMax
+  if let word = getenv("SQUALL_BACKEND") {
+    options.backend = try #require(Backend(rawValue: String(cString: word)))
+  }
   configure(&options)
   return try Target(options: options, inThreads: true)
 }
@@ -107,6 +110,14 @@ final class Peer {
     return Array(bytes.prefix(got))
   }
 
+  /// What has come, or the next to come; nothing at the end of the connection.
+  func readSome() -> [UInt8] {
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    var count: Int
+    repeat { count = recv(socket, &chunk, chunk.count, 0) } while count < 0 && errno == EINTR
+    return Array(chunk.prefix(max(0, count)))
+  }
+
   func readText(_ byteCount: Int) -> String { String(decoding: read(byteCount), as: UTF8.self) }
 
   /// Whether exactly `text` comes next.
@@ -172,17 +183,4 @@ func eventually(_ condition: () -> Bool) -> Bool {
     poll(&nothing, 0, 1)
   }
   return condition()
-}
-
-/// splitmix64, so that a seed says what was tried.
-struct TargetRandom: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
 }

@@ -1,10 +1,10 @@
 import Glibc
 import SquallEngine
+import SquallLoad
 import SquallTarget
 import Testing
 
 /// When answers come. Only lower bounds: how late a busy host lets them be is for benchmarks.
-@Suite(.enabled(if: Ring.obstacle() == nil, "io_uring is not to be had here"))
 struct TargetTestsTiming {
   private static let msNs: UInt64 = 1_000_000
 
@@ -26,7 +26,7 @@ struct TargetTestsTiming {
 
   @Test func delaysOfManyConnectionsRunSideBySide() throws {
     let target = try startTarget()
-    var random = TargetRandom(state: 7)
+    var random = SplitMix64(seed: 7)
     let delaysMs = (0..<100).map { _ in UInt64.random(in: 1...200, using: &random) }
     let peers = try delaysMs.map { _ in try Peer(to: target) }
     let beganNs = monotonicNs()

@@ -36,9 +36,15 @@ struct TidyTests {
     ("SquallEngine", ["CSquall", "Glibc"]),
     (
       "SquallClient",
-      ["CSquall", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario"]
+      [
+        "CSquall", "CTLS", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario",
+        "SquallTLS",
+      ]
     ),
-    ("SquallTarget", ["CSquall", "Glibc", "SquallEngine", "SquallHTTP"]),
+    ("SquallTLS", ["CTLS", "Glibc", "SquallLoad"]),
+    (
+      "SquallTarget", ["CSquall", "CTLS", "Glibc", "SquallEngine", "SquallHTTP", "SquallTLS"]
+    ),
     (
       "squall",
       ["ArgumentParser", "Glibc", "SquallLoad", "SquallNode", "SquallReport", "SquallTarget"]
@@ -50,6 +56,57 @@ struct TidyTests {
     for (path, text) in files {
       let foreign = Self.imports(of: text).subtracting(allowed)
       #expect(foreign.isEmpty, "\(path) imports \(foreign.sorted())")
+    }
+  }
+
+  /// The folders of the node, each of which may use those before it and none behind it.
+  private static let nodeFolders = [
+    "Host", "Security", "Planning", "Trial", "Report", "Record", "Agent", "Master", "Carrier",
+    "Voice", "Run", "Web", "Doctor", "Fleet",
+  ]
+
+  /// By the names of types and functions that stand in a file by themselves.
+  @Test func theArrowsInTheNodeGoOneWay() throws {
+    let declaration = try Regex(
+      #"(?m)^(?:package |internal )?(?:final )?(?:class|struct|enum|actor|protocol|func|typealias) (\w+)"#
+    )
+    let word = try Regex(#"(?:^|[^.\w])(\w+)"#)
+    let files = try Self.swiftFiles(under: "Sources/SquallNode").map { path, text in
+      let folder = String(path.split(separator: "/")[2])
+      let rank = try #require(Self.nodeFolders.firstIndex(of: folder), "\(path) has no job")
+      let code = text.replacing(try Regex(#"//[^\n]*|"(?:[^"\\\n]|\\.)*""#), with: "")
+      return (path: path, rank: rank, code: code)
+    }
+    #expect(Set(files.map(\.rank)).count == Self.nodeFolders.count)
+    var places: [String: [(path: String, rank: Int)]] = [:]
+    for file in files {
+      for match in file.code.matches(of: declaration) {
+        places[String(match[1].substring ?? ""), default: []].append((file.path, file.rank))
+      }
+    }
+    for file in files {
+      let words = Set(file.code.matches(of: word).map { String($0[1].substring ?? "") })
+      for name in words {
+        let homes = places[name, default: []]
+        guard !homes.contains(where: { $0.rank <= file.rank }), let home = homes.first else {
+          continue
+        }
+        Issue.record("\(file.path) uses \(name) of \(home.path), which stands above it")
+      }
+    }
+  }
+
+  @Test func everyImportOfTheNodeIsDeclared() throws {
+    let package = try String(
+      contentsOf: Self.root.appendingPathComponent("Package.swift"), encoding: .utf8)
+    let target = try #require(
+      package.components(separatedBy: "name: \"SquallNode\",\n").last?
+        .components(separatedBy: "swiftSettings").first)
+    for (path, text) in try Self.swiftFiles(under: "Sources/SquallNode") {
+      for name in Self.imports(of: text).subtracting(["Dispatch", "FoundationEssentials", "Glibc"])
+      {
+        #expect(target.contains("\"\(name)\""), "\(path) imports \(name)")
+      }
     }
   }
 

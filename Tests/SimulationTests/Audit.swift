@@ -13,11 +13,20 @@ struct Audit {
   /// The target's own count, by worker life.
   private(set) var received: [UInt64: UInt64] = [:]
   private(set) var receivedCount: UInt64 = 0
-  private var scheduleSeen: Set<UInt64> = []
+  /// Who sent or dropped each request of the schedule.
+  private var passedBy: [UInt64: Incarnation] = [:]
   private var produced: [BatchName: Batch] = [:]
   private var mergedNames: Set<BatchName> = []
   private(set) var mergedByLife: [UInt64: UInt64] = [:]
   private(set) var mergedCount: UInt64 = 0
+  private var mergedDropped: UInt64 = 0
+  private var ledger: RunLedger
+  /// Where in the run's time the load ended, for each worker that saw its end.
+  private var loadEnds: [UInt64] = []
+  /// In an open loop, what is each worker's, by its life.
+  private var parts: [UInt64: Part] = [:]
+  /// The newest share that each worker was told of, by its life.
+  private var told: [UInt64: Share] = [:]
   private var durableNames: Set<BatchName> = []
   private var durableLedgers: Set<Incarnation> = []
   private var isEndDurable = false
@@ -25,6 +34,7 @@ struct Audit {
   private var checkedBelow: [Incarnation: UInt32] = [:]
   private var sentMax: UInt64 = 0
   private var incarnations: [Incarnation] = []
+  private var lives: Set<UInt64> = []
   private var persistedNames: Set<BatchName> = []
   private var fullSharesDueNs: UInt64 = 0
   private var violation: String?
@@ -32,22 +42,65 @@ struct Audit {
   init(plan: Plan, leaseNs: UInt64) {
     self.plan = plan
     self.leaseNs = leaseNs
+    ledger = RunLedger(endpointCount: plan.content.endpoints.count)
+  }
+
+  /// What was before stays so.
+  mutating func follow(_ earlier: Audit, nowNs: UInt64) {
+    hasClockJumped = earlier.hasClockJumped
+    healedNs = earlier.healedNs
+    fullSharesDueNs = nowNs
+    sharesChanged = true
   }
 
   // MARK: What happens
 
-  mutating func born(_ incarnation: Incarnation) { incarnations.append(incarnation) }
+  mutating func born(_ incarnation: Incarnation) {
+    incarnations.append(incarnation)
+    lives.insert(incarnation.life)
+  }
+  /// The life is of this run.
+  func knows(_ life: UInt64) -> Bool { lives.contains(life) }
   mutating func closed(_ batch: Batch) { produced[batch.name] = batch }
 
-  mutating func sent(
-    _ count: Int, _ indexes: [UInt64], by incarnation: Incarnation, agent: Int,
+  mutating func did(
+    _ deeds: [SimulatedWorker.Deed], _ incarnation: Incarnation, agent: Int,
     simulation: Simulation
   ) {
-    received[incarnation.life, default: 0] += UInt64(count)
-    receivedCount += UInt64(count)
+    var count: UInt64 = 0
+    for deed in deeds {
+      switch deed {
+      case .sent(let index):
+        count += 1
+        guard let index, let schedule else { continue }
+        passed(index, by: incarnation)
+        parts[incarnation.life, default: Part()].sent(index, dueNs: schedule.offsetNs(index: index))
+      case .news(.dropped(let count, _), _):
+        guard let schedule else { continue }
+        let given = parts[incarnation.life, default: Part()].drop(count, schedule)
+        for index in given { passed(index, by: incarnation) }
+        if given.count < count { fail("\(incarnation) drops \(count) where it has \(given.count)") }
+      case .news, .exhausted: continue
+      }
+    }
+    if count > 0 { sent(count, by: incarnation, agent: agent, simulation: simulation) }
+  }
+
+  private mutating func passed(_ index: UInt64, by incarnation: Incarnation) {
+    let other = passedBy.updateValue(incarnation, forKey: index)
     // A host whose clock has jumped is ahead of the run's time, and so of the schedule.
-    for index in indexes where !hasClockJumped && !scheduleSeen.insert(index).inserted {
-      fail("request \(index) of the schedule was sent twice, the second time by \(incarnation)")
+    if let other, !hasClockJumped {
+      fail("request \(index) of the schedule went by twice: \(other), then \(incarnation)")
+    }
+  }
+
+  private mutating func sent(
+    _ count: UInt64, by incarnation: Incarnation, agent: Int, simulation: Simulation
+  ) {
+    received[incarnation.life, default: 0] += count
+    receivedCount += count
+    if told[incarnation.life]?.isIdle != false {
+      fail("\(incarnation) sends under a share that it does not have")
     }
     if plan.requestCount != .max, receivedCount > plan.requestCount {
       fail("\(receivedCount) requests of \(plan.requestCount) were sent")
@@ -56,6 +109,36 @@ struct Audit {
       simulation.agents[agent].lastOrderNs + leaseNs + leaseNs / 1_000 + 300 * millisecond
     if simulation.nowNs > boundNs {
       fail("\(incarnation) sends \(simulation.nowNs - boundNs) ns after its lease")
+    }
+  }
+
+  /// Nil where no request is due at an instant of its own.
+  private var schedule: Schedule? {
+    guard case .open(let schedule) = plan.load, plan.requestCount == .max else { return nil }
+    return schedule
+  }
+
+  mutating func told(_ share: Share, untilNs: UInt64, life: UInt64) {
+    let newest = told[life]?.epoch ?? 0
+    if share.epoch > newest || share.epoch == newest && share.isIdle { told[life] = share }
+    if schedule != nil { parts[life, default: Part()].told(share, untilNs: untilNs) }
+  }
+
+  /// A worker's last word: all that was due of its shares, it sent or dropped.
+  mutating func finished(_ worker: SimulatedWorker) {
+    guard let schedule, let startNs = worker.startNs, let endNs = worker.endNs, startNs < endNs
+    else { return }
+    loadEnds.append(endNs - startNs)
+    let partEndNs = max(startNs, min(endNs, worker.duty.validUntilNs))
+    let part = parts[worker.incarnation.life] ?? Part()
+    let due = part.due(schedule, beforeNs: partEndNs - startNs)
+    if !due.isSuperset(of: part.sent) {
+      fail("\(worker.incarnation) sent what was not its: \(part.sent.subtracting(due).sorted())")
+    }
+    if part.sent.count + Int(worker.droppedInLife) != due.count {
+      fail(
+        "\(worker.incarnation) sent \(part.sent.count) and dropped \(worker.droppedInLife)"
+          + " where \(due.count) were due")
     }
   }
 
@@ -70,6 +153,8 @@ struct Audit {
     let sent = batch.endpoints.reduce(0) { $0 + $1.counters.sent }
     mergedByLife[batch.name.incarnation.life, default: 0] += sent
     mergedCount += sent
+    mergedDropped += batch.endpoints.reduce(0) { $0 + $1.counters.dropped }
+    if !ledger.merge(batch) { fail("\(batch.name) cannot be") }
   }
 
   mutating func recorded(_ entry: RecordEntry) {
@@ -83,8 +168,8 @@ struct Audit {
   }
 
   /// I2: what an agent is told that it may forget is in the record.
-  mutating func acknowledged(_ acknowledgement: Acknowledgement, to agent: UInt64) {
-    for entry in acknowledgement.entries {
+  mutating func acknowledged(_ entries: [Acknowledgement.Entry], to agent: UInt64) {
+    for entry in entries {
       let incarnation = Incarnation(agent: agent, worker: entry.worker, life: entry.life)
       let checked = checkedBelow[incarnation] ?? 0
       let below = checked..<max(checked, entry.below)
@@ -118,14 +203,19 @@ struct Audit {
   }
 
   /// A new master process: what counts is what the record holds.
-  mutating func masterStarted(_ simulation: Simulation, recovered: Recovery?) {
+  mutating func masterStarted(_ simulation: Simulation) {
     mergedNames = durableNames
     mergedByLife = [:]
     mergedCount = 0
+    mergedDropped = 0
+    ledger = RunLedger(endpointCount: plan.content.endpoints.count)
     for name in durableNames {
+      if let batch = produced[name] { ledger.merge(batch) }
       let sent = produced[name]?.endpoints.reduce(0) { $0 + $1.counters.sent } ?? 0
       mergedByLife[name.incarnation.life, default: 0] += sent
       mergedCount += sent
+      mergedDropped +=
+        produced[name]?.endpoints.reduce(0) { $0 + $1.counters.dropped } ?? 0
     }
   }
 
@@ -138,7 +228,7 @@ struct Audit {
       sharesChanged = false
       checkShares(simulation)
     }
-    if let machine = simulation.master.machine {
+    if let machine = simulation.master.machine, machine.stage != .idle {
       if machine.sums.sent != mergedCount {
         fail("the master counts \(machine.sums.sent) and merged \(mergedCount)")
       }
@@ -148,6 +238,11 @@ struct Audit {
       sentMax = max(sentMax, machine.sums.sent)
     }
     checkFullShares(simulation)
+    try checkEnded()
+  }
+
+  /// Of a run that is over.
+  func checkEnded() throws(Simulation.Violation) {
     if let violation { throw Simulation.Violation(description: violation) }
   }
 
@@ -155,7 +250,9 @@ struct Audit {
     var sum: UInt32 = 0
     for agent in simulation.agents where agent.isAlive {
       let localNs = agent.clock.localNs(simulation.nowNs)
-      for case let worker? in agent.workers { sum += worker.activeConnections(nowNs: localNs) }
+      for case let worker? in agent.workers where worker.plan == plan {
+        sum += worker.activeConnections(nowNs: localNs)
+      }
     }
     return sum
   }
@@ -163,8 +260,8 @@ struct Audit {
   /// I4: at no instant is more held than the plan has.
   private mutating func checkShares(_ simulation: Simulation) {
     let active = activeConnections(simulation)
-    if active > plan.connections {
-      fail("\(active) connections are used where the plan has \(plan.connections)")
+    if active > plan.connections.count {
+      fail("\(active) connections are used where the plan has \(plan.connections.count)")
     }
   }
 
@@ -175,7 +272,7 @@ struct Audit {
     guard simulation.nowNs > dueNs, let machine = simulation.master.machine,
       machine.stage == .running
     else { return }
-    if activeConnections(simulation) == plan.connections {
+    if activeConnections(simulation) == plan.connections.count {
       fullSharesDueNs = simulation.nowNs
       return
     }
@@ -186,12 +283,16 @@ struct Audit {
       }
     }
     if localEnds.contains(true) { return }
-    fail("\(activeConnections(simulation)) of \(plan.connections) connections are used, long after")
+    fail(
+      "\(activeConnections(simulation)) of \(plan.connections.count) connections are used, long after"
+    )
   }
 
   // MARK: At the end
 
-  func checkEnd(_ simulation: Simulation, _ outcome: Outcome) throws(Simulation.Violation) {
+  func checkEnd(
+    _ simulation: Simulation, _ outcome: Outcome, isFirst: Bool
+  ) throws(Simulation.Violation) {
     func fail(_ text: String) -> Simulation.Violation { Simulation.Violation(description: text) }
     let agents = Dictionary(uniqueKeysWithValues: simulation.agents.map { ($0.id, $0) })
     var missing: Set<Incarnation> = []
@@ -227,13 +328,68 @@ struct Audit {
     guard outcome.sums.sent == mergedCount else {
       throw fail("the outcome says \(outcome.sums.sent), merged were \(mergedCount)")
     }
+    guard outcome.sums.dropped == mergedDropped else {
+      throw fail("the outcome says \(outcome.sums.dropped) dropped, merged were \(mergedDropped)")
+    }
+    guard persistedNames.isEmpty else { throw fail("batches were written to a file") }
+    let swarm = simulation.swarm
+    // A later run begins with some of its workers: shares move when the others come.
+    let isCalm =
+      swarm.faults.isEmpty && swarm.loss == 0 && swarm.corruption == 0
+      && isFirst
+    try checkBalance(outcome, isCalm: isCalm)
+  }
+
+  func checkAgents(_ simulation: Simulation) throws(Simulation.Violation) {
     for (index, agent) in simulation.agents.enumerated() where agent.isAlive {
       switch agent.exit {
       case .delivered?: break
       case .refused(let refusal)? where refusal.reason == .runOver: break
-      case let exit: throw fail("agent \(index) ended with \(exit.map { "\($0)" } ?? "nothing")")
+      case let exit:
+        let text = "agent \(index) ended with \(exit.map { "\($0)" } ?? "nothing")"
+        throw Simulation.Violation(description: text)
       }
     }
-    guard persistedNames.isEmpty else { throw fail("batches were written to a file") }
+  }
+
+  /// Of all that the schedule called for up to the load's end, each request was sent by one worker, or
+  /// dropped by one, or was nobody's; and the result says so.
+  private func checkBalance(
+    _ outcome: Outcome, isCalm: Bool
+  ) throws(Simulation.Violation) {
+    guard let schedule, !hasClockJumped else { return }
+    func fail(_ text: String) -> Simulation.Violation { Simulation.Violation(description: text) }
+    func due(_ beforeNs: UInt64) -> UInt64 { schedule.firstIndex(atOrAfterNs: beforeNs) }
+    let endedEarly = outcome.reason != .duration
+    // Pages are not told apart by the warm-up here.
+    var whole = plan
+    whole.times.durationNs += whole.times.warmupNs
+    whole.times.warmupNs = 0
+    guard let balance = ledger.balance(whole, endedEarly: endedEarly) else { return }
+    let counted = ledger.phases.whole
+    let total = counted.sent + counted.counters.dropped + balance.unassigned
+    guard endedEarly else {
+      let runNs = whole.times.durationNs
+      if balance.due != due(runNs) || balance.dropped + counted.sent != balance.due {
+        throw fail("\(balance) where \(due(runNs)) were due and \(counted.sent) sent")
+      }
+      if let late = passedBy.keys.max(), late >= due(runNs) {
+        throw fail("request \(late) went by, and \(due(runNs)) were due")
+      }
+      if total != due(runNs) { throw fail("\(total) sent or dropped where \(due(runNs)) were due") }
+      let nobodys = due(runNs) - UInt64(passedBy.count)
+      if outcome.gaps.isEmpty, balance.unassigned != nobodys {
+        throw fail("\(balance.unassigned) are called nobody's, and \(nobodys) are")
+      }
+      if isCalm, nobodys > 0 { throw fail("\(nobodys) went by nobody, and nothing failed") }
+      return
+    }
+    guard outcome.gaps.isEmpty, let first = loadEnds.min(), let last = loadEnds.max() else {
+      return
+    }
+    let least = due(first - min(first, plan.times.intervalNs))
+    if total < least || total > due(last) {
+      throw fail("\(total) sent or dropped where \(least) to \(due(last)) were due")
+    }
   }
 }

@@ -1,16 +1,12 @@
-/// Randomness of one simulation: SplitMix64, so that a seed is all there is to a run.
+import SquallLoad
+
+/// Randomness of one simulation: a seed is all there is to a run.
 struct Dice: RandomNumberGenerator {
-  private var state: UInt64
+  private var stream: SplitMix64
 
-  init(seed: UInt64) { state = seed }
+  init(seed: UInt64) { stream = SplitMix64(seed: seed) }
 
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var bits = state
-    bits = (bits ^ (bits >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    bits = (bits ^ (bits >> 27)) &* 0x94d0_49bb_1331_11eb
-    return bits ^ (bits >> 31)
-  }
+  mutating func next() -> UInt64 { stream.next() }
 
   /// Uniform in [0, 1).
   mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }

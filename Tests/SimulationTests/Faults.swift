@@ -61,14 +61,14 @@ extension Simulation {
     agents[agent].clock.jump(byNs: byNs)
     for slot in agents[agent].workers.indices { advance(agent, slot) }
     audit.sharesChanged = true
-    audit.hasClockJumped = true
+    for index in audits.indices { audits[index].hasClockJumped = true }
     tell(agent, .tick)
   }
 
   /// The faults are over. From here on everything must come to a good end.
   func heal() {
     network.isHealed = true
-    audit.healedNs = nowNs
+    for index in audits.indices { audits[index].healedNs = nowNs }
     recoverDisk()
     for agent in agents.indices {
       network.cutToMasterNs[agent] = 0

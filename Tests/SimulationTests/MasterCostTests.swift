@@ -68,14 +68,17 @@ struct MasterCostTests {
   @Test func twoThousandWorkersWithTwentyEndpoints() throws {
     var dice = Dice(seed: 1)
     var plan = Plan(
-      url: "http://target/", method: "GET", destinations: [.init(host: "target", port: 80)],
-      endpoints: (0..<Self.endpointCount).map {
-        .init(name: "/\($0)", request: [1], expectsNoBody: false)
-      }, connections: 20_000)
-    plan.durationNs = 3_600 * second
-    var settings = MasterMachine.Settings(
-      run: 1, build: "cost", plan: plan, seed: 1, digests: Digests(hash: Simulation.token))
-    settings.expectWorkers = 0
+      to: .init(url: "http://target/", destinations: [.init(host: "target", port: 80)]),
+      sending: .init(
+        method: "GET",
+        endpoints: (0..<Self.endpointCount).map {
+          .init(name: "/\($0)", request: [1], expectsNoBody: false)
+        }), over: .init(20_000))
+    plan.times.durationNs = 3_600 * second
+    let settings = MasterMachine.Settings(
+      build: "cost", seed: 1, digests: Digests(hash: Simulation.token))
+    var run = RunSettings(run: 1, plan: plan)
+    run.expectWorkers = 0
     // Every second the same bytes under another name: what they are made from costs the agents.
     let shapes = (0..<16).map { _ in
       batch(BatchName(incarnation: .init(agent: 0, worker: 0, life: 0), sequence: 0), 0, &dice)
@@ -137,10 +140,12 @@ struct MasterCostTests {
       try receive(
         .report(
           Report(
-            number: number, sentNs: nowNs, orderNumber: .max, isPlanReady: true, workers: workers)),
+            number: number, sentNs: nowNs, orderNumber: .max, run: 1, isPlanReady: true,
+            workers: workers)),
         agent)
     }
     tell(.started)
+    tell(.begin(run, recovered: nil))
     for agent in 0..<Self.agentCount {
       tell(.connected(peer: UInt64(agent)))
       try receive(
@@ -169,7 +174,7 @@ struct MasterCostTests {
             try receive(
               .batchPart(
                 BatchPart(
-                  worker: UInt16(worker), life: UInt64(worker + 1), sequence: interval,
+                  run: 1, worker: UInt16(worker), life: UInt64(worker + 1), sequence: interval,
                   part: UInt16(part), partCount: UInt16(parts.count), bytes: parts[part])), agent)
           }
         }

@@ -1,4 +1,5 @@
 import SquallCluster
+import SquallLoad
 import Testing
 
 /// A simulator that has never caught a planted bug is no evidence: each safeguard is switched off in
@@ -22,11 +23,17 @@ import Testing
 
   static let mutations = [
     Mutation("dedup", \.countsDuplicates, knownSeed: 1),
-    Mutation("acknowledgement after commit", \.acknowledgesEarly, knownSeed: 1),
-    Mutation("epoch check", \.obeysOldEpochs, knownSeed: 236),
-    Mutation("checksum", \.ignoresChecksums, knownSeed: 18),
-    Mutation("lease", \.ignoresLeases, knownSeed: 10),
-    Mutation("merge-once", \.forgetsMerged, knownSeed: 6),
+    Mutation("acknowledgement after commit", \.acknowledgesEarly, knownSeed: 2),
+    Mutation("epoch check", \.obeysOldEpochs, knownSeed: 73),
+    Mutation("checksum", \.ignoresChecksums, knownSeed: 2),
+    Mutation("lease", \.ignoresLeases, knownSeed: 3),
+    Mutation("a worker's lease", \.outlivesLeases, knownSeed: 4),
+    Mutation("taking back", \.keepsTakenShares, knownSeed: 236),
+    Mutation("counting what is dropped", \.forgetsDropped, knownSeed: 11),
+    Mutation("leaving what may be another's", \.countsOthers, knownSeed: 4570),
+    Mutation("a yield's end", \.outrunsYields, knownSeed: 18),
+    Mutation("merge-once", \.forgetsMerged, knownSeed: 4),
+    Mutation("one run's counts", \.mixesRuns, knownSeed: 1),
   ]
   /// How far from the known seed a change of the machines may move what misses a safeguard, before
   /// somebody has to search again.

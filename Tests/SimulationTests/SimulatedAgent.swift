@@ -52,7 +52,10 @@ extension Simulation {
       agents[agent].lastOrderNs = nowNs
     }
     if case .received(.acknowledgement(let acknowledgement)) = event {
-      audit.acknowledged(acknowledgement, to: agents[agent].id)
+      for index in audits.indices {
+        let entries = acknowledgement.entries.filter { audits[index].knows($0.life) }
+        audits[index].acknowledged(entries, to: agents[agent].id)
+      }
     }
     let effects = agents[agent].machine.handle(event, nowNs: localNs(agent))
     for effect in effects { carryOut(effect, of: agent) }
@@ -86,12 +89,16 @@ extension Simulation {
       command(agent, slot, .share(share, untilNs: untilNs, validUntilNs: validUntilNs))
     case .renewShare(let slot, let validUntilNs):
       command(agent, slot, .renew(validUntilNs: validUntilNs))
-    case .stopWorker(let slot): command(agent, slot, .stop)
+    case .stopWorker(let slot):
+      command(agent, slot, .stop)
+      if swarm.cutsDrains { command(agent, slot, .cut) }
     case .exit(let exit):
       trace("agent \(agent) exits: \(exit)")
       agents[agent].exit = exit
       for slot in agents[agent].workers.indices { endWorker(agent, slot) }
-    case .persist(let batches, let ledgers): audit.persisted(batches, ledgers)
+    case .persist(let run, _, let batches, let ledgers):
+      audits[auditIndex(run)].persisted(batches, ledgers)
+    case .leaveRun: for slot in agents[agent].workers.indices { endWorker(agent, slot) }
     case .log(let notice):
       trace("agent \(agent): \(notice)")
       if notice == .keptFull || notice == .keptDrained { audit.keptFullOrDrained(nowNs: nowNs) }
@@ -101,7 +108,9 @@ extension Simulation {
 
   private func spawn(_ agent: Int, _ slot: Int, afterNs: UInt64) {
     let delayNs = dice.between(5 * millisecond, 200 * millisecond)
-    queue.add(.spawned(agent: agent, slot: slot), atNs: nowNs + afterNs + delayNs)
+    queue.add(
+      .spawned(agent: agent, slot: slot, run: agents[agent].machine.run),
+      atNs: nowNs + afterNs + delayNs)
   }
 
   private func command(_ agent: Int, _ slot: Int, _ command: Command) {
@@ -155,14 +164,17 @@ extension Simulation {
 
   // MARK: Workers
 
-  func spawned(_ agent: Int, _ slot: Int) {
-    guard agents[agent].isAlive, agents[agent].exit == nil else { return }
+  func spawned(_ agent: Int, _ slot: Int, run: UInt64) {
+    guard agents[agent].isAlive, agents[agent].exit == nil, agents[agent].machine.run == run else {
+      return
+    }
     if !network.isHealed, dice.chance(0.02) { return tell(agent, .workerDied(slot: slot, nil)) }
     lifeCount += 1
     let incarnation = Incarnation(agent: agents[agent].id, worker: UInt16(slot), life: lifeCount)
     agents[agent].workers[slot] = SimulatedWorker(
-      incarnation: incarnation, plan: swarm.plan, rateHz: swarm.rateHz)
-    audit.born(incarnation)
+      incarnation: incarnation, run: run, plan: swarm.plans[auditIndex(run)],
+      rateHz: swarm.rateHz, faults: faults)
+    audits[auditIndex(run)].born(incarnation)
     queue.add(
       .workerStep(agent: agent, slot: slot, life: lifeCount), atNs: nowNs + 250 * millisecond)
     tell(agent, .workerReady(slot: slot, life: lifeCount))
@@ -175,17 +187,27 @@ extension Simulation {
 
   /// Lets the worker do what it would have done by now.
   func advance(_ agent: Int, _ slot: Int) {
-    guard agents[agent].workers[slot] != nil else { return }
-    let incarnation = agents[agent].workers[slot]!.incarnation
-    var sent = 0
-    var indexes: [UInt64] = []
-    let localNs = localNs(agent)
-    agents[agent].workers[slot]!.advance(nowNs: localNs) { index in
-      sent += 1
-      if let index { indexes.append(index) }
+    guard let worker = agents[agent].workers[slot], worker.isAlive else { return }
+    var deeds: [SimulatedWorker.Deed] = []
+    agents[agent].workers[slot]!.advance(nowNs: localNs(agent)) { deeds.append($0) }
+    audits[auditIndex(worker.run)].did(deeds, worker.incarnation, agent: agent, simulation: self)
+    for deed in deeds {
+      if case .sent = deed { continue }
+      audit.sharesChanged = true
+      switch deed {
+      case .sent: continue
+      case .news(.adopted(let epoch), let sentBefore):
+        report(agent, .workerAdopted(slot: slot, epoch: epoch, sentBefore: sentBefore))
+      case .news(.dropped, _): continue
+      case .news(.stopped, _):
+        closePage(agent, slot)
+        queue.add(
+          .workerDrained(agent: agent, slot: slot, life: worker.incarnation.life),
+          atNs: nowNs + dice.between(0, 120) * millisecond)
+      case .news(.finished, _): finished(agent, slot)
+      case .exhausted(let epoch): report(agent, .workerExhausted(slot: slot, epoch: epoch))
+      }
     }
-    guard sent > 0 else { return }
-    audit.sent(sent, indexes, by: incarnation, agent: agent, simulation: self)
   }
 
   func commanded(_ agent: Int, _ slot: Int, life: UInt64, _ command: Command) {
@@ -195,51 +217,41 @@ extension Simulation {
       return
     }
     advance(agent, slot)
+    guard isCurrent(agent, slot, life) else { return }
+    if case .share(let share, let untilNs, _) = command {
+      audits[auditIndex(agents[agent].workers[slot]!.run)].told(
+        share, untilNs: untilNs, life: life)
+    }
     let localNs = localNs(agent)
-    switch command {
-    case .start(let atNs): agents[agent].workers[slot]!.start(atNs: atNs, nowNs: localNs)
-    case .share(let share, let untilNs, let validUntilNs):
-      let sentBefore = agents[agent].workers[slot]!.take(
-        share, untilNs: untilNs, validUntilNs: validUntilNs)
-      if let sentBefore {
-        report(
-          agent, .workerAdopted(slot: slot, epoch: share.epoch, sentBefore: sentBefore))
-      }
-    case .renew(let validUntilNs):
-      agents[agent].workers[slot]!.renew(validUntilNs: validUntilNs)
-    case .stop: stopWorker(agent, slot)
-    }
+    agents[agent].workers[slot]!.obey(command, nowNs: localNs)
+    advance(agent, slot)
     audit.sharesChanged = true
-    if let lapseNs = agents[agent].workers[slot]?.lapseNs, lapseNs != .max {
-      let atNs = max(nowNs + 1, agents[agent].clock.trueNs(lapseNs))
-      queue.add(.workerStep(agent: agent, slot: slot, life: 0), atNs: atNs)
-    }
+    guard let wakeNs = agents[agent].workers[slot]?.duty.wakeNs(nowNs: localNs), wakeNs != .max
+    else { return }
+    let atNs = max(nowNs + 1, agents[agent].clock.trueNs(wakeNs))
+    queue.add(.workerStep(agent: agent, slot: slot, life: 0), atNs: atNs)
   }
 
   /// A worker's word takes a moment to its agent.
   private func report(_ agent: Int, _ event: AgentMachine.Event) {
-    queue.add(.agentTold(agent: agent, event), atNs: nowNs + 70 * microsecond)
-  }
-
-  private func stopWorker(_ agent: Int, _ slot: Int) {
-    guard agents[agent].workers[slot]?.state == .running else { return }
-    agents[agent].workers[slot]!.state = .stopping
-    let life = agents[agent].workers[slot]!.incarnation.life
-    queue.add(
-      .workerDrained(agent: agent, slot: slot, life: life),
-      atNs: nowNs + dice.between(0, 100) * millisecond)
+    let run = agents[agent].machine.run
+    queue.add(.agentTold(agent: agent, run: run, event), atNs: nowNs + 70 * microsecond)
   }
 
   func drained(_ agent: Int, _ slot: Int, life: UInt64) {
-    guard isCurrent(agent, slot, life), agents[agent].workers[slot]?.state == .stopping else {
-      return
-    }
+    guard isCurrent(agent, slot, life) else { return }
     guard agents[agent].workers[slot]?.isPaused == false else {
       return queue.add(
         .workerDrained(agent: agent, slot: slot, life: life), atNs: nowNs + 100 * millisecond)
     }
+    agents[agent].workers[slot]!.isDrained = true
+    advance(agent, slot)
+  }
+
+  private func finished(_ agent: Int, _ slot: Int) {
+    guard let worker = agents[agent].workers[slot] else { return }
+    audits[auditIndex(worker.run)].finished(worker)
     closePage(agent, slot)
-    agents[agent].workers[slot]!.state = .finished
     report(
       agent, .workerFinished(slot: slot, agents[agent].workers[slot]!.ledger(.finished)))
   }
@@ -250,7 +262,7 @@ extension Simulation {
       let batch = agents[agent].workers[slot]?.closePage(
         nowNs: localNs, parts: swarm.partsPerBatch)
     else { return }
-    audit.closed(batch)
+    audits[auditIndex(agents[agent].workers[slot]!.run)].closed(batch)
     report(agent, .batchClosed(batch))
   }
 
@@ -258,21 +270,18 @@ extension Simulation {
     // Life 0: some share lapses about now, whoever is there.
     guard life == 0 || isCurrent(agent, slot, life) else { return }
     audit.sharesChanged = true
-    guard agents[agent].isAlive, let worker = agents[agent].workers[slot], worker.isAlive else {
-      return
-    }
+    guard agents[agent].isAlive else { return }
     advance(agent, slot)
-    guard life != 0 else { return }
+    guard life != 0, isCurrent(agent, slot, life) else { return }
     queue.add(.workerStep(agent: agent, slot: slot, life: life), atNs: nowNs + 250 * millisecond)
-    guard !worker.isPaused else { return }
-    if agents[agent].workers[slot]!.becameExhausted() {
-      report(agent, .workerExhausted(slot: slot, epoch: worker.share.epoch))
+    guard let worker = agents[agent].workers[slot], !worker.isPaused else { return }
+    if swarm.blockedShare > 0 {
+      agents[agent].workers[slot]!.isBlocked = dice.chance(swarm.blockedShare)
     }
     let localNs = localNs(agent)
-    if let endNs = worker.endNs, localNs >= endNs { return stopWorker(agent, slot) }
     // A closed page waits for the agent; while one waits, the worker goes on in the open one.
     if !agents[agent].isPaused, let startNs = worker.startNs, localNs > startNs,
-      (localNs - startNs) % swarm.plan.intervalNs < 250 * millisecond
+      (localNs - startNs) % worker.plan.times.intervalNs < 250 * millisecond
     {
       closePage(agent, slot)
     }
@@ -283,7 +292,7 @@ extension Simulation {
       let worker = agents[agent].workers[slot], worker.isAlive
     else { return }
     advance(agent, slot)
-    agents[agent].workers[slot]!.state = .dead
+    agents[agent].workers[slot]!.isDead = true
     audit.sharesChanged = true
     queue.add(
       .reaped(agent: agent, slot: slot, life: worker.incarnation.life),
@@ -293,7 +302,7 @@ extension Simulation {
   /// The agent finds the process gone and its pages where they were. Behind everything the worker said.
   func reaped(_ agent: Int, _ slot: Int, life: UInt64) {
     guard agents[agent].isAlive, let worker = agents[agent].workers[slot],
-      worker.incarnation.life == life
+      worker.incarnation.life == life, worker.run == agents[agent].machine.run
     else { return }
     closePage(agent, slot)
     report(agent, .workerDied(slot: slot, agents[agent].workers[slot]!.ledger(.killed(9))))
@@ -303,7 +312,7 @@ extension Simulation {
   private func endWorker(_ agent: Int, _ slot: Int) {
     guard agents[agent].workers[slot]?.isAlive == true else { return }
     advance(agent, slot)
-    agents[agent].workers[slot]!.state = .dead
+    agents[agent].workers[slot]!.isDead = true
     audit.sharesChanged = true
   }
 

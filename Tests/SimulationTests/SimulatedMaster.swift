@@ -14,11 +14,15 @@ struct SimulatedMaster {
   /// Raised when the wake-up time changes.
   var generation = 0
   var armedNs: UInt64?
-  var durable: [RecordEntry] = []
+  /// By run.
+  var durable: [[RecordEntry]] = [[]]
   var writing: [(entry: RecordEntry, token: UInt64)] = []
   var lastCommitNs: UInt64 = 0
   var diskFactor: UInt64 = 1
-  var outcome: Outcome?
+  /// Of the runs that have ended.
+  var outcomes: [Outcome] = []
+  /// Of the run it leads, or led last.
+  var runIndex = 0
   var isDismissed = false
 
   init(clock: Clock) { self.clock = clock }
@@ -26,25 +30,60 @@ struct SimulatedMaster {
 
 extension Simulation {
   func startMaster() {
-    var recovered: Recovery?
-    if !master.durable.isEmpty {
-      var recovery = Recovery()
-      for entry in master.durable { recovery.apply(entry) }
-      recovered = recovery
-    }
-    var settings = MasterMachine.Settings(
-      run: 99, build: "sim", plan: swarm.plan, seed: dice.next(), digests: digests)
-    settings.expectWorkers = swarm.workersPerAgent.reduce(0, +)
+    let entries = master.durable[master.runIndex]
+    var recovery = Recovery()
+    for entry in entries { recovery.apply(entry) }
+    var settings = MasterMachine.Settings(build: "sim", seed: dice.next(), digests: digests)
+    settings.leadsOneRun = swarm.plans.count == 1
     settings.heartbeatIntervalNs = swarm.heartbeatIntervalNs
     settings.leaseNs = swarm.leaseNs
     settings.goneAfterNs = 40 * second
     settings.goneAfterCloseNs = 40 * second
     settings.faults = faults
-    master.machine = MasterMachine(settings: settings, recovered: recovered)
+    // It may have died between the end's being durable and its hearing so.
+    if let outcome = recovery.outcome, master.outcomes.count == master.runIndex {
+      master.outcomes.append(outcome)
+    }
+    let past = master.outcomes.enumerated().map {
+      PastRun(run: Self.firstRun + UInt64($0.offset), outcome: $0.element)
+    }
+    let isBetweenRuns = !settings.leadsOneRun && recovery.outcome != nil
+    master.machine = MasterMachine(settings: settings, past: settings.leadsOneRun ? [] : past)
     master.isPaused = false
     master.inbox = []
-    audit.masterStarted(self, recovered: recovered)
+    audit.masterStarted(self)
     tellMaster(.started)
+    if isBetweenRuns { return runEnded() }
+    beginRun(recovered: entries.isEmpty ? nil : recovery)
+  }
+
+  private func beginRun(recovered: Recovery?) {
+    let index = master.runIndex
+    var run = RunSettings(run: Self.firstRun + UInt64(index), plan: swarm.plans[index])
+    run.expectWorkers = index == 0 ? swarm.workersPerAgent.reduce(0, +) : 1
+    tellMaster(.begin(run, recovered: recovered))
+  }
+
+  /// The next run begins after a while; after the last, everybody may go.
+  private func runEnded() {
+    guard swarm.plans.count > 1 else { return }
+    let next = master.runIndex + 1
+    guard next < swarm.plans.count else { return tellMaster(.close) }
+    let pauseNs = dice.chance(0.5) ? 1 : dice.between(1 * millisecond, 3 * second)
+    queue.add(.runBegins(next, life: master.life), atNs: nowNs + pauseNs)
+  }
+
+  func runBegins(_ index: Int, life: Int) {
+    guard master.machine != nil, master.life == life, index == master.runIndex + 1 else { return }
+    guard !master.isPaused else {
+      return queue.add(.runBegins(index, life: life), atNs: nowNs + 50 * millisecond)
+    }
+    var audit = Audit(plan: swarm.plans[index], leaseNs: swarm.leaseNs)
+    audit.follow(audits[index - 1], nowNs: nowNs)
+    audits.append(audit)
+    master.durable.append([])
+    master.runIndex = index
+    beginRun(recovered: nil)
   }
 
   var digests: Digests {
@@ -83,7 +122,9 @@ extension Simulation {
     case .merged(let batch): audit.merged(batch)
     case .ended(let outcome):
       trace("ended \(outcome)")
-      master.outcome = outcome
+      guard master.outcomes.count == master.runIndex else { return }
+      master.outcomes.append(outcome)
+      runEnded()
     case .dismissed: master.isDismissed = true
     case .log(let notice): trace("master: \(notice)")
     case .joined: break
@@ -112,7 +153,7 @@ extension Simulation {
   }
 
   private func makeDurable(_ entry: RecordEntry) {
-    master.durable.append(entry)
+    master.durable[master.runIndex].append(entry)
     audit.recorded(entry)
   }
 
@@ -150,7 +191,7 @@ extension Simulation {
     if let stoppedNs = master.clockStoppedNs {
       master.clock.fallBehind(byNs: nowNs - stoppedNs)
       master.clockStoppedNs = nil
-      audit.hasClockJumped = true
+      for index in audits.indices { audits[index].hasClockJumped = true }
     }
     let waiting = master.inbox
     master.inbox = []

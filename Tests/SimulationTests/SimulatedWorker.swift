@@ -1,233 +1,174 @@
 import SquallCluster
 import SquallLoad
 
-/// One worker process, as far as the protocol can see it: it sends what its shares say, while they are
-/// valid, and counts into pages that outlive it.
+/// One worker process, as far as the protocol can see it: the real duty and pacer, and counts in pages
+/// that outlive it.
 ///
-/// It does not simulate requests one by one: `advance` sends at once all that were due since the last
-/// time, which is as often as anything about its shares changes.
+/// It does not simulate requests one by one: `advance` goes from one instant at which something about
+/// its duty changes to the next, and sends at once all that was due in between.
 struct SimulatedWorker {
-  enum State {
-    case running
-    /// Draining, then its last batch.
-    case stopping
-    case finished
-    case dead
-  }
-
-  /// A stretch of the schedule, in run time.
-  private struct Stretch {
-    var share: Share
-    var fromNs: UInt64
-    var untilNs: UInt64
+  /// What it did at an instant.
+  enum Deed {
+    /// A request went out: its index in the schedule, nil in a closed loop.
+    case sent(UInt64?)
+    case news(Duty.News, sentBefore: UInt64)
+    case exhausted(epoch: UInt32)
   }
 
   let incarnation: Incarnation
+  let run: UInt64
   let plan: Plan
   let rateHz: Double
-  var state = State.running
+  private(set) var duty: Duty
+  var isDead = false
   var isPaused = false
+  /// No connection is free: the target takes its time.
+  var isBlocked = false
+  /// Nothing is in flight any more.
+  var isDrained = false
   /// Two looks in a row found it standing still.
   var stillCount = 0
   /// Commands that came while it was paused.
-  var waiting: [Simulation.Command] = []
+  var waiting: [Command] = []
   var lastCommandNs: UInt64 = 0
-  private(set) var share = Share.idle(epoch: 0)
-  private(set) var validUntilNs: UInt64 = 0
-  private(set) var startNs: UInt64?
   private(set) var sentInLife: UInt64 = 0
-  private var sentInEpoch: UInt64 = 0
-  private var hasSaidExhausted = false
-  private var untilNs: UInt64 = .max
-  private var stretches: [Stretch] = []
-  /// Everything of the schedule due earlier has been dealt with.
-  private var cursorNs: UInt64 = 0
+  private(set) var droppedInLife: UInt64 = 0
   private var lastNs: UInt64 = 0
   private var owed = 0.0
 
   // The open page.
-  private(set) var pageSent: UInt64 = 0
+  private var pageSent: UInt64 = 0
+  private var pageDropped: UInt64 = 0
   private var pageFirstInterval: UInt32 = 0
   private var pageStartNs: UInt64 = 0
+  private var phase = Phase.measured
   private(set) var sequence: UInt32 = 0
   private var sums = IncarnationLedger()
 
-  init(incarnation: Incarnation, plan: Plan, rateHz: Double) {
+  init(incarnation: Incarnation, run: UInt64, plan: Plan, rateHz: Double, faults: Faults) {
     self.incarnation = incarnation
+    self.run = run
     self.plan = plan
     self.rateHz = rateHz
+    duty = Duty(plan, faults: faults)
   }
 
-  var isAlive: Bool { state == .running || state == .stopping }
-  var endNs: UInt64? { startNs.map { $0 + plan.warmupNs + plan.durationNs } }
-  private var isOpenLoop: Bool { plan.load != .closed }
+  var isAlive: Bool { !isDead && duty.stage != .finished }
+  var startNs: UInt64? { duty.startNs == .max ? nil : duty.startNs }
+  var endNs: UInt64? { duty.endNs == .max ? nil : duty.endNs }
 
   /// Connections it uses at this instant of its clock.
   func activeConnections(nowNs: UInt64) -> UInt32 {
-    guard state == .running, !isPaused, !share.isIdle, nowNs < validUntilNs, let startNs,
-      nowNs >= startNs, let endNs, nowNs < endNs,
-      untilNs == .max || nowNs < startNs + untilNs,
-      share.requestQuota == .max || sentInEpoch < share.requestQuota
+    guard !isDead, !isPaused, duty.stage == .loading, duty.maySend(nowNs: nowNs),
+      nowNs < duty.endNs, duty.share.requestQuota == .max || !duty.pacer.isExhausted
     else { return 0 }
-    return share.connections
+    return duty.share.connections
   }
 
-  /// When `activeConnections` next falls by itself.
-  var lapseNs: UInt64? {
-    guard state == .running, let startNs, let endNs else { return nil }
-    return min(validUntilNs, endNs, untilNs == .max ? .max : startNs + untilNs)
-  }
+  mutating func obey(_ command: Command, nowNs: UInt64) { _ = duty.obey(command, nowNs: nowNs) }
 
-  mutating func start(atNs: UInt64, nowNs: UInt64) {
-    guard startNs == nil || startNs! > nowNs else { return }
-    startNs = atNs
-    lastNs = max(lastNs, atNs)
-  }
-
-  /// Returns how many it had sent in its life, when this is news.
-  mutating func take(
-    _ share: Share, untilNs: UInt64, validUntilNs: UInt64
-  ) -> UInt64? {
-    self.validUntilNs = max(self.validUntilNs, validUntilNs)
-    let isNews = share.epoch > self.share.epoch
-    self.share = share
-    self.untilNs = untilNs
-    if isNews {
-      sentInEpoch = 0
-      hasSaidExhausted = false
+  /// Does what it would have done by now.
+  mutating func advance(nowNs: UInt64, _ deed: (Deed) -> Void) {
+    guard isAlive, !isPaused, nowNs >= lastNs else {
+      lastNs = max(lastNs, nowNs)
+      return
     }
-    if share.isIdle {
-      stretches = []
-    } else {
-      stretches = stretches.compactMap { stretch in
-        var kept = stretch
-        kept.untilNs = min(kept.untilNs, share.fromNs)
-        return kept.fromNs < kept.untilNs ? kept : nil
+    turn(lastNs, deed)
+    while lastNs < nowNs {
+      let untilNs = min(nowNs, duty.wakeNs(nowNs: lastNs))
+      if !isBlocked, duty.maySend(nowNs: lastNs) { send(beforeNs: untilNs, deed) }
+      lastNs = untilNs
+      turn(untilNs, deed)
+    }
+  }
+
+  private mutating func turn(_ nowNs: UInt64, _ deed: (Deed) -> Void) {
+    while let news = duty.next(nowNs: nowNs, isIdle: isDrained) {
+      if case .dropped(let count, _) = news {
+        pageDropped += count
+        droppedInLife += count
       }
-      stretches.append(
-        Stretch(share: share, fromNs: max(share.fromNs, cursorNs), untilNs: untilNs))
+      deed(.news(news, sentBefore: sentInLife))
     }
-    return isNews ? sentInLife : nil
+    if duty.becameExhausted(nowNs: nowNs, isIdle: true) {
+      deed(.exhausted(epoch: duty.share.epoch))
+    }
   }
 
-  mutating func renew(validUntilNs: UInt64) {
-    self.validUntilNs = max(self.validUntilNs, validUntilNs)
-  }
-
-  /// Sends what has become due by now, as far as it may. `sent` is told each index (of the schedule, or
-  /// nil in a closed loop) that goes out.
-  mutating func advance(nowNs: UInt64, sent: (UInt64?) -> Void) {
-    defer { lastNs = max(lastNs, nowNs) }
-    guard state == .running, !isPaused, let startNs, let endNs else { return }
-    let untilNs = min(nowNs, validUntilNs, endNs)
-    guard untilNs > lastNs, nowNs > startNs else { return }
-    if isOpenLoop {
-      sendSchedule(runNs: untilNs - startNs, sent: sent)
-    } else {
-      owed += Double(untilNs - max(lastNs, startNs)) * 1e-9 * rateHz / 4 * Double(share.connections)
+  private mutating func send(beforeNs: UInt64, _ deed: (Deed) -> Void) {
+    guard case .open(let schedule) = plan.load else {
+      owed += Double(beforeNs - lastNs) * 1e-9 * rateHz / 4 * Double(duty.share.connections)
       while owed >= 1 {
         owed -= 1
-        guard mayStillSend else { continue }
+        guard duty.pacer.take(nowNs: beforeNs - 1 - duty.startNs) != nil else { continue }
         count()
-        sent(nil)
+        deed(.sent(nil))
       }
+      return
     }
-  }
-
-  private var mayStillSend: Bool {
-    !share.isIdle && (share.requestQuota == .max || sentInEpoch < share.requestQuota)
-  }
-
-  private mutating func sendSchedule(runNs: UInt64, sent: (UInt64?) -> Void) {
-    while let stretch = stretches.first {
-      let endNs = min(stretch.untilNs, runNs)
-      if endNs > stretch.fromNs {
-        var index = firstIndex(dueAtOrAfterNs: stretch.fromNs)
-        let step = UInt64(stretch.share.workerCount)
-        index += (step + UInt64(stretch.share.position) - index % step) % step
-        while dueNs(index) < endNs {
-          guard mayStillSend else {
-            stretches[0].fromNs = dueNs(index)
-            cursorNs = max(cursorNs, dueNs(index))
-            return
-          }
-          count()
-          sent(index)
-          index += step
-        }
-        stretches[0].fromNs = endNs
-        cursorNs = max(cursorNs, endNs)
-      }
-      guard stretches[0].fromNs >= stretch.untilNs else { return }
-      stretches.removeFirst()
+    while let dueNs = duty.pacer.take(nowNs: beforeNs - 1 - duty.startNs) {
+      count()
+      deed(.sent(schedule.firstIndex(atOrAfterNs: dueNs)))
     }
-  }
-
-  func dueNs(_ index: UInt64) -> UInt64 { UInt64(Double(index) * 1e9 / rateHz) }
-
-  private func firstIndex(dueAtOrAfterNs: UInt64) -> UInt64 {
-    var index = UInt64(Double(dueAtOrAfterNs) * 1e-9 * rateHz)
-    while index > 0, dueNs(index - 1) >= dueAtOrAfterNs { index -= 1 }
-    while dueNs(index) < dueAtOrAfterNs { index += 1 }
-    return index
   }
 
   private mutating func count() {
     sentInLife += 1
-    sentInEpoch += 1
     pageSent += 1
   }
 
-  /// Once, when the share's requests are used up.
-  mutating func becameExhausted() -> Bool {
-    guard state == .running, share.requestQuota != .max, !share.isIdle, !hasSaidExhausted,
-      sentInEpoch >= share.requestQuota
-    else { return false }
-    hasSaidExhausted = true
-    return true
-  }
-
-  /// Closes the page into a batch of about `parts` parts; nil when nothing is in it.
+  /// Closes the page into a batch of about `parts` parts; nil when nothing is in it. The first to be
+  /// closed after the load's end is of the measured time, up to that.
   mutating func closePage(nowNs: UInt64, parts: Int) -> Batch? {
-    guard pageSent > 0, let startNs else { return nil }
-    let runNs = nowNs > startNs ? nowNs - startNs : 0
-    let interval = UInt32(runNs / plan.intervalNs)
+    let isOver = duty.stage != .loading
+    let isLast = isOver && phase == .measured
+    guard pageSent + pageDropped > 0 || isLast && sequence > 0 else { return nil }
+    let atNs = isLast ? min(nowNs, duty.endNs) : nowNs
+    let runNs = atNs > duty.startNs ? atNs - duty.startNs : 0
+    let interval = UInt32(runNs / plan.times.intervalNs)
     var batch = Batch(
       name: BatchName(incarnation: incarnation, sequence: sequence),
-      firstInterval: min(pageFirstInterval, interval), lastInterval: interval, phase: .measured,
+      firstInterval: min(pageFirstInterval, interval), lastInterval: interval, phase: phase,
       startNs: min(pageStartNs, runNs), endNs: runNs)
     let first = pageSent / 3
-    for (index, share) in [(UInt16(0), first), (UInt16(1), pageSent - first)] where share > 0 {
+    for (index, share) in [(UInt16(0), first), (UInt16(1), pageSent - first)] {
       var endpoint = Batch.Endpoint(index: index)
-      endpoint.counters.sent = share
-      endpoint.counters.statuses[200] = share
-      endpoint.counters.bytesSent = share * 100
-      let apart = min(share - 1, 5)
-      for bucket in 0..<UInt16(apart) {
-        endpoint.service.buckets.append(.init(index: 500 + 3 * bucket, count: 1))
-      }
-      endpoint.service.buckets.append(.init(index: 600, count: UInt32(share - apart)))
-      if parts > 1 {
-        // Ballast: buckets of about four bytes each.
-        for bucket in 0..<UInt16(parts * 250) {
-          let count = 100_000 + UInt32(bucket) * 7_777 % 90_000
-          endpoint.firstByte.buckets.append(.init(index: 5 * bucket + 17, count: count))
-        }
-        endpoint.firstByte.minNs = 1
-        endpoint.firstByte.maxNs = 2
-      }
-      endpoint.service.sumNs = share * 1_000_000
-      endpoint.service.sumOfSquares = UInt128(share) * 1_000_000_000_000
-      endpoint.service.minNs = 1_000_000
-      endpoint.service.maxNs = 1_000_000
-      batch.endpoints.append(endpoint)
+      if index == 0 { endpoint.counters.dropped = pageDropped }
+      if share > 0 { count(share, parts: parts, in: &endpoint) }
+      if share > 0 || endpoint.counters.dropped > 0 { batch.endpoints.append(endpoint) }
     }
     sums.merge(batch)
     sequence += 1
     pageSent = 0
+    pageDropped = 0
     pageFirstInterval = interval
     pageStartNs = runNs
+    if isOver { phase = .drain }
     return batch
+  }
+
+  private func count(_ share: UInt64, parts: Int, in endpoint: inout Batch.Endpoint) {
+    endpoint.counters.sent = share
+    endpoint.counters.statuses[200] = share
+    endpoint.counters.bytesSent = share * 100
+    let apart = min(share - 1, 5)
+    for bucket in 0..<UInt16(apart) {
+      endpoint.service.buckets.append(.init(index: 500 + 3 * bucket, count: 1))
+    }
+    endpoint.service.buckets.append(.init(index: 600, count: UInt32(share - apart)))
+    if parts > 1 {
+      // Ballast: buckets of about four bytes each.
+      for bucket in 0..<UInt16(parts * 250) {
+        let count = 100_000 + UInt32(bucket) * 7_777 % 90_000
+        endpoint.firstByte.buckets.append(.init(index: 5 * bucket + 17, count: count))
+      }
+      endpoint.firstByte.minNs = 1
+      endpoint.firstByte.maxNs = 2
+    }
+    endpoint.service.sumNs = share * 1_000_000
+    endpoint.service.sumOfSquares = UInt128(share) * 1_000_000_000_000
+    endpoint.service.minNs = 1_000_000
+    endpoint.service.maxNs = 1_000_000
   }
 
   func ledger(_ ending: Ledger.Ending) -> Ledger {

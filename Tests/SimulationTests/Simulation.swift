@@ -17,11 +17,11 @@ final class Simulation {
     case masterTick(generation: Int)
     case agentTick(agent: Int, generation: Int)
     case committed(life: Int, token: UInt64)
-    case spawned(agent: Int, slot: Int)
+    case spawned(agent: Int, slot: Int, run: UInt64)
     case commanded(agent: Int, slot: Int, life: UInt64, Command)
     case workerStep(agent: Int, slot: Int, life: UInt64)
     case workerDrained(agent: Int, slot: Int, life: UInt64)
-    case agentTold(agent: Int, AgentMachine.Event)
+    case agentTold(agent: Int, run: UInt64, AgentMachine.Event)
     case pulse(agent: Int)
     case reaped(agent: Int, slot: Int, life: UInt64)
     case fault(Swarm.Fault)
@@ -32,14 +32,8 @@ final class Simulation {
     case agentJoins
     case diskRecovers
     case heals
+    case runBegins(Int, life: Int)
     case lastResort
-  }
-
-  enum Command {
-    case start(atNs: UInt64)
-    case share(Share, untilNs: UInt64, validUntilNs: UInt64)
-    case renew(validUntilNs: UInt64)
-    case stop
   }
 
   /// The first thing that was not as it must be.
@@ -60,7 +54,8 @@ final class Simulation {
   var agents: [SimulatedAgent] = []
   var master: SimulatedMaster
   var network: Network
-  var audit: Audit
+  /// One for each run that has begun.
+  var audits: [Audit]
   var lifeCount: UInt64 = 0
   var eventCount = 0
   /// FNV-1a over every event's time and kind.
@@ -81,9 +76,20 @@ final class Simulation {
     swarm = Swarm(seed: seed)
     dice = Dice(seed: seed)
     network = Network(swarm: swarm)
-    audit = Audit(plan: swarm.plan, leaseNs: swarm.leaseNs)
+    audits = [Audit(plan: swarm.plans[0], leaseNs: swarm.leaseNs)]
     master = SimulatedMaster(clock: Clock(dice: &dice))
   }
+
+  static let firstRun: UInt64 = 99
+
+  /// Of the run that the master leads, or led last.
+  var audit: Audit {
+    _read { yield audits[master.runIndex] }
+    _modify { yield &audits[master.runIndex] }
+  }
+
+  /// Of the run of this name.
+  func auditIndex(_ run: UInt64) -> Int { Int(run - Self.firstRun) }
 
   /// Runs to the end, or to the first violation.
   func run() throws(Violation) -> Outcome {
@@ -94,18 +100,26 @@ final class Simulation {
     queue.add(.heals, atNs: swarm.healNs)
     queue.add(.lastResort, atNs: swarm.healNs + 20 * second)
     // Time for the run, for whoever is waited for, and to spare.
-    let limitNs = swarm.healNs + swarm.plan.warmupNs + swarm.plan.durationNs + 150 * second
+    let limitNs =
+      swarm.healNs
+      + swarm.plans.reduce(0) { $0 + $1.times.warmupNs + $1.times.durationNs + 150 * second }
     while !queue.isEmpty {
       let (atNs, event) = queue.removeFirst()
       nowNs = atNs
       guard nowNs <= limitNs, eventCount < Self.eventCountMax else { throw stuck() }
       note(event)
       handle(event)
+      for index in audits.indices.dropLast() { try audits[index].checkEnded() }
       try audit.check(self)
       if master.isDismissed, agents.allSatisfy({ $0.exit != nil || !$0.isAlive }) { break }
     }
-    guard let outcome = master.outcome else { throw stuck() }
-    try audit.checkEnd(self, outcome)
+    guard let outcome = master.outcomes.last, master.outcomes.count == swarm.plans.count else {
+      throw stuck()
+    }
+    for (index, outcome) in master.outcomes.enumerated() where index < audits.count {
+      try audits[index].checkEnd(self, outcome, isFirst: index == 0)
+    }
+    try audit.checkAgents(self)
     return outcome
   }
 
@@ -149,12 +163,14 @@ final class Simulation {
       agents[agent].armedNs = nil
       tell(agent, .tick)
     case .committed(let life, let token): committed(life: life, token: token)
-    case .spawned(let agent, let slot): spawned(agent, slot)
+    case .spawned(let agent, let slot, let run): spawned(agent, slot, run: run)
     case .commanded(let agent, let slot, let life, let command):
       commanded(agent, slot, life: life, command)
     case .workerStep(let agent, let slot, let life): step(agent, slot, life: life)
     case .workerDrained(let agent, let slot, let life): drained(agent, slot, life: life)
-    case .agentTold(let agent, let event): tell(agent, event)
+    case .agentTold(let agent, let run, let event):
+      if agents[agent].machine.run == run { tell(agent, event) }
+    case .runBegins(let index, let life): runBegins(index, life: life)
     case .pulse(let agent): feelPulses(agent)
     case .reaped(let agent, let slot, let life): reaped(agent, slot, life: life)
     case .fault(let fault): inflict(fault)
@@ -187,11 +203,11 @@ extension Simulation.Event {
     case .masterTick: 9 << 32
     case .agentTick(let agent, _): 10 << 32 | UInt64(agent)
     case .committed(_, let token): 11 << 32 | token
-    case .spawned(let agent, let slot): 12 << 32 | UInt64(agent) << 8 | UInt64(slot)
+    case .spawned(let agent, let slot, _): 12 << 32 | UInt64(agent) << 8 | UInt64(slot)
     case .commanded(let agent, let slot, _, _): 13 << 32 | UInt64(agent) << 8 | UInt64(slot)
     case .workerStep(let agent, let slot, _): 14 << 32 | UInt64(agent) << 8 | UInt64(slot)
     case .workerDrained(let agent, let slot, _): 15 << 32 | UInt64(agent) << 8 | UInt64(slot)
-    case .agentTold(let agent, _): 16 << 32 | UInt64(agent)
+    case .agentTold(let agent, _, _): 16 << 32 | UInt64(agent)
     case .pulse(let agent): 17 << 32 | UInt64(agent)
     case .reaped(let agent, let slot, _): 18 << 32 | UInt64(agent) << 8 | UInt64(slot)
     case .fault: 19 << 32
@@ -203,6 +219,7 @@ extension Simulation.Event {
     case .diskRecovers: 25 << 32
     case .heals: 26 << 32
     case .lastResort: 27 << 32
+    case .runBegins(let index, _): 28 << 32 | UInt64(index)
     }
   }
 }

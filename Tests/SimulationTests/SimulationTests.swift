@@ -1,5 +1,6 @@
 import Glibc
 import SquallCluster
+import SquallLoad
 import Testing
 
 /// A number from the environment, for replaying and for long runs.
@@ -59,8 +60,10 @@ func failure(seed: UInt64, faults: Faults = Faults(), isVerbose: Bool = false) -
     #expect(swarms.contains { $0.loss == 0.3 && $0.duplication == 0.3 && !$0.isOrdered })
     #expect(swarms.count { $0.corruption > 0 } >= 50)
     #expect(swarms.count { $0.hasToken } >= 50)
-    #expect(swarms.count { $0.plan.load != .closed } >= 50)
-    #expect(swarms.count { $0.plan.requestCount != .max } >= 50)
+    #expect(swarms.count { $0.plans[0].load != .closed } >= 50)
+    #expect(swarms.count { $0.plans[0].requestCount != .max } >= 50)
+    #expect(swarms.count { $0.plans.count > 1 && !$0.faults.isEmpty } >= 100)
+    #expect(swarms.count { $0.plans.count > 2 } >= 50)
     #expect(swarms.count { $0.partsPerBatch > 1 } >= 50)
   }
 

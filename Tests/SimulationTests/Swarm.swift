@@ -1,7 +1,7 @@
 import SquallCluster
 import SquallLoad
 
-/// What a seed makes of a run: how large, how bad the network, which faults and when. Drawn so that
+/// What a seed makes of one run or several: how large, how bad the network, which faults and when. Drawn so that
 /// most seeds leave out most faults (swarm testing, Groce et al., 2012): what is everywhere hides what
 /// is rare.
 struct Swarm {
@@ -31,7 +31,8 @@ struct Swarm {
   /// Of every message, lost or repeated, in the worst of networks.
   static let shareLostMax = 0.3
 
-  var plan: Plan
+  /// Of the runs, which follow each other on one fleet.
+  var plans: [Plan]
   var workersPerAgent: [Int]
   var hasToken: Bool
   var heartbeatIntervalNs: UInt64 = second
@@ -49,28 +50,50 @@ struct Swarm {
   var healNs: UInt64
   var rateHz: Double
   var partsPerBatch: Int
+  /// How much of the time a worker has no connection free.
+  var blockedShare = 0.0
+  /// Workers that are told to stop do not get the time to drain.
+  var cutsDrains: Bool
 
   init(seed: UInt64) {
     var dice = Dice(seed: seed &* 0x9e37_79b9 &+ 1)
     workersPerAgent = (0..<Int(dice.between(1, 4))).map { _ in Int(dice.between(1, 3)) }
     let workers = workersPerAgent.reduce(0, +)
-    plan = Plan(
-      url: "http://target/", method: "GET", destinations: [.init(host: "target", port: 80)],
-      endpoints: [
-        .init(name: "/a", request: [1], expectsNoBody: false),
-        .init(name: "/b", request: [2], expectsNoBody: false),
-      ],
-      connections: UInt32(dice.between(1, UInt64(3 * workers))))
-    plan.durationNs = dice.between(4 * second, 40 * second)
-    plan.warmupNs = dice.chance(0.3) ? second : 0
-    plan.intervalNs = dice.chance(0.7) ? second : second / 2
-    plan.drainNs = 100 * millisecond
+    var plan = Plan(
+      to: .init(url: "http://target/", destinations: [.init(host: "target", port: 80)]),
+      sending: .init(
+        method: "GET",
+        endpoints: [
+          .init(name: "/a", request: [1], expectsNoBody: false),
+          .init(name: "/b", request: [2], expectsNoBody: false),
+        ]), over: .init(UInt32(dice.between(1, UInt64(3 * workers)))))
+    plan.times.durationNs = dice.between(4 * second, 40 * second)
+    plan.times.warmupNs = dice.chance(0.3) ? second : 0
+    plan.times.intervalNs = dice.chance(0.7) ? second : second / 2
+    plan.times.drainNs = 100 * millisecond
     rateHz = dice.between(5.0, 40.0)
     if dice.chance(0.35) { plan.load = .open(Schedule(startHz: rateHz)) }
     if dice.chance(0.25) { plan.requestCount = dice.between(50, 1_500) }
+    plans = [plan]
+    var others = Dice(seed: seed &* 0xd129_0d3d &+ 5)
+    if others.chance(0.4) {
+      plans[0].times.durationNs = others.between(2 * second, 8 * second)
+      for _ in 0...others.below(2) {
+        var plan = plans[0]
+        plan.times.durationNs = others.between(2 * second, 10 * second)
+        plan.connections.count = UInt32(others.between(1, UInt64(3 * workers)))
+        plan.load = others.chance(0.35) ? .open(Schedule(startHz: rateHz)) : .closed
+        plan.requestCount = others.chance(0.25) ? others.between(50, 600) : .max
+        plan.labels = ["run": "\(plans.count)"]
+        plans.append(plan)
+      }
+    }
     hasToken = dice.chance(0.3)
     leaseNs = dice.chance(0.5) ? 10 * second : dice.between(3 * second, 10 * second)
     partsPerBatch = dice.chance(0.3) ? Int(dice.between(2, 5)) : 1
+
+    cutsDrains = dice.chance(0.2)
+    if dice.chance(0.3) { blockedShare = dice.between(0.1, 0.9) }
 
     // The network.
     delayMinNs = dice.chance(0.5) ? 100 * microsecond : dice.between(0, 30) * millisecond

@@ -1,20 +1,8 @@
 package import SquallLoad
 
-/// What an agent tells its worker, over the socket pair between them: 64 bytes each, little-endian,
+/// Commands travel over the socket pair between an agent and its worker: 64 bytes each, little-endian,
 /// kind u64 first. The end of the stream is the agent's end, and so the worker's.
-package enum Command: Equatable, Sendable {
-  /// The run's time 0 on the monotonic clock both share. Said again until it has come.
-  case start(atNs: UInt64)
-  /// Take up the share from its `fromNs` on, send nothing under it at or after `untilNs` of run
-  /// time, nor at or after `validUntilNs` of the monotonic clock.
-  case share(Share, untilNs: UInt64, validUntilNs: UInt64)
-  /// The share stays valid until then.
-  case renew(validUntilNs: UInt64)
-  /// Send nothing more, await what is in flight.
-  case stop
-  /// Await nothing more.
-  case cut
-
+extension Command {
   package static let byteCount = 64
 
   package var bytes: [UInt8] {
@@ -76,7 +64,7 @@ package enum Notice: Equatable, Sendable {
   case ready
   /// A page was closed.
   case page
-  /// The share of this epoch is in force; so many requests were sent in this life before it.
+  /// The share of this epoch was taken up; so many requests were sent in this life before it.
   case adopted(epoch: UInt32, sentBefore: UInt64)
   /// Every request that the share of this epoch allows was sent and has ended.
   case exhausted(epoch: UInt32)

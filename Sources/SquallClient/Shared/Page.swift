@@ -35,6 +35,8 @@ package import SquallLoad
   package var connect: HistogramPage { histogram(0) }
   package var scheduleLag: HistogramPage { histogram(1) }
   package var fairness: HistogramPage { histogram(2) }
+  package var tls: HistogramPage { histogram(3) }
+  package var iterations: HistogramPage { histogram(4) }
 
   @inline(__always)
   package func endpoint(_ index: Int) -> EndpointPage {
@@ -59,22 +61,34 @@ package import SquallLoad
     worker.descriptorFailures = self[.descriptorFailures]
     // A page can end before the time it is for: a worker stopped or killed during the warm-up.
     let (startNs, endNs) = (self[.startNs], max(self[.startNs], self[.endNs]))
+    // Of answers read at the interval's very end, which may be past its boundary.
+    worker.lastOkNs = min(self[.lastOkNs], endNs)
+    var iterations = Iterations()
+    iterations.started = self[.iterationsStarted]
+    iterations.abandoned = self[.iterationsAbandoned]
+    iterations.dropped = self[.iterationsDropped]
+    iterations.durations = self.iterations.sparse
     return Batch(
       name: name, firstInterval: UInt32(self[.firstInterval]),
       lastInterval: UInt32(self[.lastInterval]),
       phase: Phase(rawValue: UInt8(self[.phase])) ?? .measured, startNs: startNs, endNs: endNs,
-      endpoints: (0..<endpointCount).map { endpoint($0).batch(index: $0) },
-      connect: connect.sparse, scheduleLag: scheduleLag.sparse, fairness: fairness.sparse,
-      worker: worker)
+      endpoints: touchedEndpoints.map { endpoint($0).batch(index: $0) },
+      connect: connect.sparse, tls: tls.sparse, scheduleLag: scheduleLag.sparse,
+      fairness: fairness.sparse, iterations: iterations, worker: worker)
+  }
+
+  /// The first, which nobody marks, and those that were counted into.
+  private var touchedEndpoints: [Int] {
+    (0..<endpointCount).filter { $0 == 0 || endpoint($0).isTouched }
   }
 
   /// Gives the page back to the worker, empty.
   package func release() {
+    for index in touchedEndpoints { endpoint(index).clear() }
     // All but the state, which comes last: the worker takes the page as soon as it says free.
     let stateByteCount = PageLayout.wordByteCount
     unsafe (base + stateByteCount).initializeMemory(
-      as: UInt8.self, repeating: 0,
-      count: PageLayout.pageByteCount(endpointCount: endpointCount) - stateByteCount)
+      as: UInt8.self, repeating: 0, count: PageLayout.endpointsStart - stateByteCount)
     publish(.free, sequence: 0)
   }
 }
@@ -88,6 +102,18 @@ package import SquallLoad
   @inline(__always)
   private func word(_ index: Int) -> UnsafeMutablePointer<UInt64> {
     unsafe (base + index * PageLayout.wordByteCount).assumingMemoryBound(to: UInt64.self)
+  }
+
+  /// Something is about to be counted: else the endpoint is neither read nor cleared. The first
+  /// endpoint of a page needs no mark.
+  @inline(__always)
+  package func touch() { unsafe word(PageLayout.touchedPlace).pointee = 1 }
+
+  fileprivate var isTouched: Bool { unsafe word(PageLayout.touchedPlace).pointee != 0 }
+
+  fileprivate func clear() {
+    unsafe base.initializeMemory(
+      as: UInt8.self, repeating: 0, count: PageLayout.endpointByteCount)
   }
 
   @inline(__always)
@@ -111,6 +137,10 @@ package import SquallLoad
     unsafe (base + PageLayout.malformationsStart).assumingMemoryBound(to: UInt32.self)
   }
 
+  private var checks: UnsafeMutablePointer<UInt32> {
+    unsafe (base + PageLayout.checksStart).assumingMemoryBound(to: UInt32.self)
+  }
+
   private func sample(_ sample: Sample) -> UnsafeMutableRawBufferPointer {
     unsafe UnsafeMutableRawBufferPointer(
       start: base + PageLayout.samplesStart
@@ -121,6 +151,16 @@ package import SquallLoad
   package func addMalformation(_ reason: UInt8) {
     unsafe malformations[Int(reason)] &+= 1
   }
+
+  /// Counts an error of cause `check`, and which one. The cause comes first: a kill between the two
+  /// must not leave more checks than errors.
+  package func addFailedCheck(_ number: UInt8) {
+    addError(.check)
+    guard Int(number) < Counters.checkCountMax else { return }
+    unsafe checks[Int(number)] &+= 1
+  }
+
+  func has(_ kind: Sample) -> Bool { unsafe sample(kind)[0] != 0 }
 
   /// Keeps the beginning of `bytes`, unless the page has such a sample.
   @safe package func keep(_ kind: Sample, _ bytes: UnsafeRawBufferPointer) {
@@ -165,6 +205,10 @@ package import SquallLoad
     for reason in 0..<PageLayout.malformationCount {
       let count = unsafe malformations[reason]
       if count > 0 { counters.malformations[UInt8(reason)] = UInt64(count) }
+    }
+    for number in 0..<Counters.checkCountMax {
+      let count = unsafe checks[number]
+      if count > 0 { counters.checks[UInt8(number)] = UInt64(count) }
     }
     for finding in Finding.allCases {
       let count = unsafe word(PageLayout.findingsStart + Int(finding.rawValue)).pointee

@@ -1,5 +1,4 @@
 internal import CSquall
-internal import Glibc
 package import SquallEngine
 
 /// The memory a worker inherits from its agent: what it is to do, and the pages it counts into.
@@ -17,65 +16,35 @@ package import SquallEngine
   private static let messageStart = 64
   private static let messageByteCountMax = 1_024
 
-  private let base: UnsafeMutableRawPointer
-  private let byteCount: Int
-  /// What a worker inherits; closed with the region.
-  package let descriptor: Int32
+  private let memory: SharedMemory
   package let endpointCount: Int
   private let setupByteCount: Int
 
   /// New memory holding `setup`.
-  package static func create(
-    setup: [UInt8], endpointCount: Int
-  ) throws(SystemError) -> SharedRegion {
-    let byteCount =
-      pagesStart(setupByteCount: setup.count)
-      + pageCount * PageLayout.pageByteCount(endpointCount: endpointCount)
-    let descriptor = try SystemError.check(
-      "memfd_create", unsafe squall_memory_create("squall-worker", UInt64(byteCount)))
-    guard let base = unsafe squall_memory_map(descriptor, UInt64(byteCount)) else {
-      throw SystemError.last("mmap")
-    }
-    unsafe base.storeBytes(of: magic, toByteOffset: 0, as: UInt64.self)
+  package init(setup: [UInt8], endpointCount: Int) throws(SystemError) {
+    memory = try SharedMemory(
+      "squall-worker",
+      byteCount: Self.pagesStart(setupByteCount: setup.count)
+        + Self.pageCount * PageLayout.pageByteCount(endpointCount: endpointCount))
+    self.endpointCount = endpointCount
+    setupByteCount = setup.count
+    unsafe base.storeBytes(of: Self.magic, toByteOffset: 0, as: UInt64.self)
     unsafe base.storeBytes(of: UInt64(setup.count), toByteOffset: 8, as: UInt64.self)
     unsafe base.storeBytes(of: UInt64(endpointCount), toByteOffset: 16, as: UInt64.self)
-    unsafe (base + headerByteCount).copyMemory(from: setup, byteCount: setup.count)
-    return unsafe SharedRegion(
-      base: base, byteCount: byteCount, descriptor: descriptor, endpointCount: endpointCount,
-      setupByteCount: setup.count)
+    unsafe (base + Self.headerByteCount).copyMemory(from: setup, byteCount: setup.count)
   }
 
-  /// Memory made by `create` in another process.
+  /// Memory made in another process.
   package init(descriptor: Int32) throws(SystemError) {
-    let byteCount = squall_memory_size(descriptor)
-    guard byteCount > Self.headerByteCount,
-      let base = unsafe squall_memory_map(descriptor, UInt64(byteCount))
-    else { throw SystemError.last("mmap") }
-    precondition(
-      unsafe base.load(as: UInt64.self) == Self.magic,
-      "the inherited memory is not a worker's region of this build")
-    unsafe self.base = base
-    self.byteCount = Int(byteCount)
-    self.descriptor = descriptor
-    setupByteCount = unsafe Int(base.load(fromByteOffset: 8, as: UInt64.self))
-    endpointCount = unsafe Int(base.load(fromByteOffset: 16, as: UInt64.self))
+    memory = try SharedMemory(inherited: descriptor, magic: Self.magic)
+    setupByteCount = unsafe Int(memory.base.load(fromByteOffset: 8, as: UInt64.self))
+    endpointCount = unsafe Int(memory.base.load(fromByteOffset: 16, as: UInt64.self))
   }
 
-  private init(
-    base: UnsafeMutableRawPointer, byteCount: Int, descriptor: Int32, endpointCount: Int,
-    setupByteCount: Int
-  ) {
-    unsafe self.base = base
-    self.byteCount = byteCount
-    self.descriptor = descriptor
-    self.endpointCount = endpointCount
-    self.setupByteCount = setupByteCount
-  }
+  private var base: UnsafeMutableRawPointer { unsafe memory.base }
 
-  deinit {
-    unsafe squall_memory_unmap(base, UInt64(byteCount))
-    Glibc.close(descriptor)
-  }
+  /// What a worker inherits; closed with the region.
+  package var descriptor: Int32 { memory.descriptor }
 
   private static func pagesStart(setupByteCount: Int) -> Int {
     (headerByteCount + setupByteCount + 4_095) & ~4_095

@@ -14,10 +14,14 @@ package struct WorkerSetup {
   package var connectionCountMax: UInt32
   /// The agent, whose end ends the worker.
   package var parent: Int32
+  package var backend: Backend
+  /// How long it took to connect the socket that the worker inherits, which is its first connection;
+  /// nil when it inherits none.
+  package var firstConnectNs: UInt64?
 
   package init(
     plan: Plan, peers: [Address], sources: [Address], cpu: UInt16?, connectionCountMax: UInt32,
-    parent: Int32
+    parent: Int32, backend: Backend
   ) {
     self.plan = plan
     self.peers = peers
@@ -25,6 +29,7 @@ package struct WorkerSetup {
     self.cpu = cpu
     self.connectionCountMax = connectionCountMax
     self.parent = parent
+    self.backend = backend
   }
 
   package var bytes: [UInt8] {
@@ -37,6 +42,8 @@ package struct WorkerSetup {
     writer.write(Int32(cpu.map(Int32.init) ?? -1))
     writer.write(connectionCountMax)
     writer.write(parent)
+    writer.write(Array(backend.rawValue.utf8))
+    writer.write(firstConnectNs ?? .max)
     return writer.bytes
   }
 
@@ -46,10 +53,14 @@ package struct WorkerSetup {
       let peers = reader.list({ $0.byteList().flatMap(Address.init(bytes:)) }),
       let sources = reader.list({ $0.byteList().flatMap(Address.init(bytes:)) }),
       let cpu = reader.uint32(), let connectionCountMax = reader.uint32(),
-      let parent = reader.uint32()
+      let parent = reader.uint32(), let word = reader.byteList(),
+      let backend = Backend(rawValue: String(decoding: word, as: UTF8.self)),
+      let firstConnectNs = reader.uint64()
     else { return nil }
     self.init(
       plan: plan, peers: peers, sources: sources, cpu: UInt16(exactly: Int32(bitPattern: cpu)),
-      connectionCountMax: connectionCountMax, parent: Int32(bitPattern: parent))
+      connectionCountMax: connectionCountMax, parent: Int32(bitPattern: parent),
+      backend: backend)
+    self.firstConnectNs = firstConnectNs == .max ? nil : firstConnectNs
   }
 }

@@ -2,7 +2,10 @@ import SquallLoad
 
 /// Keeping, delivering, and the ways out: handed over, refused, given up.
 extension AgentMachine {
-  mutating func batchClosed(_ batch: Batch) { outbox.keep(batch) }
+  mutating func batchClosed(_ batch: Batch) {
+    guard part.run != 0 else { return }
+    outbox.keep(batch)
+  }
 
   /// At the bound the load stops and the counts stay; at half of it the load may go on.
   mutating func superviseKept() {
@@ -30,7 +33,7 @@ extension AgentMachine {
     isLeaving = true
     leaveSinceNs = nowNs
     session.isReportDue = true
-    for slot in slots.indices where slots[slot].isLive && !isStopping {
+    for slot in slots.indices where slots[slot].isLive && !part.isStopping {
       effects.append(.stopWorker(slot: slot))
     }
   }
@@ -41,19 +44,19 @@ extension AgentMachine {
   }
 
   mutating func superviseEnd(nowNs: UInt64) {
-    if isRunOver || isLeaving {
+    if isDismissed || isLeaving {
       if isDelivered {
         if link == .joined { sayGoodbye(nowNs: nowNs) } else { exit(.delivered) }
         return
       }
       let untilNs =
-        isRunOver ? runOverSinceNs + settings.endWaitNs : leaveSinceNs + settings.leaveWaitNs
+        isDismissed ? dismissedNs + settings.endWaitNs : leaveSinceNs + settings.leaveWaitNs
       guard nowNs < untilNs else { return giveUp() }
       wake(atNs: untilNs)
     }
-    if let lostSinceNs, run != 0 {
+    if let lostSinceNs, part.run != 0 {
       // With everything delivered and its part done, there is nothing to come back for.
-      let isDone = isStopping && isDelivered
+      let isDone = part.isStopping && isDelivered && isLast
       let patienceNs =
         isDone ? session.heartbeatIntervalNs * UInt64(session.liveness) : settings.giveUpNs
       guard nowNs < lostSinceNs + patienceNs else { return isDone ? exit(.delivered) : giveUp() }
@@ -75,10 +78,17 @@ extension AgentMachine {
 
   /// What cannot be delivered is written down.
   mutating func giveUp() {
+    persist()
+    exit(.delivered)
+  }
+
+  mutating func persist() {
     let left = outbox.leftovers()
-    if left.batches.isEmpty && left.ledgers.isEmpty { return exit(.delivered) }
-    effects.append(.persist(batches: left.batches, ledgers: left.ledgers))
-    exit(.gaveUp)
+    guard !left.batches.isEmpty || !left.ledgers.isEmpty else { return }
+    hasGivenUp = true
+    effects.append(
+      .persist(
+        run: part.run, planHash: part.plan.hash, batches: left.batches, ledgers: left.ledgers))
   }
 
   mutating func exit(_ exit: Exit) {
@@ -86,6 +96,6 @@ extension AgentMachine {
     hasExited = true
     wakeNs = .max
     if link != .down { effects.append(.disconnect) }
-    effects.append(.exit(exit))
+    effects.append(.exit(exit == .delivered && hasGivenUp ? .gaveUp : exit))
   }
 }

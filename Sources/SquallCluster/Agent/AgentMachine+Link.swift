@@ -43,8 +43,9 @@ extension AgentMachine {
     session.heardNs = nowNs
     session.nonce = nonce()
     let hello = Hello(
-      build: settings.build, agent: settings.agent, host: settings.host, cpus: settings.cpus,
-      nonce: session.nonce, run: run, planHash: plan.isComplete ? plan.hash : [])
+      build: settings.build, agent: settings.agent, host: settings.host,
+      process: settings.process, cpus: settings.cpus, nonce: session.nonce, run: part.run,
+      planHash: part.plan.isComplete ? part.plan.hash : [])
     session.hello = hello
     send(.hello(hello))
     armResend(nowNs: nowNs)
@@ -55,7 +56,7 @@ extension AgentMachine {
     let wasJoined = link == .joined
     link = .down
     outbox.forgetArrivals()
-    plan.forgetRequests()
+    part.plan.forgetRequests()
     if lostSinceNs == nil { lostSinceNs = nowNs }
     log(wasJoined ? .masterLost(why) : .unreachable(why, attempt: connectAttempt + 1))
     dial(
@@ -116,10 +117,8 @@ extension AgentMachine {
       effects.append(.disconnect)
       return closed("the master has no token", nowNs: nowNs)
     }
-    guard run == 0 || run == welcome.run else { return }
     link = .joined
     connectAttempt = 0
-    run = welcome.run
     lostSinceNs = nil
     session.heardNs = nowNs
     session.heartbeatIntervalNs = max(1, welcome.heartbeatIntervalNs)
@@ -132,7 +131,6 @@ extension AgentMachine {
         keyText: Authentication.datagramText(
           agentNonce: session.nonce, masterNonce: session.masterNonce)))
     log(.joined)
-    plan.expect(hash: welcome.planHash, byteCount: Int(welcome.planByteCount))
   }
 
   private mutating func refused(_ refusal: Refusal, nowNs: UInt64) {
@@ -228,8 +226,9 @@ extension AgentMachine {
 
   private func report(nowNs: UInt64) -> Report {
     Report(
-      number: session.reportNumber, sentNs: nowNs, orderNumber: session.orderNumber,
-      isPlanReady: plan.isComplete, isLeaving: isLeaving, isFull: isFull, isStopped: isStopping,
+      number: session.reportNumber, sentNs: nowNs, orderNumber: session.orderNumber, run: part.run,
+      isPlanReady: part.plan.isComplete, isLeaving: isLeaving, isFull: isFull,
+      isStopped: part.isStopping,
       workers: slots.indices.compactMap { slots[$0].report(slot: $0) })
   }
 }

@@ -62,14 +62,15 @@ extension AgentMachine {
   // MARK: What workers say
 
   mutating func workerReady(_ slot: Int, life: UInt64) {
+    guard slots[slot].state != .idle else { return }  // Of a run that was left.
     let (cpu, restarts) = (slots[slot].cpu, slots[slot].restarts)
     slots[slot] = Slot(cpu: cpu)
     slots[slot].restarts = restarts
     slots[slot].state = .ready
     slots[slot].life = life
     session.isReportDue = true
-    if let startLocalNs { effects.append(.startAt(localNs: startLocalNs)) }
-    if isStopping || isLeaving { effects.append(.stopWorker(slot: slot)) }
+    if let startLocalNs = part.startLocalNs { effects.append(.startAt(localNs: startLocalNs)) }
+    if part.isStopping || isLeaving { effects.append(.stopWorker(slot: slot)) }
   }
 
   mutating func workerAdopted(_ slot: Int, epoch: UInt32, sentBefore: UInt64, nowNs: UInt64) {
@@ -79,7 +80,7 @@ extension AgentMachine {
     slots[slot].isExhausted = false
     let isInTime =
       slots[slot].untilNs == .max
-      || startLocalNs.map { nowNs < $0.addingSaturated(slots[slot].untilNs) } ?? true
+      || part.startLocalNs.map { nowNs < $0.addingSaturated(slots[slot].untilNs) } ?? true
     if isInTime || epoch != slots[slot].givenEpoch {
       slots[slot].confirmedEpoch = epoch
       session.isReportDue = true
@@ -107,20 +108,22 @@ extension AgentMachine {
   }
 
   mutating func workerFinished(_ slot: Int, _ ledger: Ledger) {
+    guard slots[slot].state != .idle else { return }
     slots[slot].state = .finished
     outbox.keep(ledger)
     session.isReportDue = true
   }
 
   mutating func workerDied(_ slot: Int, _ ledger: Ledger?) {
-    guard slots[slot].state != .finished else { return }  // It had said all it had to say.
+    // It had said all it had to say, or its run was left.
+    guard slots[slot].state != .finished, slots[slot].state != .idle else { return }
     if let ledger {
       outbox.keep(ledger)
       log(.workerDied(slot: slot, ledger.ending))
     }
     slots[slot].state = .dead
     session.isReportDue = true
-    guard !isStopping, !isLeaving else { return }
+    guard !part.isStopping, !isLeaving else { return }
     guard slots[slot].restarts < settings.restartsMax else {
       slots[slot].state = .givenUp
       log(.workerGivenUp(slot: slot))
@@ -138,10 +141,10 @@ extension AgentMachine {
   mutating func ordered(_ order: Order, nowNs: UInt64) {
     session.heardNs = nowNs
     guard
-      order.number > session.orderNumber && order.epoch >= epoch || settings.faults.obeysOldEpochs
-    else { return }  // Overtaken.
+      order.number > session.orderNumber && !isOvertaken(order) || settings.faults.obeysOldEpochs
+    else { return }
     session.orderNumber = order.number
-    epoch = order.epoch
+    isLast = order.isLast
     var validUntilNs: UInt64 = 0
     if let echo = order.echo, echo.reportSentNs <= nowNs {
       clock.measured(
@@ -152,26 +155,57 @@ extension AgentMachine {
       // never earlier, so our lease has always ended when the master believes it has.
       validUntilNs = echo.reportSentNs + order.leaseNs
     }
-    switch order.phase {
-    case .prepare, .run: assign(order, validUntilNs: validUntilNs, nowNs: nowNs)
-    case .stop: stopWorkers()
-    case .end, .abandon:
-      stopWorkers()
-      if !isRunOver { runOverSinceNs = nowNs }
-      isRunOver = true
-      if order.phase == .end { outbox.settled() } else { giveUp() }
+    if part.run == 0 { join(order) }
+    if part.run != 0, part.run == order.run {
+      part.epoch = order.epoch
+      switch order.phase {
+      case .prepare, .run: assign(order, validUntilNs: validUntilNs, nowNs: nowNs)
+      case .stop: stopWorkers()
+      case .end: leaveRun()
+      case .abandon:
+        persist()
+        leaveRun()
+      }
     }
+    if part.run == 0, isLast, !isDismissed {
+      isDismissed = true
+      dismissedNs = nowNs
+    }
+  }
+
+  /// It deals shares of an older epoch.
+  private func isOvertaken(_ order: Order) -> Bool {
+    order.run == part.run && order.epoch < part.epoch && !order.isOver
+  }
+
+  /// Takes part in the run that the order is about, unless that is over.
+  private mutating func join(_ order: Order) {
+    guard order.run != 0, !order.isOver, !isLeaving else { return }
+    part.run = order.run
+    part.plan.expect(hash: order.planHash, byteCount: Int(order.planByteCount))
+    outbox = Outbox(run: order.run, settings: settings)
+    session.isReportDue = true
+  }
+
+  /// The run is over and was accounted for. Clock and connection stay for the next one.
+  private mutating func leaveRun() {
+    part = Part()
+    outbox = Outbox(run: 0, settings: settings)
+    slots = slots.map { Slot(cpu: $0.cpu) }
+    isFull = false
+    session.isReportDue = true
+    effects.append(.leaveRun)
   }
 
   private mutating func assign(_ order: Order, validUntilNs: UInt64, nowNs: UInt64) {
     startClock(masterNs: order.startNs, nowNs: nowNs)
-    if validUntilNs > leaseEndNs { leaseEndNs = validUntilNs }
+    if validUntilNs > part.leaseEndNs { part.leaseEndNs = validUntilNs }
     var assigned = Array(repeating: false, count: slots.count)
     for assignment in order.assignments where Int(assignment.slot) < slots.count {
       let slot = Int(assignment.slot)
       guard slots[slot].isLive, slots[slot].life == assignment.life else { continue }
       assigned[slot] = true
-      if isStopping || isLeaving {
+      if part.isStopping || isLeaving {
         idle(slot, epoch: order.epoch, nowNs: nowNs)
       } else if assignment.share.epoch > slots[slot].givenEpoch || settings.faults.obeysOldEpochs {
         give(slot, assignment, validUntilNs: validUntilNs, nowNs: nowNs)
@@ -235,17 +269,18 @@ extension AgentMachine {
 
   private mutating func startClock(masterNs: UInt64?, nowNs: UInt64) {
     guard let masterNs else { return }
-    startNs = masterNs
     let localNs = clock.localNs(masterNs: masterNs)
     // Once the run has begun its time does not move any more.
-    if let startLocalNs, startLocalNs <= nowNs || startLocalNs == localNs { return }
-    startLocalNs = localNs
+    if let startLocalNs = part.startLocalNs, startLocalNs <= nowNs || startLocalNs == localNs {
+      return
+    }
+    part.startLocalNs = localNs
     effects.append(.startAt(localNs: localNs))
   }
 
   mutating func stopWorkers() {
-    guard !isStopping else { return }
-    isStopping = true
+    guard !part.isStopping else { return }
+    part.isStopping = true
     for slot in slots.indices where slots[slot].isLive {
       effects.append(.stopWorker(slot: slot))
     }
@@ -266,7 +301,7 @@ extension AgentMachine {
           wake(atNs: slots[slot].givenNs + graceNs)
         }
       }
-      guard slots[slot].isUnresponsive, !isStopping else { continue }
+      guard slots[slot].isUnresponsive, !part.isStopping else { continue }
       if nowNs >= slots[slot].validUntilNs {
         takeBack(slot)
         slots[slot].state = .stalled
@@ -279,14 +314,16 @@ extension AgentMachine {
 
   /// Says once that the load has stopped for want of a master, and once that it goes on.
   mutating func superviseLease(nowNs: UInt64) {
-    guard leaseEndNs > 0, !isStopping, slots.contains(where: { !$0.share.isIdle }) else { return }
-    if nowNs >= leaseEndNs {
-      if !isLeaseLapsed { log(.leaseEnded) }
-      isLeaseLapsed = true
+    guard part.leaseEndNs > 0, !part.isStopping, slots.contains(where: { !$0.share.isIdle }) else {
+      return
+    }
+    if nowNs >= part.leaseEndNs {
+      if !part.isLeaseLapsed { log(.leaseEnded) }
+      part.isLeaseLapsed = true
     } else {
-      if isLeaseLapsed { log(.leaseRenewed) }
-      isLeaseLapsed = false
-      wake(atNs: leaseEndNs)
+      if part.isLeaseLapsed { log(.leaseRenewed) }
+      part.isLeaseLapsed = false
+      wake(atNs: part.leaseEndNs)
     }
   }
 }

@@ -6,6 +6,7 @@ package import SquallLoad
 /// ```
 ///  link     down ─connect─▶ dialing ─connected─▶ greeting ─welcome─▶ joined ─┐
 ///            ▲────────────── backoff ◀── closed, silent, unreachable ◀───────┘
+///  run      none ─order─▶ part ─order: end, abandon─▶ none
 ///  slot     idle ─startWorkers─▶ starting ─workerReady─▶ ready ⇄ stalled
 ///                                   ▲                      │ died       ─▶ finished
 ///                                   └──── restart ◀── dead ┘
@@ -18,6 +19,8 @@ package struct AgentMachine: Sendable {
     package var agent: UInt64
     package var build: String
     package var host: String
+    /// Its process id, for people; 0 for none.
+    package var process: UInt32 = 0
     /// The CPU of each worker.
     package var cpus: [UInt16]
     /// For jitter and nonces, from the kernel's randomness.
@@ -114,7 +117,10 @@ package struct AgentMachine: Sendable {
     /// Stop sending, drain for the plan's time, answer `.workerFinished`.
     case stopWorker(slot: Int)
     /// Write these to a file: they could not be delivered.
-    case persist(batches: [Batch], ledgers: [Ledger])
+    case persist(run: UInt64, planHash: [UInt8], batches: [Batch], ledgers: [Ledger])
+    /// End the worker processes that are left: nothing they still say is of use. The next run's
+    /// `.startWorkers` may follow before they have ended.
+    case leaveRun
     case log(Notice)
     /// The agent's part is over; end the worker processes that are left.
     case exit(Exit)
@@ -145,40 +151,55 @@ package struct AgentMachine: Sendable {
     case workerGivenUp(slot: Int)
   }
 
+  /// What it is to do in the run there is; forgotten when it leaves the run.
+  struct Part {
+    /// 0 for none: it stands by.
+    var run: UInt64 = 0
+    var plan = PlanAssembly()
+    var epoch: UInt32 = 0
+    var startLocalNs: UInt64?
+    var leaseEndNs: UInt64 = 0
+    var isLeaseLapsed = false
+    var isStopping = false
+  }
+
   package private(set) var settings: Settings
   package internal(set) var wakeNs: UInt64 = .max
 
-  var jitter: Jitter
+  var jitter: SplitMix64
   var link = Link.down
   var connectAttempt = 0
   var session = Session()
   var clock = ClockOffset()
-  var run: UInt64 = 0
-  var plan = PlanAssembly()
+  var part = Part()
   var slots: [Slot]
   var outbox: Outbox
-  var epoch: UInt32 = 0
-  var startNs: UInt64?
-  var startLocalNs: UInt64?
-  var leaseEndNs: UInt64 = 0
-  var isLeaseLapsed = false
-  var isStopping = false
   var isLeaving = false
-  var isRunOver = false
+  /// The master leads no other run, and we are in none.
+  var isDismissed = false
+  /// The master has said that no other run follows.
+  var isLast = false
   var isFull = false
+  /// Of some run, something could not be delivered.
+  var hasGivenUp = false
   var hasExited = false
   var lastNs: UInt64?
   /// Since when there has been no word from the master; nil while there is.
   var lostSinceNs: UInt64?
   var leaveSinceNs: UInt64 = 0
-  var runOverSinceNs: UInt64 = 0
+  var dismissedNs: UInt64 = 0
   var effects: [Effect] = []
+
+  /// The run it takes part in; 0 for none.
+  package var run: UInt64 { part.run }
+  /// Of its plan; empty for none.
+  package var planHash: [UInt8] { part.plan.hash }
 
   package init(settings: Settings) {
     self.settings = settings
-    jitter = Jitter(seed: settings.seed)
+    jitter = SplitMix64(seed: settings.seed)
     slots = settings.cpus.map { Slot(cpu: $0) }
-    outbox = Outbox(settings: settings)
+    outbox = Outbox(run: 0, settings: settings)
   }
 
   package mutating func handle(_ event: Event, nowNs: UInt64) -> [Effect] {

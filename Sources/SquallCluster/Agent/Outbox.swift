@@ -39,6 +39,8 @@ struct Outbox: Sendable {
   /// to drop it.
   private static let commitPatienceNs: UInt64 = 10_000_000_000
 
+  /// Whose counts these are.
+  private let run: UInt64
   private let partsInFlightMax: Int
   private let resendFirstNs: UInt64
   private let resendLastNs: UInt64
@@ -48,7 +50,8 @@ struct Outbox: Sendable {
   private var durableBelow: [Life: UInt32] = [:]
   private(set) var byteCount = 0
 
-  init(settings: AgentMachine.Settings) {
+  init(run: UInt64, settings: AgentMachine.Settings) {
+    self.run = run
     partsInFlightMax = settings.partsInFlightMax
     resendFirstNs = settings.resendFirstNs
     resendLastNs = settings.resendLastNs
@@ -92,7 +95,7 @@ struct Outbox: Sendable {
       if nowNs >= dueNs {
         ledgers[index].sentNs = nowNs
         ledgers[index].attempts += 1
-        messages.append(.ledger(ledgers[index].ledger))
+        messages.append(.ledger(ledgers[index].ledger, run: run))
         wakeNs = min(wakeNs, self.dueNs(sentNs: nowNs, attempts: 1, delayNs: delayNs))
       } else {
         wakeNs = min(wakeNs, dueNs)
@@ -137,8 +140,9 @@ struct Outbox: Sendable {
 
   private func message(_ index: Int, _ part: Int) -> BatchPart {
     BatchPart(
-      worker: kept[index].life.worker, life: kept[index].life.life, sequence: kept[index].sequence,
-      part: UInt16(part), partCount: UInt16(kept[index].parts.count),
+      run: run, worker: kept[index].life.worker, life: kept[index].life.life,
+      sequence: kept[index].sequence, part: UInt16(part),
+      partCount: UInt16(kept[index].parts.count),
       bytes: kept[index].parts[part].bytes)
   }
 
@@ -174,13 +178,6 @@ struct Outbox: Sendable {
         kept[index].parts[part].hasArrived = true
       }
     }
-  }
-
-  /// The master says that it has everything, however many acknowledgements were lost.
-  mutating func settled() {
-    kept = []
-    ledgers = []
-    byteCount = 0
   }
 
   /// Everything undelivered that counts anything, decoded again.

@@ -76,22 +76,22 @@ struct PlanAssembly: Sendable {
 
 extension AgentMachine {
   mutating func requestPlan(nowNs: UInt64) {
-    let due = plan.requests(nowNs: nowNs, resendNs: settings.resendFirstNs)
-    for chunk in due.chunks { send(.planRequest(PlanRequest(chunk: chunk))) }
+    let due = part.plan.requests(nowNs: nowNs, resendNs: settings.resendFirstNs)
+    for chunk in due.chunks { send(.planRequest(PlanRequest(run: part.run, chunk: chunk))) }
     wake(atNs: due.wakeNs)
   }
 
   mutating func planChunk(_ chunk: PlanChunk, nowNs: UInt64) {
     session.heardNs = nowNs
-    guard let bytes = plan.arrived(chunk) else { return }
-    guard Authentication.areEqual(settings.digests.hash(bytes), plan.hash),
+    guard chunk.run == part.run, let bytes = part.plan.arrived(chunk) else { return }
+    guard Authentication.areEqual(settings.digests.hash(bytes), part.plan.hash),
       let decoded = Plan(bytes: bytes)
     else {
       log(.planDamaged)
-      plan.damaged()
+      part.plan.damaged()
       return
     }
-    plan.completed()
+    part.plan.completed()
     session.isReportDue = true
     for slot in slots.indices { slots[slot].state = .starting }
     effects.append(.startWorkers(decoded))

@@ -1,3 +1,5 @@
+internal import SquallLoad
+
 /// The difference between the master's monotonic clock and ours, measured with each heartbeat as NTP
 /// does (RFC 5905 section 8): of the last `sampleCountMax` exchanges the one with the least delay rules,
 /// since the offset's error is at most half of its delay.
@@ -49,8 +51,7 @@ package struct ClockOffset: Equatable, Sendable {
   package func localNs(masterNs: UInt64) -> UInt64 {
     let offset = offsetNs ?? 0
     if offset >= 0 { return masterNs > UInt64(offset) ? masterNs - UInt64(offset) : 0 }
-    let (sum, overflow) = masterNs.addingReportingOverflow(offset.magnitude)
-    return overflow ? .max : sum
+    return masterNs.addingSaturated(offset.magnitude)
   }
 }
 

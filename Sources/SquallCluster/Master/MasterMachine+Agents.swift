@@ -10,90 +10,109 @@ extension MasterMachine {
       return
     }
     let graceNs = nowNs.subtractingSaturated(silenceNs - settings.heartbeatIntervalNs)
-    for agent in agents.indices where agents[agent].presence == .present {
-      agents[agent].heardNs = max(agents[agent].heardNs, graceNs)
+    for agent in fleet.all where fleet[agent].presence == .present {
+      fleet[agent].heardNs = max(fleet[agent].heardNs, graceNs)
     }
   }
 
-  mutating func reported(_ report: Report, by agent: Int, nowNs: UInt64) {
-    guard agents[agent].presence != .left, report.number > agents[agent].report?.number ?? 0 else {
+  mutating func reported(_ report: Report, by agent: AgentIndex, nowNs: UInt64) {
+    guard fleet[agent].presence != .left, report.number > fleet[agent].report?.number ?? 0 else {
       return  // Overtaken by a later report, or by the goodbye.
     }
-    let old = agents[agent].report
+    let old = fleet[agent].report
     if old?.isFull != report.isFull || old?.isLeaving != report.isLeaving
-      || old?.isPlanReady != report.isPlanReady
+      || old?.isPlanReady != report.isPlanReady || old?.run != report.run
     {
       isDirty = true
     }
-    agents[agent].report = report
-    agents[agent].reportReceivedNs = nowNs
-    agents[agent].heardNs = nowNs
-    if agents[agent].presence != .present { returned(agent) }
-    if report.isFull, old?.isFull != true { log(.agentFull(agents[agent].name)) }
-    if agents[agent].unconfirmedOrder != 0, report.orderNumber >= agents[agent].unconfirmedOrder {
-      agents[agent].unconfirmedOrder = 0
-      agents[agent].resendAtNs = .max
+    fleet[agent].report = report
+    fleet[agent].reportReceivedNs = nowNs
+    fleet[agent].heardNs = nowNs
+    if fleet[agent].presence != .present { returned(agent) }
+    if report.isFull, old?.isFull != true { log(.agentFull(fleet[agent].name)) }
+    if fleet[agent].unconfirmedOrder != 0, report.orderNumber >= fleet[agent].unconfirmedOrder {
+      fleet[agent].unconfirmedOrder = 0
+      fleet[agent].resendAtNs = .max
     }
-    for worker in report.workers { reported(worker, by: agent) }
-    if report.isStopped { stop(.stopped, nowNs: nowNs) }
-    dueOrder(agent)
+    if report.run == run.name, run.stage != .idle {
+      for worker in report.workers { reported(worker, by: agent) }
+      if report.isStopped { stop(.stopped, nowNs: nowNs) }
+    }
+    fleet.dueOrder(agent)
   }
 
-  private mutating func returned(_ agent: Int) {
-    let isNew = agents[agent].lives.isEmpty && agents[agent].presence == .missing
-    agents[agent].presence = .present
-    agents[agent].wasClosed = false
+  private mutating func returned(_ agent: AgentIndex) {
+    let isNew = !fleet[agent].wasPresent
+    fleet[agent].presence = .present
+    fleet[agent].wasPresent = true
+    fleet[agent].wasClosed = false
     isDirty = true
-    log(isNew ? .agentJoined(agents[agent].name) : .agentReturned(agents[agent].name))
-    changeOrder(agent)
+    log(isNew ? .agentJoined(fleet[agent].name) : .agentReturned(fleet[agent].name))
+    fleet.changeOrder(agent)
   }
 
-  private mutating func reported(_ worker: Report.Worker, by agent: Int) {
-    guard let life = knownLife(agent, worker: worker.slot, life: worker.life) else { return }
-    let before = agents[agent].lives[life].reported
-    if before == worker, agents[agent].current[Int(worker.slot)] == life { return }
+  private mutating func reported(_ worker: Report.Worker, by agent: AgentIndex) {
+    guard let life = known(agent, worker: worker.slot, life: worker.life) else { return }
+    let before = intake[life].reported
+    if before == worker, intake.isCurrent(life) { return }
     isDirty = true
-    agents[agent].lives[life].reported = worker
-    if let older = agents[agent].current[Int(worker.slot)], older != life {
-      // The place has a new tenant, so the one before is dead, whatever it last said.
-      agents[agent].lives[older].reported?.state = .dead
-      releaseHolding(incarnation(agent, older))
-    }
-    agents[agent].current[Int(worker.slot)] = life
-    let name = incarnation(agent, life)
+    intake[life].reported = worker
+    if let older = intake.fill(with: life) { release(older) }
+    let name = incarnation(life)
     if before == nil, worker.state == .ready { log(.workerReady(name)) }
     if worker.state == .stalled, before?.state != .stalled { log(.workerStalled(name)) }
+    if worker.state == .finished, fleet[agent].report?.isLeaving == false,
+      fleet[agent].report?.isStopped == false
+    {
+      dealing.hasReachedEnd = true
+    }
     switch worker.state {
-    case .ready: adopted(name, agent, life, worker)
-    case .stalled, .dead, .finished: releaseHolding(name)
+    case .ready: adopted(life, worker)
+    case .stalled, .dead, .finished: release(life)
+    }
+  }
+
+  func incarnation(_ life: LifeIndex) -> Incarnation {
+    Incarnation(
+      agent: fleet[life.agent].name.agent, worker: intake[life].worker, life: intake[life].life)
+  }
+
+  /// The life of this name in the run there is, made when it is new.
+  mutating func known(_ agent: AgentIndex, worker: UInt16, life: UInt64) -> LifeIndex? {
+    intake.known(agent, worker: worker, life: life, livesMax: settings.livesMax)
+  }
+
+  func life(of incarnation: Incarnation) -> LifeIndex? {
+    fleet.index(of: incarnation.agent).flatMap {
+      intake.index($0, worker: incarnation.worker, life: incarnation.life)
     }
   }
 
   /// The connection is gone, or has been silent for too long.
-  mutating func lost(_ agent: Int, wasClosed: Bool) {
+  mutating func lost(_ agent: AgentIndex, wasClosed: Bool) {
     if wasClosed {
-      agents[agent].peer = nil
-      agents[agent].report = nil
-      agents[agent].wasClosed = true
+      fleet[agent].peer = nil
+      fleet[agent].report = nil
+      fleet[agent].wasClosed = true
     }
-    guard agents[agent].presence == .present else { return }
-    agents[agent].presence = .missing
+    guard fleet[agent].presence == .present else { return }
+    fleet[agent].presence = .missing
     isDirty = true
-    log(.agentMissing(agents[agent].name))
+    log(.agentMissing(fleet[agent].name))
   }
 
-  mutating func left(_ agent: Int, peer: UInt64) {
+  mutating func left(_ agent: AgentIndex, peer: UInt64) {
     send(.farewell(Farewell()), to: peer)
-    guard agents[agent].presence != .left else { return }
-    agents[agent].presence = .left
+    guard fleet[agent].presence != .left else { return }
+    fleet[agent].presence = .left
     isDirty = true
-    log(.agentLeft(agents[agent].name))
+    log(.agentLeft(fleet[agent].name))
   }
 
   mutating func superviseAgents(nowNs: UInt64) {
-    for agent in agents.indices {
-      let heardNs = agents[agent].heardNs
-      switch agents[agent].presence {
+    for agent in fleet.all {
+      let heardNs = fleet[agent].heardNs
+      switch fleet[agent].presence {
       case .present:
         if nowNs >= heardNs + silenceNs {
           lost(agent, wasClosed: false)
@@ -103,88 +122,89 @@ extension MasterMachine {
       case .missing:
         let goneNs =
           heardNs
-          + (agents[agent].wasClosed ? settings.goneAfterCloseNs : settings.goneAfterNs)
+          + (fleet[agent].wasClosed ? settings.goneAfterCloseNs : settings.goneAfterNs)
         if nowNs >= goneNs {
-          agents[agent].presence = .gone
+          fleet[agent].presence = .gone
           isDirty = true
-          log(.agentGone(agents[agent].name))
+          if !intake.hasEverything(of: agent) { log(.agentGone(fleet[agent].name)) }
         } else {
           evaluate(atNs: goneNs)
         }
       case .gone, .left: break
       }
-      if agents[agent].resendAtNs != .max {
-        if nowNs >= agents[agent].resendAtNs { dueOrder(agent) }
-        evaluate(atNs: max(agents[agent].resendAtNs, nowNs + 1))
+      if fleet[agent].resendAtNs != .max {
+        if nowNs >= fleet[agent].resendAtNs { fleet.dueOrder(agent) }
+        evaluate(atNs: max(fleet[agent].resendAtNs, nowNs + 1))
       }
     }
   }
 
   // MARK: Orders
 
-  mutating func dueOrder(_ agent: Int) {
-    guard !agents[agent].isOrderDue else { return }
-    agents[agent].isOrderDue = true
-    orderQueue.append(agent)
-  }
-
-  /// Marks that the agent is to hear something new, again and again until it says it has.
-  mutating func changeOrder(_ agent: Int) {
-    dueOrder(agent)
-    agents[agent].unconfirmedOrder = agents[agent].orderNumber + 1
-    agents[agent].resendAttempt = 0
-  }
-
-  mutating func changeOrders() {
-    for agent in agents.indices { changeOrder(agent) }
-  }
-
   mutating func sendOrders(nowNs: UInt64) {
-    for agent in orderQueue {
-      agents[agent].isOrderDue = false
-      guard let peer = agents[agent].peer, let report = agents[agent].report else {
-        agents[agent].resendAtNs = .max  // Its next report asks anew.
+    for agent in fleet.orderQueue {
+      fleet[agent].isOrderDue = false
+      guard let peer = fleet[agent].peer, let report = fleet[agent].report else {
+        fleet[agent].resendAtNs = .max  // Its next report asks anew.
         continue
       }
-      agents[agent].orderNumber += 1
+      fleet[agent].orderNumber += 1
       send(.order(order(for: agent, answering: report, nowNs: nowNs)), to: peer)
-      guard agents[agent].unconfirmedOrder != 0 else { continue }
-      let attempt = min(agents[agent].resendAttempt, 3)
-      agents[agent].resendAttempt += 1
-      agents[agent].resendAtNs = nowNs + settings.resendFirstNs << UInt64(attempt)
-      evaluate(atNs: agents[agent].resendAtNs)
+      guard fleet[agent].unconfirmedOrder != 0 else { continue }
+      let attempt = min(fleet[agent].resendAttempt, 3)
+      fleet[agent].resendAttempt += 1
+      fleet[agent].resendAtNs = nowNs + settings.resendFirstNs << UInt64(attempt)
+      evaluate(atNs: fleet[agent].resendAtNs)
     }
-    orderQueue.removeAll(keepingCapacity: true)
+    fleet.orderQueue.removeAll(keepingCapacity: true)
   }
 
-  private mutating func order(for agent: Int, answering report: Report, nowNs: UInt64) -> Order {
-    // To one that is missing nothing is granted any more: its next report asks anew.
-    let leaseNs = agents[agent].presence == .present ? leaseNs : 0
-    let phase: Order.Phase =
-      switch stage {
-      case .waiting, .preparing: .prepare
-      case .running: .run
-      case .collecting: .stop
-      case .ended: hasEverything(of: agent) ? .end : .abandon
-      }
-    // The agent's lease runs from when it made the report, so it has ended by then on any clock that
-    // is not slower than ours by more than the margin.
-    let endNs = agents[agent].reportReceivedNs + leaseNs + leaseNs / 64
-    agents[agent].leaseEndNs = max(agents[agent].leaseEndNs, endNs)
-    return Order(
-      number: agents[agent].orderNumber,
+  private mutating func order(
+    for agent: AgentIndex, answering report: Report, nowNs: UInt64
+  ) -> Order {
+    var order = Order(
+      number: fleet[agent].orderNumber,
       echo: Order.Echo(
         reportNumber: report.number, reportSentNs: report.sentNs,
-        reportReceivedNs: agents[agent].reportReceivedNs),
-      sentNs: nowNs, leaseNs: leaseNs, phase: phase, startNs: startNs,
-      epoch: dealing.deal?.epoch ?? 0, assignments: assignments(of: agent))
+        reportReceivedNs: fleet[agent].reportReceivedNs),
+      sentNs: nowNs, isLast: fleet.isClosing)
+    guard report.run == run.name || report.run == 0 else {
+      // It was away when that run ended.
+      let old = past.last { $0.run == report.run }
+      order.run = report.run
+      order.phase = old?.incomplete.contains(fleet[agent].name.agent) == false ? .end : .abandon
+      return order
+    }
+    // Whoever has left a run has no more to do in it.
+    guard run.takesWorkers || report.run == run.name, run.stage != .idle else { return order }
+    order.run = run.name
+    order.planHash = run.planHash
+    order.planByteCount = UInt32(run.planBytes.count)
+    order.phase =
+      switch run.stage {
+      case .idle, .waiting, .preparing: .prepare
+      case .running: .run
+      case .collecting: .stop
+      case .ended: intake.hasEverything(of: agent) ? .end : .abandon
+      }
+    // To one that is missing nothing is granted any more: its next report asks anew.
+    order.leaseNs = fleet[agent].presence == .present ? leaseNs : 0
+    // The agent's lease runs from when it made the report, so it has ended by then on any clock that
+    // is not slower than ours by more than the margin.
+    let endNs = fleet[agent].reportReceivedNs + order.leaseNs + order.leaseNs / 64
+    fleet[agent].leaseEndNs = max(fleet[agent].leaseEndNs, endNs)
+    order.startNs = run.startNs
+    order.epoch = dealing.deal?.epoch ?? 0
+    order.assignments = assignments(of: agent)
+    return order
   }
 
   /// Short when somebody else could take over, whole when nobody could. Before the load there is none
   /// to keep up, and a whole lease given then would bind the share for as long.
   private var leaseNs: UInt64 {
-    guard stage == .running else { return min(settings.leaseNs, silenceNs) }
-    let taking = agents.lazy.filter { $0.presence == .present && !$0.lives.isEmpty }.prefix(2)
+    guard run.stage == .running else { return min(settings.leaseNs, silenceNs) }
+    let taking = fleet.all.lazy
+      .filter { fleet[$0].presence == .present && !intake[$0].lives.isEmpty }.prefix(2)
     return taking.count > 1 ? min(settings.leaseNs, silenceNs) : settings.leaseNs
   }
 }

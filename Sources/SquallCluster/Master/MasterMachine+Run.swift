@@ -5,67 +5,76 @@ extension MasterMachine {
   /// How long the end waits for an agent that is there and delivers nothing, beyond the plan's drain.
   private static let patienceNs: UInt64 = 60_000_000_000
 
-  mutating func began(nowNs: UInt64) {
-    startedNs = nowNs
-    lastProgressNs = nowNs
-    stoppedNs = nowNs
+  /// Runs of which agents may still ask; an agent of an older one is refused.
+  private static let pastCountMax = 64
+
+  mutating func begin(_ settings: RunSettings, _ recovered: Recovery?, nowNs: UInt64) {
+    precondition(run.stage == .idle || run.hasEnded, "a run begins while another goes on")
+    if let outcome = run.outcome {
+      past = past.suffix(Self.pastCountMax - 1) + [PastRun(run: run.name, outcome: outcome)]
+    }
+    run = Run(settings, digests: self.settings.digests, nowNs: nowNs)
+    dealing = Dealing()
+    intake = Intake()
     isDirty = true
-    // Whoever is released already was so at a time that the record does not tell.
-    if dealing.holds.contains(.released) { dealing.unconfirmedUntilNs = nowNs }
-    if let outcome { ended(outcome, nowNs: nowNs) }
-    for agent in agents.indices {
-      agents[agent].heardNs = nowNs
+    fleet.forgetWhoIsAway()
+    for agent in fleet.all {
+      intake.admit(agent, placeCount: fleet[agent].name.cpus.count)
+      note(agent)
+    }
+    if let recovered { recover(recovered, nowNs: nowNs) }
+    fleet.changeOrders()
+  }
+
+  private mutating func recover(_ recovered: Recovery, nowNs: UInt64) {
+    for name in recovered.agents {
+      let agent = fleet.index(of: name.agent) ?? fleet.add(name, heardNs: nowNs)
+      intake.admit(agent, placeCount: name.cpus.count)
       // What the master before us granted last may have been granted just now.
-      agents[agent].leaseEndNs = nowNs + settings.leaseNs + settings.leaseNs / 64
+      fleet[agent].leaseEndNs = nowNs + settings.leaseNs + settings.leaseNs / 64
+      fleet[agent].wasPresent = true
+    }
+    for known in recovered.lives {
+      guard let agent = fleet.index(of: known.incarnation.agent),
+        let life = self.known(
+          agent, worker: known.incarnation.worker, life: known.incarnation.life)
+      else { continue }
+      _ = intake.fill(with: life)
+      intake[life].take(known, forgetsMerged: settings.faults.forgetsMerged)
+      intake.sums.add(known.sums)
+    }
+    run.startNs = recovered.startNs
+    run.stopReason = recovered.stop
+    if let deal = recovered.deal {
+      restore(deal)
+      run.stage = run.startNs == nil ? .preparing : .running
+      // Whoever is released already was so at a time that the record does not tell.
+      if dealing.holds.contains(.released) { dealing.unconfirmedUntilNs = nowNs }
+    }
+    if run.stopReason != nil { run.stage = .collecting }
+    if let outcome = recovered.outcome {
+      run.outcome = outcome
+      ended(outcome, nowNs: nowNs)
     }
   }
 
-  mutating func recover(_ recovered: Recovery) {
-    for name in recovered.agents {
-      agentIndex[name.agent] = agents.count
-      agents.append(Agent(name: name, heardNs: 0))
-    }
-    for known in recovered.lives {
-      guard let agent = agentIndex[known.incarnation.agent],
-        let life = knownLife(
-          agent, worker: known.incarnation.worker, life: known.incarnation.life)
-      else { continue }
-      agents[agent].current[Int(known.incarnation.worker)] = life
-      if !settings.faults.forgetsMerged {
-        agents[agent].lives[life].received = known.merged
-        agents[agent].lives[life].merged = known.merged
-      }
-      agents[agent].lives[life].sums = known.sums
-      agents[agent].lives[life].lastEndNs = known.lastEndNs
-      agents[agent].lives[life].hasPart = known.hasPart
-      if let ledger = known.ledger {
-        agents[agent].lives[life].ledger = ledger
-        agents[agent].lives[life].isLedgerDurable = true
-        agents[agent].lives[life].reserved = ledger.sums.sent
-        agents[agent].lives[life].isLost = ledger.ending != .finished
-      }
-      sums.add(known.sums)
-    }
-    startNs = recovered.startNs
-    stopReason = recovered.stop
-    if let deal = recovered.deal {
-      restore(deal)
-      stage = startNs == nil ? .preparing : .running
-    }
-    if stopReason != nil { stage = .collecting }
-    if let outcome = recovered.outcome {
-      self.outcome = outcome
-      stage = .ended
-    }
+  /// No other run follows.
+  mutating func close(nowNs: UInt64) {
+    guard !fleet.isClosing else { return }
+    fleet.isClosing = true
+    closedNs = nowNs
+    isDirty = true
+    fleet.changeOrders()
   }
 
   mutating func superviseRun(nowNs: UInt64) {
-    switch stage {
+    switch run.stage {
+    case .idle, .ended: break
     case .waiting: superviseWaiting(nowNs: nowNs)
     case .preparing: superviseStart(nowNs: nowNs)
     case .running:
-      guard let startNs else { return }
-      let endNs = startNs.addingSaturated(runNs)
+      guard let startNs = run.startNs else { return }
+      let endNs = startNs.addingSaturated(run.loadNs)
       if nowNs >= endNs {
         stop(.duration, nowNs: nowNs)
       } else if isEverythingSent {
@@ -74,28 +83,28 @@ extension MasterMachine {
         evaluate(atNs: endNs)
       }
     case .collecting: superviseCollecting(nowNs: nowNs)
-    case .ended: superviseEnd(nowNs: nowNs)
     }
-    if stage == .collecting { superviseCollecting(nowNs: nowNs) }
+    if run.stage == .collecting { superviseCollecting(nowNs: nowNs) }
   }
 
   private mutating func superviseWaiting(nowNs: UInt64) {
     let ready = candidates().count
-    if settings.expectWorkers > 0 && ready >= settings.expectWorkers || isStartWanted && ready > 0 {
-      stage = .preparing
+    let expected = run.settings.expectWorkers
+    if expected > 0 && ready >= expected || run.isStartWanted && ready > 0 {
+      run.stage = .preparing
       return
     }
-    let untilNs = startedNs.addingSaturated(settings.expectWorkersMaxWaitNs)
+    let untilNs = run.beganNs.addingSaturated(run.settings.expectWorkersMaxWaitNs)
     if nowNs >= untilNs { return stop(.tooFewWorkers, nowNs: nowNs) }
     evaluate(atNs: untilNs)
   }
 
   /// Once everyone has taken up its share, the instant is chosen, far enough ahead for all to hear it.
   private mutating func superviseStart(nowNs: UInt64) {
-    guard let deal = dealing.deal, deal.kind == .grant, !dealing.isPending, !isStartPending,
+    guard let deal = dealing.deal, deal.kind == .grant, !dealing.isPending, !run.isStartPending,
       !dealing.holds.contains(.held), dealing.holds.contains(.adopted)
     else { return }
-    isStartPending = true
+    run.isStartPending = true
     let startNs = nowNs + settings.startLeadNs + openingNs(deal)
     log(.starting(workers: dealing.holds.count { $0 == .adopted }))
     record(.start(startNs: startNs), .start(startNs: startNs))
@@ -104,35 +113,32 @@ extension MasterMachine {
   /// Connections are opened ahead of the start instant, so that the measured time does not begin with
   /// it: some 30 µs each on loopback.
   private func openingNs(_ deal: Deal) -> UInt64 {
-    guard settings.plan.rampNs == 0 else { return 0 }
+    guard run.plan.connections.rampNs == 0 else { return 0 }
     let most = deal.holdings.map(\.share.connections).max() ?? 0
     return min(UInt64(most) * 50_000, settings.openingNsMax)
   }
 
   mutating func startRecorded(_ startNs: UInt64, nowNs: UInt64) {
-    isStartPending = false
+    run.isStartPending = false
     isDirty = true
-    guard stage == .preparing else { return }
-    self.startNs = startNs
-    stage = .running
-    changeOrders()
+    guard run.stage == .preparing else { return }
+    run.startNs = startNs
+    run.stage = .running
+    fleet.changeOrders()
   }
 
   /// Every request of the plan was handed out, and whoever has some has sent them.
   private var isEverythingSent: Bool {
-    guard settings.plan.requestCount != .max, let deal = dealing.deal, deal.kind == .grant,
+    guard run.plan.requestCount != .max, let deal = dealing.deal, deal.kind == .grant,
       !dealing.isPending
     else { return false }
-    var left = settings.plan.requestCount
-    for agent in agents.indices {
-      for life in agents[agent].lives where life.hasPart {
+    var left = run.plan.requestCount
+    for agent in fleet.all {
+      for index in intake.lives(of: agent) where intake[index].hasPart {
+        let life = intake[index]
         left = left.subtractingSaturated(life.reserved)
-        if life.isOver || agents[agent].presence == .gone || agents[agent].presence == .left {
-          continue
-        }
-        let name = Incarnation(
-          agent: agents[agent].name.agent, worker: life.worker, life: life.life)
-        guard let index = dealing.index(of: name), dealing.holds[index] == .adopted,
+        if life.isOver || fleet[agent].isAway { continue }
+        guard let index = dealing.index(of: incarnation(index)), dealing.holds[index] == .adopted,
           life.reported?.isExhausted == true || deal.holdings[index].share.requestQuota == 0
         else { return false }
       }
@@ -141,47 +147,41 @@ extension MasterMachine {
   }
 
   mutating func stop(_ reason: EndReason, nowNs: UInt64) {
-    guard stage == .waiting || stage == .preparing || stage == .running else { return }
-    stage = .collecting
-    stopReason = reason
-    stoppedNs = nowNs
-    lastProgressNs = nowNs
+    guard run.takesWorkers else { return }
+    run.stage = .collecting
+    run.stopReason = reason
+    run.progressNs = nowNs
     isDirty = true
     log(.stopping(reason))
     if reason != .duration { record(.stop(reason), .note) }
-    changeOrders()
+    fleet.changeOrders()
   }
 
   // MARK: The end
 
   private mutating func superviseCollecting(nowNs: UInt64) {
-    guard outcome == nil else { return }
-    let patienceNs = settings.plan.drainNs.addingSaturated(Self.patienceNs)
-    let untilNs = lastProgressNs.addingSaturated(patienceNs)
-    guard uncommittedBatchCount == 0 else { return }
-    if nowNs < untilNs, !isEverythingKnown { return evaluate(atNs: untilNs) }
-    let outcome = Outcome(reason: stopReason ?? .duration, sums: sums, gaps: gaps())
-    self.outcome = outcome
+    guard run.outcome == nil else { return }
+    let patienceNs = run.plan.times.drainNs.addingSaturated(Self.patienceNs)
+    let untilNs = run.progressNs.addingSaturated(patienceNs)
+    guard intake.uncommittedCount == 0 else { return }
+    if nowNs < untilNs, !isEverythingKnown, !run.isAbandoned { return evaluate(atNs: untilNs) }
+    let outcome = Outcome(reason: run.stopReason ?? .duration, sums: sums, gaps: gaps())
+    run.outcome = outcome
     record(.end(outcome), .end(outcome))
   }
 
   /// Every life is accounted for, or its agent is waited for no longer.
   private var isEverythingKnown: Bool {
-    agents.indices.allSatisfy {
-      agents[$0].presence == .gone || agents[$0].presence == .left || hasEverything(of: $0)
-    }
+    fleet.all.allSatisfy { fleet[$0].isAway || intake.hasEverything(of: $0) }
   }
 
-  func hasEverything(of agent: Int) -> Bool {
-    agents[agent].lives.allSatisfy { !$0.hasPart || $0.isSettled }
-  }
-
-  private func gaps() -> [Gap] {
+  /// What is missing as things are now.
+  package func gaps() -> [Gap] {
     var gaps: [Gap] = []
-    for agent in agents.indices {
-      for life in agents[agent].lives.indices where agents[agent].lives[life].hasPart {
-        let known = agents[agent].lives[life]
-        let name = incarnation(agent, life)
+    for agent in fleet.all {
+      for life in intake.lives(of: agent) where intake[life].hasPart {
+        let known = intake[life]
+        let name = incarnation(life)
         guard let ledger = known.ledger else {
           gaps.append(.silent(name, afterNs: known.lastEndNs))
           continue
@@ -192,27 +192,30 @@ extension MasterMachine {
         } else if known.sums != ledger.sums || known.merged.end != ledger.sums.batchCount {
           gaps.append(.mismatch(name, ledger: ledger.sums, merged: known.sums))
         }
-        if known.isLost, agents[agent].current[Int(known.worker)] == life {
-          gaps.append(.notReplaced(name))
-        }
+        if known.isLost, intake.isCurrent(life) { gaps.append(.notReplaced(name)) }
       }
     }
     return gaps
   }
 
   mutating func ended(_ outcome: Outcome, nowNs: UInt64) {
-    stage = .ended
-    endedNs = nowNs
+    run.stage = .ended
+    run.endedNs = nowNs
     isDirty = true
     effects.append(.ended(outcome))
-    changeOrders()
+    fleet.changeOrders()
   }
 
-  private mutating func superviseEnd(nowNs: UInt64) {
-    guard !isDismissed else { return }
-    let untilNs = (endedNs ?? startedNs) + settings.lingerNs
-    let haveAllGone = agents.allSatisfy { $0.presence == .left || $0.presence == .gone }
-    guard haveAllGone || nowNs >= untilNs else { return evaluate(atNs: untilNs) }
+  /// Of the fleet, once no run follows.
+  mutating func superviseEnd(nowNs: UInt64) {
+    guard fleet.isClosing, run.hasEnded || run.stage == .idle && closedNs > 0, !isDismissed else {
+      return
+    }
+    let lingerNs = run.isAbandoned ? settings.abandonedLingerNs : settings.lingerNs
+    let untilNs = max(run.endedNs ?? 0, closedNs) + lingerNs
+    guard nowNs >= untilNs || fleet.all.allSatisfy({ fleet[$0].isAway }) else {
+      return evaluate(atNs: untilNs)
+    }
     isDismissed = true
     effects.append(.dismissed)
   }
@@ -220,36 +223,52 @@ extension MasterMachine {
   // MARK: For people
 
   package func status(nowNs: UInt64) -> Status {
-    var workers: [Status.Worker] = []
-    for agent in agents.indices {
-      for case let life? in agents[agent].current {
-        let known = agents[agent].lives[life]
-        let name = incarnation(agent, life)
+    var workers = run.stage == .idle ? standingBy : []
+    for agent in fleet.all {
+      for case let life? in intake[agent].current {
+        let known = intake[life]
+        let name = incarnation(life)
         let index = dealing.index(of: name)
         workers.append(
           Status.Worker(
-            incarnation: name, host: agents[agent].name.host,
-            cpu: agents[agent].name.cpus[Int(known.worker)],
-            state: state(of: known, on: agents[agent], nowNs: nowNs),
+            incarnation: name, host: fleet[agent].name.host,
+            cpu: fleet[agent].name.cpus[Int(known.worker)],
+            state: state(of: known, on: fleet[agent], nowNs: nowNs),
             share: index.flatMap { dealing.deal?.holdings[$0].share }, sums: known.sums,
             ending: known.ledger?.ending,
-            restarts: agents[agent].lives.count { $0.worker == known.worker } - 1))
+            restarts: intake[agent].lives.count { $0.worker == known.worker } - 1))
       }
     }
     return Status(
-      stage: stage, epoch: dealing.deal?.epoch ?? 0,
-      elapsedNs: startNs.map { nowNs.subtractingSaturated($0) }, workers: workers,
-      readyCount: candidates().count, sums: sums)
+      stage: run.stage, epoch: dealing.deal?.epoch ?? 0,
+      elapsedNs: run.startNs.map { nowNs.subtractingSaturated($0) }, workers: workers,
+      readyCount: run.takesWorkers ? candidates().count : standingBy.count, sums: sums)
   }
 
-  private func state(of life: Life, on agent: Agent, nowNs: UInt64) -> WorkerState {
-    if life.isOver || agent.presence == .left || agent.presence == .gone { return .gone }
+  /// Workers that a run would have; they have no life yet.
+  private var standingBy: [Status.Worker] {
+    fleet.all.flatMap { agent -> [Status.Worker] in
+      let name = fleet[agent].name
+      guard fleet[agent].presence == .present, fleet[agent].report?.isLeaving == false else {
+        return []
+      }
+      return name.cpus.indices.map {
+        Status.Worker(
+          incarnation: Incarnation(agent: name.agent, worker: UInt16($0), life: 0),
+          host: name.host, cpu: name.cpus[$0], state: .ready, share: nil,
+          sums: IncarnationLedger(), ending: nil, restarts: 0)
+      }
+    }
+  }
+
+  private func state(of life: Intake.Life, on agent: Fleet.Agent, nowNs: UInt64) -> WorkerState {
+    if life.isOver || agent.isAway { return .gone }
     if agent.presence == .missing || life.reported?.state == .stalled { return .missing }
-    switch stage {
-    case .waiting, .preparing: return .ready
+    switch run.stage {
+    case .idle, .waiting, .preparing: return .ready
     case .running:
-      guard let startNs, nowNs >= startNs else { return .ready }
-      return nowNs - startNs < settings.plan.rampNs ? .ramping : .running
+      guard let startNs = run.startNs, nowNs >= startNs else { return .ready }
+      return nowNs - startNs < run.plan.connections.rampNs ? .ramping : .running
     case .collecting, .ended: return .stopping
     }
   }

@@ -1,26 +1,25 @@
 package import SquallLoad
 
-/// The master's part of the protocol, for one run: takes agents in, deals the plan over their workers,
-/// merges their batches once each, and knows at the end whether anything is missing.
+/// The master's part of the protocol: keeps a fleet of agents, and leads runs over it, one after the other.
+/// Of each it deals the plan over the workers, merges their batches once each, and knows at the end
+/// whether anything is missing.
 ///
 /// ```
-/// waiting ──enough workers, or .start──▶ preparing ──all shares taken up──▶ running
-///                                                                             │ time, requests
-///    ended ◀──every ledger agrees, or its agent is given up── collecting ◀────┘ or .stop
+/// idle ─.begin▶ waiting ──enough workers, or .start──▶ preparing ──all shares taken up──▶ running
+///                                                                                            │ time,
+///    .begin ◀─ ended ◀──every ledger agrees, or its agent is given up── collecting ◀─────────┘ requests,
+///                                                                                              .stop
 /// ```
-/// Events in, effects out; it has no clock and no I/O. Call `handle` with every event, carry out the
-/// effects in order, and send `.tick` when `wakeNs` has come.
+/// Its state is four values: `Fleet` outlives the runs, `Run`, `Dealing` and `Intake` are of the run
+/// there is. Events in, effects out; it has no clock and no I/O. Call `handle` with every event, carry
+/// out the effects in order, and send `.tick` when `wakeNs` has come.
 package struct MasterMachine: Sendable {
   package struct Settings: Sendable {
-    /// Random name of the run, kept in its record.
-    package var run: UInt64
     package var build: String
-    package var plan: Plan
     package var seed: UInt64
     package var digests: Digests
-    /// Start by itself when this many workers are ready; 0 waits for `.start`.
-    package var expectWorkers = 1
-    package var expectWorkersMaxWaitNs: UInt64 = .max
+    /// Whoever has delivered a run leaves: no other follows.
+    package var leadsOneRun = true
     package var heartbeatIntervalNs: UInt64 = 1_000_000_000
     package var liveness: UInt8 = 3
     package var leaseNs: UInt64 = 10_000_000_000
@@ -53,12 +52,12 @@ package struct MasterMachine: Sendable {
     package var goneAfterCloseNs: UInt64 = 15_000_000_000
     /// How long agents are given to say goodbye after the end.
     package var lingerNs: UInt64 = 5_000_000_000
+    /// The same when nobody wants to wait any more: time for the news.
+    package var abandonedLingerNs: UInt64 = 100_000_000
     package var faults = Faults()
 
-    package init(run: UInt64, build: String, plan: Plan, seed: UInt64, digests: Digests) {
-      self.run = run
+    package init(build: String, seed: UInt64, digests: Digests) {
       self.build = build
-      self.plan = plan
       self.seed = seed
       self.digests = digests
     }
@@ -72,12 +71,18 @@ package struct MasterMachine: Sendable {
   }
 
   package enum Stage: String, Sendable {
+    /// There was no run yet.
+    case idle
     case waiting, preparing, running, collecting, ended
   }
 
   package enum Event: Sendable {
     /// Begin: the first event.
     case started
+    /// Lead this run, or go on with it. There is none, or it has ended.
+    case begin(RunSettings, recovered: Recovery?)
+    /// No other run follows.
+    case close
     /// A connection, numbered by the caller, never twice.
     case connected(peer: UInt64)
     case closed(peer: UInt64)
@@ -88,6 +93,8 @@ package struct MasterMachine: Sendable {
     case start
     /// End the load now.
     case stop
+    /// End the run with what is known now.
+    case abandon
     case tick
   }
 
@@ -97,12 +104,12 @@ package struct MasterMachine: Sendable {
     case close(peer: UInt64)
     /// The peer is authenticated. Its datagrams carry `session`; see `AgentMachine.Effect.joined`.
     case joined(peer: UInt64, session: UInt64, keyText: [UInt8])
-    /// Write this down and answer `.committed`. Tokens rise by one.
+    /// Write this down for the run there is, and answer `.committed`. Tokens rise by one.
     case record(RecordEntry, token: UInt64)
     /// This batch counts, from now on and once.
     case merged(Batch)
     case log(Notice)
-    /// Everything is known that will be known.
+    /// Everything is known of the run that will be known.
     case ended(Outcome)
     /// The agents have gone, or had their time to.
     case dismissed
@@ -128,64 +135,57 @@ package struct MasterMachine: Sendable {
   }
 
   package let settings: Settings
-  package internal(set) var stage = Stage.waiting
   package internal(set) var wakeNs: UInt64 = .max
-  /// Of all merged batches.
-  package internal(set) var sums = IncarnationLedger()
 
-  let planBytes: [UInt8]
-  let planHash: [UInt8]
-  var jitter: Jitter
-  var peers: [UInt64: Peer] = [:]
-  /// Unauthenticated peers, oldest first.
-  var strangers: [UInt64] = []
-  var agents: [Agent] = []
-  var agentIndex: [UInt64: Int] = [:]
+  var jitter: SplitMix64
+  var fleet = Fleet()
+  /// Newest last.
+  var past: [PastRun]
+  var run: Run
   var dealing = Dealing()
-  /// Agents to whom an order, or an acknowledgement, is due.
-  var orderQueue: [Int] = []
-  var acknowledgeQueue: [Int] = []
+  var intake = Intake()
+  var journal = Journal()
   /// Something changed that may move the run or the shares.
   var isDirty = false
   /// When time itself may, next.
   var evaluateAtNs: UInt64 = 0
-  var token: UInt64 = 0
-  var committedToken: UInt64 = 0
-  var uncommitted: [Uncommitted] = []
-  var uncommittedBatchCount = 0
-  var startedNs: UInt64 = 0
-  var startNs: UInt64?
-  var isStartWanted = false
-  var isStartPending = false
-  var stopReason: EndReason?
-  var stoppedNs: UInt64 = 0
-  var lastProgressNs: UInt64 = 0
-  var endedNs: UInt64?
-  var outcome: Outcome?
+  var closedNs: UInt64 = 0
   var isDismissed = false
   var lastNs: UInt64?
   var effects: [Effect] = []
 
-  package init(settings: Settings, recovered: Recovery? = nil) {
+  /// `past` are runs of which agents may still have something, newest last.
+  package init(settings: Settings, past: [PastRun] = []) {
     self.settings = settings
-    planBytes = settings.plan.bytes
-    planHash = settings.digests.hash(planBytes)
-    jitter = Jitter(seed: settings.seed)
-    if let recovered { recover(recovered) }
+    self.past = past
+    fleet.isClosing = settings.leadsOneRun
+    jitter = SplitMix64(seed: settings.seed)
+    run = Run(.none, digests: settings.digests, nowNs: 0)
+    run.stage = .idle
   }
+
+  package var stage: Stage { run.stage }
+  /// Of all batches of the run that are merged.
+  package var sums: IncarnationLedger { intake.sums }
 
   package mutating func handle(_ event: Event, nowNs: UInt64) -> [Effect] {
     notice(sleptUntilNs: nowNs)
     switch event {
-    case .started: began(nowNs: nowNs)
+    case .started: isDirty = true
+    case .begin(let run, let recovered): begin(run, recovered, nowNs: nowNs)
+    case .close: close(nowNs: nowNs)
     case .connected(let peer): connected(peer, nowNs: nowNs)
     case .closed(let peer): closed(peer, nowNs: nowNs)
     case .received(let peer, let message): received(message, from: peer, nowNs: nowNs)
     case .committed(let token): committed(upTo: token, nowNs: nowNs)
     case .start:
-      isStartWanted = true
+      run.isStartWanted = true
       isDirty = true
     case .stop: stop(.stopped, nowNs: nowNs)
+    case .abandon:
+      stop(.stopped, nowNs: nowNs)
+      run.isAbandoned = true
+      isDirty = true
     case .tick: break
     }
     settle(nowNs: nowNs)
@@ -204,6 +204,7 @@ package struct MasterMachine: Sendable {
       superviseAgents(nowNs: nowNs)
       superviseRun(nowNs: nowNs)
       superviseShares(nowNs: nowNs)
+      superviseEnd(nowNs: nowNs)
     }
     sendOrders(nowNs: nowNs)
     sendAcknowledgements(nowNs: nowNs)
@@ -218,13 +219,5 @@ package struct MasterMachine: Sendable {
   }
   mutating func log(_ notice: Notice) { effects.append(.log(notice)) }
 
-  var runNs: UInt64 { settings.plan.warmupNs.addingSaturated(settings.plan.durationNs) }
   var silenceNs: UInt64 { settings.heartbeatIntervalNs * UInt64(settings.liveness) }
-}
-
-extension UInt64 {
-  func addingSaturated(_ other: UInt64) -> UInt64 {
-    let (sum, overflow) = addingReportingOverflow(other)
-    return overflow ? .max : sum
-  }
 }

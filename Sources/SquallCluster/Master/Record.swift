@@ -23,12 +23,17 @@ package enum RecordEntry: Equatable, Sendable {
 package struct AgentName: Equatable, Sendable {
   package var agent: UInt64
   package var host: String
+  /// Its process id; 0 when it did not say.
+  package var process: UInt32
   package var build: String
   package var cpus: [UInt16]
 
-  package init(agent: UInt64, host: String, build: String, cpus: [UInt16]) {
+  package init(
+    agent: UInt64, host: String, process: UInt32 = 0, build: String, cpus: [UInt16]
+  ) {
     self.agent = agent
     self.host = host
+    self.process = process
     self.build = build
     self.cpus = cpus
   }

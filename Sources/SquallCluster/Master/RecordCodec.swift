@@ -25,6 +25,7 @@ extension RecordEntry {
       writer.append(name.agent)
       writer.text(name.host)
       writer.text(name.build)
+      writer.varint(name.process)
       writer.varint(UInt64(name.cpus.count))
       for cpu in name.cpus { writer.varint(cpu) }
     case .deal(let deal):
@@ -58,11 +59,12 @@ extension RecordEntry {
       let agent = try reader.u64()
       let host = try reader.text(upTo: Hello.textByteCountMax)
       let build = try reader.text(upTo: Hello.textByteCountMax)
+      let process = try reader.varint(UInt32.self)
       var cpus: [UInt16] = []
       for _ in 0..<(try reader.count(upTo: Hello.cpuCountMax)) {
         cpus.append(try reader.varint(UInt16.self))
       }
-      self = .agent(AgentName(agent: agent, host: host, build: build, cpus: cpus))
+      self = .agent(AgentName(agent: agent, host: host, process: process, build: build, cpus: cpus))
     case 2: self = .deal(try reader.deal())
     case 3: self = .start(startNs: try reader.u64())
     case 4:

@@ -1,7 +1,7 @@
 package import SquallLoad
 
 /// The master's view of a worker, for people.
-package enum WorkerState: String, Sendable {
+package enum WorkerState: String, CaseIterable, Sendable {
   case ready, ramping, running, stopping, missing, gone
 }
 

@@ -5,13 +5,14 @@ package import SquallLoad
 //   firstInterval varint · lastInterval - firstInterval varint · phase u8
 //   startNs varint · endNs - startNs varint
 //   worker: cpuUserNs, cpuSystemNs, runQueueWaitNs, systemCalls, opened, reopened, late,
-//     connections, portFailures, descriptorFailures as varints
-//   connect histogram · scheduleLag histogram · fairness histogram
+//     connections, portFailures, descriptorFailures, 1 + endNs - lastOkNs or 0 as varints
+//   connect histogram · tls histogram · scheduleLag histogram · fairness histogram
+//   iterations: started, abandoned, dropped as varints · durations histogram
 //   endpoints list(endpoint), by rising index
 //   endpoint: index varint
 //     sent, dropped, bytesSent, bytesReceived, bytesBody as varints
 //     causes varint (bit c: an error count of cause c follows) · error counts as varints
-//     statuses, malformations, findings: list(number - previous number varint · count varint),
+//     statuses, malformations, checks, findings: list(number - previous number varint · count varint),
 //       by rising number
 //     samples list(kind u8 · bytes list), by rising kind
 //     response histogram · service histogram · firstByte histogram
@@ -37,9 +38,16 @@ extension Batch {
     writer.varint(worker.connections)
     writer.varint(worker.portFailures)
     writer.varint(worker.descriptorFailures)
+    // Mostly at the interval's end: a byte or two.
+    writer.varint(worker.lastOkNs == 0 ? 0 : 1 + endNs - min(endNs, worker.lastOkNs))
     writer.histogram(connect)
+    writer.histogram(tls)
     writer.histogram(scheduleLag)
     writer.histogram(fairness)
+    writer.varint(iterations.started)
+    writer.varint(iterations.abandoned)
+    writer.varint(iterations.dropped)
+    writer.histogram(iterations.durations)
     writer.varint(UInt64(endpoints.count))
     for endpoint in endpoints {
       writer.varint(endpoint.index)
@@ -83,11 +91,18 @@ extension Batch {
     worker.connections = try reader.varint(UInt32.self)
     worker.portFailures = try reader.varint()
     worker.descriptorFailures = try reader.varint()
+    let sinceLastOkNs = try reader.varint(upTo: endNs + 1)
+    worker.lastOkNs = sinceLastOkNs == 0 ? 0 : endNs + 1 - sinceLastOkNs
     connect = try reader.histogram()
+    tls = try reader.histogram()
     scheduleLag = try reader.histogram()
     fairness = try reader.histogram()
-    // An endpoint takes at least fourteen bytes.
-    let count = try reader.count(upTo: 1 << 16, elementByteCount: 14)
+    iterations.started = try reader.varint()
+    iterations.abandoned = try reader.varint()
+    iterations.dropped = try reader.varint()
+    iterations.durations = try reader.histogram()
+    // An endpoint takes at least fifteen bytes.
+    let count = try reader.count(upTo: 1 << 16, elementByteCount: 15)
     endpoints.reserveCapacity(count)
     var previous: UInt16?
     for _ in 0..<count {
@@ -116,6 +131,7 @@ extension ByteWriter {
     for count in counters.errors where count > 0 { varint(count) }
     table(counters.statuses)
     table(counters.malformations)
+    table(counters.checks)
     table(
       Dictionary(uniqueKeysWithValues: counters.findings.map { ($0.key.rawValue, $0.value) }))
     varint(UInt64(counters.samples.count))
@@ -155,6 +171,7 @@ extension ByteReader {
     }
     counters.statuses = try table()
     counters.malformations = try table()
+    counters.checks = try table()
     for (number, count) in try table() as [UInt8: UInt64] {
       guard let finding = Finding(rawValue: number) else { throw .value }
       counters.findings[finding] = count

@@ -1,15 +1,16 @@
 /// A piece of an encoded batch, small enough for a datagram.
 ///
 /// ```
-/// worker varint · life u64 · sequence varint · part varint · partCount varint · bytes
+/// run u64 · worker varint · life u64 · sequence varint · part varint · partCount varint · bytes
 /// ```
-/// The agent's name is the connection's: an agent can only speak of its own workers.
+/// The run keeps a part that comes late out of the next one. The agent's name is the connection's: an agent can only speak of its own workers.
 package struct BatchPart: Equatable, Sendable {
   /// With frame header, name and datagram trailer it stays within 1,200 bytes.
   package static let byteCountMax = 1_120
   /// 4.6 MB of batch, a thousand endpoints with two full histograms each.
   package static let countMax = 4_096
 
+  package var run: UInt64
   package var worker: UInt16
   package var life: UInt64
   package var sequence: UInt32
@@ -18,8 +19,10 @@ package struct BatchPart: Equatable, Sendable {
   package var bytes: [UInt8]
 
   package init(
-    worker: UInt16, life: UInt64, sequence: UInt32, part: UInt16, partCount: UInt16, bytes: [UInt8]
+    run: UInt64, worker: UInt16, life: UInt64, sequence: UInt32, part: UInt16, partCount: UInt16,
+    bytes: [UInt8]
   ) {
+    self.run = run
     self.worker = worker
     self.life = life
     self.sequence = sequence

@@ -1,3 +1,5 @@
+package import SquallLoad
+
 /// One message in bytes.
 ///
 /// ```

@@ -1,13 +1,13 @@
 /// The agent's first words on a connection, repeated until answered.
 ///
 /// ```
-/// protocolVersion u16 · build text · agent u64 · host text · cpus list(varint)
+/// protocolVersion u16 · build text · agent u64 · host text · process varint · cpus list(varint)
 /// nonce bytes(16) · run u64 · planHash bytes(0 | 32)
 /// ```
 /// The first two fields keep their place in every version, so that a refusal can name both versions.
 package struct Hello: Equatable, Sendable {
   /// Raised when nodes of the two versions would misunderstand each other.
-  package static let protocolVersion: UInt16 = 1
+  package static let protocolVersion: UInt16 = 4
   package static let nonceByteCount = 16
   package static let textByteCountMax = 255
   package static let cpuCountMax = 1_024
@@ -18,6 +18,8 @@ package struct Hello: Equatable, Sendable {
   /// The agent's own random 64-bit name, kept for as long as it lives.
   package var agent: UInt64
   package var host: String
+  /// The agent's process id, for people who have several on one host; 0 when it does not say.
+  package var process: UInt32
   /// The CPU of each worker; the index is the worker's place on its agent.
   package var cpus: [UInt16]
   package var nonce: [UInt8]
@@ -27,12 +29,13 @@ package struct Hello: Equatable, Sendable {
   package var planHash: [UInt8]
 
   package init(
-    build: String, agent: UInt64, host: String, cpus: [UInt16], nonce: [UInt8], run: UInt64 = 0,
-    planHash: [UInt8] = []
+    build: String, agent: UInt64, host: String, process: UInt32 = 0, cpus: [UInt16],
+    nonce: [UInt8], run: UInt64 = 0, planHash: [UInt8] = []
   ) {
     self.build = build
     self.agent = agent
     self.host = host
+    self.process = process
     self.cpus = cpus
     self.nonce = nonce
     self.run = run
@@ -95,50 +98,46 @@ package struct Refusal: Error, Equatable, Sendable {
 /// The master takes the agent in.
 ///
 /// ```
-/// run u64 · session u64 · planHash bytes(32) · planByteCount u32
-/// heartbeatIntervalNs varint · liveness u8
+/// session u64 · heartbeatIntervalNs varint · liveness u8
 /// ```
 package struct Welcome: Equatable, Sendable {
-  package var run: UInt64
   /// Random, names this connection in datagrams.
   package var session: UInt64
-  package var planHash: [UInt8]
-  package var planByteCount: UInt32
   package var heartbeatIntervalNs: UInt64
   /// Heartbeats in a row that may be missed.
   package var liveness: UInt8
 
-  package init(
-    run: UInt64, session: UInt64, planHash: [UInt8], planByteCount: UInt32,
-    heartbeatIntervalNs: UInt64, liveness: UInt8
-  ) {
-    self.run = run
+  package init(session: UInt64, heartbeatIntervalNs: UInt64, liveness: UInt8) {
     self.session = session
-    self.planHash = planHash
-    self.planByteCount = planByteCount
     self.heartbeatIntervalNs = heartbeatIntervalNs
     self.liveness = liveness
   }
 }
 
-/// Asks for one piece of the plan. `chunk u32`
+/// Asks for one piece of a run's plan. `run u64 · chunk u32`
 package struct PlanRequest: Equatable, Sendable {
+  package var run: UInt64
   package var chunk: UInt32
 
-  package init(chunk: UInt32) { self.chunk = chunk }
+  package init(run: UInt64, chunk: UInt32) {
+    self.run = run
+    self.chunk = chunk
+  }
 }
 
 /// One piece of the plan: `PlanChunk.byteCount` bytes of it, the last one less.
 ///
-/// `chunk u32 · bytes`
+/// `run u64 · chunk u32 · bytes`
 package struct PlanChunk: Equatable, Sendable {
   package static let byteCount = 16_384
   package static let planByteCountMax = 64 << 20
 
+  package var run: UInt64
   package var chunk: UInt32
   package var bytes: [UInt8]
 
-  package init(chunk: UInt32, bytes: [UInt8]) {
+  package init(run: UInt64, chunk: UInt32, bytes: [UInt8]) {
+    self.run = run
     self.chunk = chunk
     self.bytes = bytes
   }

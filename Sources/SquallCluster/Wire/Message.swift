@@ -10,7 +10,7 @@ package enum Message: Equatable, Sendable {
   case planRequest(PlanRequest)
   case report(Report)
   case batchPart(BatchPart)
-  case ledger(Ledger)
+  case ledger(Ledger, run: UInt64)
   case goodbye(Goodbye)
   // From the master.
   case challenge(Challenge)

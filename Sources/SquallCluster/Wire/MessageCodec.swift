@@ -49,14 +49,19 @@ extension Message {
       writer.raw(challenge.proof)
     case .proof(let proof): writer.raw(proof.proof)
     case .welcome(let welcome): writer.welcome(welcome)
-    case .planRequest(let request): writer.append(request.chunk)
+    case .planRequest(let request):
+      writer.append(request.run)
+      writer.append(request.chunk)
     case .planChunk(let chunk):
+      writer.append(chunk.run)
       writer.append(chunk.chunk)
       writer.raw(chunk.bytes)
     case .report(let report): writer.report(report)
     case .order(let order): writer.order(order)
     case .batchPart(let part): writer.part(part)
-    case .ledger(let ledger): writer.ledger(ledger)
+    case .ledger(let ledger, let run):
+      writer.append(run)
+      writer.ledger(ledger)
     case .acknowledgement(let acknowledgement): writer.acknowledgement(acknowledgement)
     case .goodbye, .farewell: break
     }
@@ -81,15 +86,19 @@ extension Message {
         Challenge(nonce: try reader.raw(Hello.nonceByteCount), proof: try reader.raw(32)))
     case .proof: self = .proof(Proof(proof: try reader.raw(32)))
     case .welcome: self = .welcome(try reader.welcome())
-    case .planRequest: self = .planRequest(PlanRequest(chunk: try reader.u32()))
+    case .planRequest:
+      self = .planRequest(PlanRequest(run: try reader.u64(), chunk: try reader.u32()))
     case .planChunk:
+      let run = try reader.u64()
       let chunk = try reader.u32()
       guard reader.remaining <= PlanChunk.byteCount else { throw .value }
-      self = .planChunk(PlanChunk(chunk: chunk, bytes: reader.rest()))
+      self = .planChunk(PlanChunk(run: run, chunk: chunk, bytes: reader.rest()))
     case .report: self = .report(try reader.report())
     case .order: self = .order(try reader.order())
     case .batchPart: self = .batchPart(try reader.part())
-    case .ledger: self = .ledger(try reader.ledger())
+    case .ledger:
+      let run = try reader.u64()
+      self = .ledger(try reader.ledger(), run: run)
     case .acknowledgement: self = .acknowledgement(try reader.acknowledgement())
     case .goodbye: self = .goodbye(Goodbye())
     case .farewell: self = .farewell(Farewell())
@@ -113,6 +122,7 @@ extension ByteWriter {
     text(hello.build)
     append(hello.agent)
     text(hello.host)
+    varint(hello.process)
     varint(UInt64(hello.cpus.count))
     for cpu in hello.cpus { varint(cpu) }
     raw(hello.nonce)
@@ -127,10 +137,7 @@ extension ByteWriter {
   }
 
   fileprivate mutating func welcome(_ welcome: Welcome) {
-    append(welcome.run)
     append(welcome.session)
-    raw(welcome.planHash)
-    append(welcome.planByteCount)
     varint(welcome.heartbeatIntervalNs)
     append(welcome.liveness)
   }
@@ -147,6 +154,7 @@ extension ByteReader {
     }
     let agent = try u64()
     let host = try text(upTo: Hello.textByteCountMax)
+    let process = try varint(UInt32.self)
     var cpus: [UInt16] = []
     for _ in 0..<(try count(upTo: Hello.cpuCountMax)) { cpus.append(try varint(UInt16.self)) }
     let nonce = try raw(Hello.nonceByteCount)
@@ -154,8 +162,8 @@ extension ByteReader {
     let planHash = try list(upTo: 32)
     guard planHash.isEmpty || planHash.count == 32, !cpus.isEmpty else { throw .value }
     return Hello(
-      build: build, agent: agent, host: host, cpus: cpus, nonce: nonce, run: run,
-      planHash: planHash)
+      build: build, agent: agent, host: host, process: process, cpus: cpus, nonce: nonce,
+      run: run, planHash: planHash)
   }
 
   fileprivate mutating func refusal() throws(Malformed) -> Refusal {
@@ -169,11 +177,9 @@ extension ByteReader {
 
   fileprivate mutating func welcome() throws(Malformed) -> Welcome {
     let welcome = Welcome(
-      run: try u64(), session: try u64(), planHash: try raw(32), planByteCount: try u32(),
-      heartbeatIntervalNs: try varint(upTo: Limits.hourNs), liveness: try u8())
-    guard welcome.planByteCount <= PlanChunk.planByteCountMax, welcome.heartbeatIntervalNs > 0,
-      welcome.liveness > 0
-    else { throw .value }
+      session: try u64(), heartbeatIntervalNs: try varint(upTo: Limits.hourNs),
+      liveness: try u8())
+    guard welcome.heartbeatIntervalNs > 0, welcome.liveness > 0 else { throw .value }
     return welcome
   }
 }
@@ -185,6 +191,7 @@ extension ByteWriter {
     append(report.number)
     append(report.sentNs)
     append(report.orderNumber)
+    append(report.run)
     append(
       UInt8(report.isPlanReady ? 1 : 0) | UInt8(report.isLeaving ? 2 : 0)
         | UInt8(report.isFull ? 4 : 0) | UInt8(report.isStopped ? 8 : 0))
@@ -208,6 +215,11 @@ extension ByteWriter {
       append(echo.reportReceivedNs)
     }
     append(order.sentNs)
+    append(order.isLast)
+    append(order.run)
+    guard order.run != 0 else { return }
+    list(order.planHash)
+    append(order.planByteCount)
     varint(order.leaseNs)
     append(order.phase.rawValue)
     append(order.startNs != nil)
@@ -242,7 +254,7 @@ extension ByteReader {
 
   fileprivate mutating func report() throws(Malformed) -> Report {
     var report = Report(
-      number: try u32(), sentNs: try instantNs(), orderNumber: try u32())
+      number: try u32(), sentNs: try instantNs(), orderNumber: try u32(), run: try u64())
     let flags = try u8()
     guard flags < 16 else { throw .value }
     report.isPlanReady = flags & 1 != 0
@@ -273,21 +285,26 @@ extension ByteReader {
         reportNumber: try u32(), reportSentNs: try instantNs(),
         reportReceivedNs: try instantNs())
     }
-    let sentNs = try instantNs()
-    let leaseNs = try varint(upTo: Limits.dayNs)
+    var order = Order(number: number, echo: echo, sentNs: try instantNs(), isLast: try flag())
+    order.run = try u64()
+    guard order.run != 0 else { return order }
+    order.planHash = try list(upTo: 32)
+    order.planByteCount = try u32()
+    guard order.planHash.isEmpty || order.planHash.count == 32,
+      order.planByteCount <= PlanChunk.planByteCountMax
+    else { throw .value }
+    order.leaseNs = try varint(upTo: Limits.dayNs)
     guard let phase = Order.Phase(rawValue: try u8()) else { throw .value }
-    let startNs = try flag() ? try instantNs() : nil
-    let epoch = try u32()
-    var assignments: [Order.Assignment] = []
+    order.phase = phase
+    order.startNs = try flag() ? try instantNs() : nil
+    order.epoch = try u32()
     for _ in 0..<(try count(upTo: Hello.cpuCountMax, elementByteCount: 15)) {
-      assignments.append(
+      order.assignments.append(
         Order.Assignment(
-          slot: try varint(UInt16.self), life: try u64(), share: try share(epoch: epoch),
+          slot: try varint(UInt16.self), life: try u64(), share: try share(epoch: order.epoch),
           untilNs: try varint()))
     }
-    return Order(
-      number: number, echo: echo, sentNs: sentNs, leaseNs: leaseNs, phase: phase,
-      startNs: startNs, epoch: epoch, assignments: assignments)
+    return order
   }
 
   mutating func share(epoch: UInt32) throws(Malformed) -> Share {
@@ -304,6 +321,7 @@ extension ByteReader {
 
 extension ByteWriter {
   fileprivate mutating func part(_ part: BatchPart) {
+    append(part.run)
     varint(part.worker)
     append(part.life)
     varint(part.sequence)
@@ -355,6 +373,7 @@ extension ByteWriter {
 
 extension ByteReader {
   fileprivate mutating func part() throws(Malformed) -> BatchPart {
+    let run = try u64()
     let worker = try varint(UInt16.self)
     let life = try u64()
     let sequence = try varint(UInt32.self)
@@ -364,7 +383,7 @@ extension ByteReader {
       remaining <= BatchPart.byteCountMax
     else { throw .value }
     return BatchPart(
-      worker: worker, life: life, sequence: sequence, part: part, partCount: partCount,
+      run: run, worker: worker, life: life, sequence: sequence, part: part, partCount: partCount,
       bytes: rest())
   }
 

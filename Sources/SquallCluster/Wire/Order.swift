@@ -1,11 +1,14 @@
 package import SquallLoad
 
 /// The master's heartbeat: all that this agent is to do now. It answers each report, and goes out at
-/// once when something changes.
+/// once when something changes. An agent is in one run at a time: it hears of the next when it has
+/// reported that it is in none.
 ///
 /// ```
 /// number u32 · echo (present u8 · reportNumber u32 · reportSentNs u64 · reportReceivedNs u64)
-/// sentNs u64 · leaseNs varint · phase u8 · start (present u8 · startNs u64) · epoch u32
+/// sentNs u64 · isLast u8 · run u64, and when that is not 0:
+/// planHash list(u8) · planByteCount u32 · leaseNs varint · phase u8
+/// start (present u8 · startNs u64) · epoch u32
 /// assignments list(slot varint · life u64 · share · untilNs varint)
 /// share: position, workerCount, connections, requestQuota, fromNs as varints
 /// ```
@@ -31,9 +34,9 @@ package struct Order: Equatable, Sendable {
     case run
     /// Stop sending, drain, deliver everything.
     case stop
-    /// The run is over and all this agent counted is durable. Leave.
+    /// The run is over and all this agent counted is durable. Leave the run.
     case end
-    /// The run is over without some of what this agent counted. Write that down and leave.
+    /// The run is over without some of what this agent counted. Write that down and leave the run.
     case abandon
   }
 
@@ -58,35 +61,29 @@ package struct Order: Equatable, Sendable {
   package var echo: Echo?
   /// The master's clock when it made this.
   package var sentNs: UInt64
+  /// No other run follows: an agent that is in none goes.
+  package var isLast: Bool
+  /// The run that all below is about; 0 for none: stand by.
+  package var run: UInt64 = 0
+  /// SHA-256 of its plan; empty of a run that is over.
+  package var planHash: [UInt8] = []
+  package var planByteCount: UInt32 = 0
   /// How long the assignments hold after the echoed report was made, by the agent's clock.
-  package var leaseNs: UInt64
-  package var phase: Phase
+  package var leaseNs: UInt64 = 0
+  package var phase = Phase.prepare
   /// The run's start instant on the master's clock, once it is fixed.
   package var startNs: UInt64?
   /// Of all assignments below. A worker that is not among them has no share.
-  package var epoch: UInt32
-  package var assignments: [Assignment]
+  package var epoch: UInt32 = 0
+  package var assignments: [Assignment] = []
 
-  package init(
-    number: UInt32, echo: Echo?, sentNs: UInt64, leaseNs: UInt64, phase: Phase, startNs: UInt64?,
-    epoch: UInt32, assignments: [Assignment]
-  ) {
+  package init(number: UInt32, echo: Echo?, sentNs: UInt64, isLast: Bool) {
     self.number = number
     self.echo = echo
     self.sentNs = sentNs
-    self.leaseNs = leaseNs
-    self.phase = phase
-    self.startNs = startNs
-    self.epoch = epoch
-    self.assignments = assignments
-  }
-}
-
-extension Share {
-  /// No load at all: what a worker holds that stands by.
-  package static func idle(epoch: UInt32) -> Share {
-    Share(epoch: epoch, position: 0, workerCount: 1, connections: 0, requestQuota: 0)
+    self.isLast = isLast
   }
 
-  package var isIdle: Bool { connections == 0 }
+  /// The run it is about has ended.
+  var isOver: Bool { phase == .end || phase == .abandon }
 }

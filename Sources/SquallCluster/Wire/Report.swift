@@ -1,7 +1,7 @@
 /// The agent's heartbeat: its whole state, each interval and at once when something changes.
 ///
 /// ```
-/// number u32 · sentNs u64 · orderNumber u32 · flags u8
+/// number u32 · sentNs u64 · orderNumber u32 · run u64 · flags u8
 ///   (1 plan ready, 2 leaving, 4 kept full, 8 stopped)
 /// workers list(worker)
 /// worker: slot varint · life u64 · state u8 · epoch varint · sentBefore varint
@@ -53,6 +53,8 @@ package struct Report: Equatable, Sendable {
   package var sentNs: UInt64
   /// The newest order it has acted on in this connection; 0 for none.
   package var orderNumber: UInt32
+  /// The run that all below is about; 0 while it stands by for one.
+  package var run: UInt64
   package var isPlanReady: Bool
   /// It wants no share any more and will go when everything is delivered.
   package var isLeaving: Bool
@@ -64,13 +66,14 @@ package struct Report: Equatable, Sendable {
   package var workers: [Worker]
 
   package init(
-    number: UInt32, sentNs: UInt64, orderNumber: UInt32 = 0, isPlanReady: Bool = false,
-    isLeaving: Bool = false, isFull: Bool = false, isStopped: Bool = false,
-    workers: [Worker] = []
+    number: UInt32, sentNs: UInt64, orderNumber: UInt32 = 0, run: UInt64 = 0,
+    isPlanReady: Bool = false, isLeaving: Bool = false, isFull: Bool = false,
+    isStopped: Bool = false, workers: [Worker] = []
   ) {
     self.number = number
     self.sentNs = sentNs
     self.orderNumber = orderNumber
+    self.run = run
     self.isPlanReady = isPlanReady
     self.isLeaving = isLeaving
     self.isFull = isFull

@@ -243,18 +243,13 @@ extension H2Connection {
     let id = frames.header.streamID
     guard increment > 0 else { throw .zeroWindowIncrement }
     if id == 0 {
-      sendWindow = try Self.sum(sendWindow, Int64(increment))
+      sendWindow = try sendWindow.widened(by: Int64(increment))
     } else if let stream = unsafe streams.find(id) {
-      unsafe stream.pointee.sendWindow = try Self.sum(stream.pointee.sendWindow, Int64(increment))
+      unsafe stream.pointee.sendWindow = try stream.pointee.sendWindow.widened(by: Int64(increment))
     } else {
       try requireOpened(id)
     }
     mayUpload = true
-  }
-
-  private static func sum(_ window: Int32, _ change: Int64) throws(H2Violation) -> Int32 {
-    guard let sum = Int32(exactly: Int64(window) + change) else { throw .windowOverflow }
-    return sum
   }
 
   /// One of the peer's settings (RFC 9113 6.5.2).
@@ -269,7 +264,7 @@ extension H2Connection {
       let change = Int64(window) - Int64(streamSendWindow)
       for index in 0..<streams.capacity {
         guard let stream = unsafe streams.stream(at: index) else { continue }
-        unsafe stream.pointee.sendWindow = try Self.sum(stream.pointee.sendWindow, change)
+        unsafe stream.pointee.sendWindow = try stream.pointee.sendWindow.widened(by: change)
       }
       streamSendWindow = window
       mayUpload = true

@@ -98,7 +98,7 @@
     control.append(ByteCursor(Self.preface))
     let settings: [(UInt16, UInt32)] = [
       (Setting.enablePush, 0), (Setting.initialWindow, Self.windowByteCount),
-      (Setting.listByteCountMax, ResponseFields.listByteCountMax),
+      (Setting.listByteCountMax, FieldBounds.listByteCountMax),
     ]
     control.append(FrameHeader(payloadByteCount: UInt32(settings.count * 6), kind: .settings))
     for (name, value) in settings {
@@ -133,11 +133,11 @@ extension H2Connection {
     }
   }
 
-  /// Streams a closed loop should open now: none until an eighth of them is free.
+  /// Streams a closed loop should open now: none until a quarter of them is free.
   package var refill: UInt32 {
     @inline(__always) get {
       let room = room
-      return room >= max(streamCountMax / 8, 1) ? room : 0
+      return room >= max(streamCountMax / 4, 1) ? room : 0
     }
   }
 
@@ -148,6 +148,12 @@ extension H2Connection {
 
   /// Numbers are used up once; some are skipped (see `StreamTable`).
   private var hasIDs: Bool { nextID <= Self.streamIDMax - 2 * streams.capacity }
+
+  /// `output` has room for `request`, and for what goes before it.
+  @inline(__always)
+  package func fits(_ request: H2Request, _ output: OutgoingBytes) -> Bool {
+    control.byteCount &+ request.headByteCountMax <= output.room
+  }
 
   /// Sends `request` on a new stream and returns its number; nil, and nothing done, when `output`
   /// has no room for it. What does not fit of its body comes with `write(into:)`. There is `room`.

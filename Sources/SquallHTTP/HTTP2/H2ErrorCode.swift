@@ -7,6 +7,7 @@ package struct H2ErrorCode: RawRepresentable, Hashable, BitwiseCopyable, Sendabl
 
   package static let noError = H2ErrorCode(rawValue: 0x0)
   package static let protocolError = H2ErrorCode(rawValue: 0x1)
+  package static let internalError = H2ErrorCode(rawValue: 0x2)
   package static let flowControlError = H2ErrorCode(rawValue: 0x3)
   package static let streamClosed = H2ErrorCode(rawValue: 0x5)
   package static let frameSizeError = H2ErrorCode(rawValue: 0x6)

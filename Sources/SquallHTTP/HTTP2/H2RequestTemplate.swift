@@ -36,6 +36,35 @@ package struct H2RequestTemplate: Equatable, Sendable {
     expectsNoBody = method == "HEAD"
   }
 
+  /// The same request as `rendered`, the bytes of a `RequestTemplate`. Nil when they are none, or hold
+  /// a field that HTTP/2 forbids.
+  package init?(rendered: [UInt8], scheme: String) {
+    let end = Array("\r\n\r\n".utf8)
+    guard
+      let head = (0..<max(0, rendered.count - 3)).first(where: {
+        rendered[$0] == end[0] && Array(rendered[$0..<$0 + 4]) == end
+      })
+    else { return nil }
+    let lines = String(decoding: rendered[..<head], as: UTF8.self)
+      .split(separator: "\r\n", omittingEmptySubsequences: false)
+    let first = lines[0].split(separator: " ")
+    guard first.count == 3 else { return nil }
+    var headers: [(name: String, value: String)] = []
+    for line in lines.dropFirst() {
+      guard let colon = line.firstIndex(of: ":") else { return nil }
+      let name = String(line[..<colon])
+      guard name.lowercased() != "content-length" else { continue }
+      headers.append((name, String(line[line.index(after: colon)...].drop { $0 == " " })))
+    }
+    do throws(RequestError) {
+      try self.init(
+        method: String(first[0]), scheme: scheme, target: String(first[1]), host: "",
+        headers: headers, body: Array(rendered[(head + 4)...]), userAgent: "squall")
+    } catch {
+      return nil
+    }
+  }
+
   private static func isOfConnection(_ field: (name: String, value: String)) -> Bool {
     let names = ["connection", "keep-alive", "proxy-connection", "upgrade"]
     return names.contains(field.name)

@@ -66,6 +66,35 @@ package enum H2Violation: UInt8, Error, CaseIterable, BitwiseCopyable, Sendable 
   case bodyNotAllowed
   case trailersDoNotEndStream
 
+  // Requests, which only a server reads.
+  case missingRequestField
+  case repeatedRequestField
+
+  /// Where they are numbered from beside `Malformation`.
+  package static let firstNumber: UInt8 = 64
+
+  /// Whether it shows in the first bytes, so that they tell what is spoken instead.
+  package var isOfStart: Bool { self == .notHTTP2 || self == .firstFrameNotSettings }
+
+  /// Whether the answer may be right and only more than we take.
+  package var isOurLimit: Bool {
+    switch self {
+    case .tooManyContinuations, .blockTooLong, .fieldsTooLong, .tooManyFields, .tooManyInterims:
+      true
+    default: false
+    }
+  }
+
+  /// As it stands in results: `h2_frame_too_large`.
+  package var name: String {
+    let words = String(describing: self)
+    return zip(words, " " + words).reduce(into: "h2_") { name, pair in
+      let (character, before) = pair
+      if character.isUppercase, before.isLowercase { name += "_" }
+      name += character.lowercased()
+    }
+  }
+
   /// What the peer is told in the GOAWAY.
   package var code: H2ErrorCode {
     switch self {
@@ -133,6 +162,8 @@ package enum H2Violation: UInt8, Error, CaseIterable, BitwiseCopyable, Sendable 
     case .dataBeforeHead: "a body came before the status"
     case .bodyNotAllowed: "a body came though request or status forbid one"
     case .trailersDoNotEndStream: "a second head came that does not end the stream"
+    case .missingRequestField: "a request lacks its method, scheme or path"
+    case .repeatedRequestField: "a request has a pseudo field twice"
     }
   }
 }

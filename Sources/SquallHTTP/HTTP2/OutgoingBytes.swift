@@ -41,6 +41,18 @@
     byteCount &+= MemoryLayout<Number>.size
   }
 
+  package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+    unsafe append(ByteCursor(bytes))
+  }
+
+  /// `fill` writes `byteCount` bytes.
+  mutating func append(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
+    precondition(byteCount <= room, "more bytes than the caller has room for")
+    unsafe fill(
+      UnsafeMutableRawBufferPointer(rebasing: buffer[self.byteCount..<self.byteCount + byteCount]))
+    self.byteCount &+= byteCount
+  }
+
   mutating func append(_ header: FrameHeader) {
     append(bigEndian: header.firstWord)
     append(bigEndian: header.flags)

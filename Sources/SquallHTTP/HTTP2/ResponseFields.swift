@@ -1,24 +1,16 @@
 /// What the fields of a response, or of its trailers, come to, judged by RFC 9113 8.2 and 8.3.
 struct ResponseFields: FieldVisitor, Equatable, BitwiseCopyable, Sendable {
-  /// Of names, values and 32 bytes for each field; the peer is told so in our SETTINGS.
-  static let listByteCountMax: UInt32 = 64 << 10
-  static let countMax: UInt16 = 256
   static let noContentLength = UInt64.max
 
   private(set) var contentLength = Self.noContentLength
-  private var listByteCount: UInt32 = 0
-  private var count: UInt16 = 0
+  private var bounds = FieldBounds()
   /// 0 when there is none, as in trailers.
   private(set) var status: UInt16 = 0
   private var hasOrdinary = false
 
   @inline(__always)
   mutating func take(_ field: HeaderField) throws(H2Violation) {
-    let (sum, isOver) = listByteCount.addingReportingOverflow(field.listByteCount)
-    listByteCount = sum
-    guard !isOver, sum <= Self.listByteCountMax else { throw .fieldsTooLong }
-    guard count < Self.countMax else { throw .tooManyFields }
-    count &+= 1
+    try bounds.take(field)
     if field.meaning == .ordinary {
       hasOrdinary = true
     } else {

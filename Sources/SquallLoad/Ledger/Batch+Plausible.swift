@@ -20,10 +20,13 @@ extension Batch {
       else { return false }
       previous = Int(endpoint.index)
     }
-    return connect.isPlausible && scheduleLag.isPlausible && fairness.isPlausible
+    return connect.isPlausible && tls.isPlausible && scheduleLag.isPlausible && fairness.isPlausible
+      && iterations.durations.isPlausible && iterations.started < Self.countEnd
+      && iterations.abandoned < Self.countEnd && iterations.dropped < Self.countEnd
       && [
         worker.cpuUserNs, worker.cpuSystemNs, worker.runQueueWaitNs, worker.systemCalls,
         worker.opened, worker.reopened, worker.late, worker.portFailures, worker.descriptorFailures,
+        worker.lastOkNs,
       ].allSatisfy { $0 < Self.byteCountEnd }
   }
 }
@@ -35,6 +38,8 @@ extension Counters {
       && errors.allSatisfy { $0 < countEnd } && statuses.values.allSatisfy { $0 < countEnd }
       && malformations.values.allSatisfy { $0 < countEnd }
       && malformations.values.reduce(0, +) <= errors[Int(ErrorCause.parse.rawValue)]
+      && checks.allSatisfy { $0.key < Self.checkCountMax && $0.value < countEnd }
+      && checks.values.reduce(0, +) <= errors[Int(ErrorCause.check.rawValue)]
       && findings.values.allSatisfy { $0 < byteCountEnd }
       && samples.values.allSatisfy { $0.count <= Sample.byteCountMax }
   }

@@ -31,6 +31,14 @@ package struct RunLedger: Equatable, Sendable {
     package var firstByte = Histogram()
   }
 
+  /// See `SquallLoad.Iterations`.
+  package struct Iterations: Equatable, Sendable {
+    package var started: UInt64 = 0
+    package var abandoned: UInt64 = 0
+    package var dropped: UInt64 = 0
+    package var durations = Histogram()
+  }
+
   /// Sums of one place, over its incarnations.
   package struct Worker: Equatable, Sendable {
     package var place: WorkerPlace
@@ -39,6 +47,8 @@ package struct RunLedger: Equatable, Sendable {
     package var measured = WorkerCounters()
     /// Of the measured time, what its batches cover.
     package var measuredNs: UInt64 = 0
+    /// Where its measured time ends, nanoseconds since the run's start.
+    package var measuredEndNs: UInt64 = 0
     /// The most connections it had open at an interval's end.
     package var connectionsMax: UInt32 = 0
     package var scheduleLag = Histogram()
@@ -54,9 +64,12 @@ package struct RunLedger: Equatable, Sendable {
   package private(set) var timeline = Timeline()
   /// Connection set-up, all phases.
   package private(set) var connect = Histogram()
+  package private(set) var tls = Histogram()
   package private(set) var scheduleLag = Histogram()
   /// See `Batch.fairness`.
   package private(set) var fairness = Histogram()
+  /// What users did, the warm-up left out.
+  package private(set) var iterations = Iterations()
   package private(set) var opened: UInt64 = 0
   package private(set) var reopened: UInt64 = 0
   /// The measured time seen in batches, nanoseconds since the run's start; nil before the first.
@@ -88,18 +101,24 @@ package struct RunLedger: Equatable, Sendable {
       endpoints[Int(endpoint.index)].merge(endpoint, phase: batch.phase)
     }
     connect.merge(batch.connect)
+    tls.merge(batch.tls)
     fairness.merge(batch.fairness)
     opened += batch.worker.opened
     reopened += batch.worker.reopened
     workers[ordinal].connectionsMax = max(
       workers[ordinal].connectionsMax, batch.worker.connections)
     if batch.phase != .warmup {
+      iterations.started += batch.iterations.started
+      iterations.abandoned += batch.iterations.abandoned
+      iterations.dropped += batch.iterations.dropped
+      iterations.durations.merge(batch.iterations.durations)
       scheduleLag.merge(batch.scheduleLag)
       workers[ordinal].scheduleLag.merge(batch.scheduleLag)
     }
     if batch.phase == .measured {
       workers[ordinal].measured.merge(batch.worker)
       workers[ordinal].measuredNs += batch.endNs - batch.startNs
+      workers[ordinal].measuredEndNs = max(workers[ordinal].measuredEndNs, batch.endNs)
       let span = measuredSpanNs ?? batch.startNs..<batch.endNs
       measuredSpanNs =
         min(span.lowerBound, batch.startNs)..<max(span.upperBound, batch.endNs)

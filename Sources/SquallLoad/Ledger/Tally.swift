@@ -115,6 +115,8 @@ package struct IncarnationLedger: Equatable, Sendable {
     histogramHash &+= batch.connect.contentHash(salt: 4)
     histogramHash &+= batch.scheduleLag.contentHash(salt: 5)
     histogramHash &+= batch.fairness.contentHash(salt: 6)
+    histogramHash &+= batch.tls.contentHash(salt: 7)
+    histogramHash &+= batch.iterations.durations.contentHash(salt: 8)
   }
 }
 

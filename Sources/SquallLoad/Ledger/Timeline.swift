@@ -19,6 +19,8 @@ package struct Timeline: Equatable, Sendable {
     package var response = CompactHistogram()
     package var service = CompactHistogram()
     package var scheduleLag = CompactHistogram()
+    /// When the last ok response came, since the run's start; 0 without one, or where it was not noted.
+    package var lastOkNs: UInt64 = 0
     /// Ascending by ordinal.
     package var workers: [Worker] = []
 
@@ -33,6 +35,7 @@ package struct Timeline: Equatable, Sendable {
       response.merge(other.response)
       service.merge(other.service)
       scheduleLag.merge(other.scheduleLag)
+      lastOkNs = max(lastOkNs, other.lastOkNs)
       for worker in other.workers { merge(worker) }
     }
 
@@ -87,6 +90,7 @@ package struct Timeline: Equatable, Sendable {
     slice.response = CompactHistogram(response)
     slice.service = CompactHistogram(service)
     slice.scheduleLag.merge(batch.scheduleLag)
+    slice.lastOkNs = batch.worker.lastOkNs
     worker.ok = slice.tally.ok
     worker.notOk = slice.tally.notOk
     worker.cpuNs = batch.worker.cpuUserNs + batch.worker.cpuSystemNs

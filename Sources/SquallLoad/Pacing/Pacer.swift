@@ -11,28 +11,34 @@
 /// `take` costs a few comparisons in a closed loop; in an open one about 10 ns a request with uniform
 /// arrival, about 40 ns an index of the whole schedule with random arrival. Only `adopt` allocates.
 package struct Pacer: Sendable {
-  /// Shares that wait behind a backlog, at most. One more, and the oldest backlog is given up and
-  /// counted in `droppedCount`.
+  /// Shares that wait behind a backlog, at most. One more, and the oldest backlog is given up.
   package static let waitingShareCountMax = 64
 
-  /// Requests given up because too many shares waited. Part of the result's `dropped`.
-  package private(set) var droppedCount: UInt64 = 0
+  /// A share and where its schedule ends, in run time.
+  private struct Term: Sendable {
+    var share: Share
+    var untilNs: UInt64
+  }
+
   /// Requests that may still be taken under the current share.
   package private(set) var quota: UInt64 = 0
   /// The instant the next request becomes due; `UInt64.max` when none will.
   package private(set) var nextDueNs: UInt64 = .max
 
-  /// Where the current share's time ends: the next one's start, or the end of the load.
+  /// Where the current share's time ends: at its own end, the next one's start, or the load's end.
   private var untilNs: UInt64
   private let endNs: UInt64
   private let isOpen: Bool
   private var stride: UInt64 = 1
   private var index: UInt64 = 0
+  /// Where the current share began, and behind the last request that went under those before it.
+  private var firstIndex: UInt64 = 0
+  private var passedIndex: UInt64 = 0
   private var walk: Schedule.Walk
   private let schedule: Schedule
-  private var share: Share
+  private var term: Term
   /// Ascending in epoch and `fromNs`.
-  private var waiting: [Share] = []
+  private var waiting: [Term] = []
 
   /// Requests are due from `share.fromNs` until before `endNs`, and at most `share.requestQuota`.
   package init(load: Load, share: Share, endNs: UInt64) {
@@ -45,10 +51,10 @@ package struct Pacer: Sendable {
       self.schedule = schedule
     }
     walk = Schedule.Walk(schedule)
-    self.share = share
+    term = Term(share: share, untilNs: .max)
     self.endNs = endNs
     untilNs = endNs
-    begin(share)
+    begin(term)
     settle()
   }
 
@@ -64,9 +70,11 @@ package struct Pacer: Sendable {
       return dueNs
     }
     if nowNs >= untilNs {
-      while let next = waiting.first, next.fromNs <= nowNs { beginNext() }
+      while let next = waiting.first, next.share.fromNs <= nowNs { beginNext() }
       settle()
-      if nowNs >= endNs { nextDueNs = .max }
+      if nowNs >= untilNs {
+        nextDueNs = nowNs >= endNs ? .max : waiting.first?.share.fromNs ?? .max
+      }
       guard nextDueNs <= nowNs else { return nil }
     }
     quota -= 1
@@ -74,21 +82,26 @@ package struct Pacer: Sendable {
     return nowNs
   }
 
-  /// Takes a new share, dealt when the epoch changed. One of the same or an older epoch changes
-  /// nothing. One that comes after its `fromNs` holds from behind the last request taken, so that
-  /// this worker repeats none.
-  package mutating func adopt(_ newer: Share) {
-    guard newer.epoch > (waiting.last ?? share).epoch else { return }
+  /// Takes a new share, dealt when the epoch changed; requests due at or after `untilNs` are not its.
+  /// One of the same or an older epoch changes nothing. One that comes after its `fromNs` holds from
+  /// behind the last request taken, so that this worker repeats none.
+  ///
+  /// Returns how many requests were given up, because too many shares waited: they are dropped.
+  package mutating func adopt(_ newer: Share, untilNs newerUntilNs: UInt64 = .max) -> UInt64 {
+    guard newer.epoch > (waiting.last ?? term).share.epoch else { return 0 }
+    // One that ends before it begins ends those before it all the same.
+    var newer = newer
+    newer.fromNs = min(newer.fromNs, newerUntilNs)
     // No instant has two shares: one that would begin later than this is overtaken.
-    while let last = waiting.last, last.fromNs >= newer.fromNs { waiting.removeLast() }
-    waiting.append(newer)
-    untilNs = min(endNs, waiting[0].fromNs)
+    while let last = waiting.last, last.share.fromNs >= newer.fromNs { waiting.removeLast() }
+    waiting.append(Term(share: newer, untilNs: newerUntilNs))
+    limit()
     if isOpen || quota == 0 { settle() }
-    if waiting.count > Self.waitingShareCountMax {
-      droppedCount += drop(dueBeforeNs: untilNs)
-      if waiting.count > Self.waitingShareCountMax { beginNext() }
-      settle()
-    }
+    guard waiting.count > Self.waitingShareCountMax else { return 0 }
+    let droppedCount = drop(dueBeforeNs: untilNs)
+    if waiting.count > Self.waitingShareCountMax { beginNext() }
+    settle()
+    return droppedCount
   }
 
   /// Gives up the requests due before `dueNs` that were not taken, and says how many they were. Of a
@@ -106,6 +119,11 @@ package struct Pacer: Sendable {
     return count
   }
 
+  /// Requests that may still be taken under all shares known now, also before the first is begun.
+  package var quotaLeft: UInt64 {
+    waiting.reduce(quota) { $0.addingSaturated($1.share.requestQuota) }
+  }
+
   /// Nothing will be due any more under the shares known now. In a closed loop, the end of the load's
   /// time is noticed by `take`.
   package var isExhausted: Bool { nextDueNs == .max }
@@ -114,7 +132,7 @@ package struct Pacer: Sendable {
   private mutating func settle() {
     while true {
       if quota > 0 {
-        let dueNs = isOpen ? walk.offsetNs(index: index) : share.fromNs
+        let dueNs = isOpen ? walk.offsetNs(index: index) : term.share.fromNs
         if dueNs < untilNs {
           nextDueNs = dueNs
           return
@@ -125,7 +143,7 @@ package struct Pacer: Sendable {
         return
       }
       guard isOpen else {
-        nextDueNs = next.fromNs
+        nextDueNs = next.share.fromNs
         return
       }
       beginNext()
@@ -134,19 +152,24 @@ package struct Pacer: Sendable {
 
   private mutating func beginNext() {
     let next = waiting.removeFirst()
-    untilNs = min(endNs, waiting.first?.fromNs ?? .max)
     begin(next)
+    limit()
   }
 
-  private mutating func begin(_ share: Share) {
+  private mutating func limit() {
+    untilNs = min(endNs, term.untilNs, waiting.first?.share.fromNs ?? .max)
+  }
+
+  private mutating func begin(_ term: Term) {
+    let share = term.share
     precondition(share.position < share.workerCount, "a share outside its epoch's workers")
-    // The indices below `index` - `stride` are taken or another's; zero when there was no share.
-    let taken = index < stride ? 0 : index - stride + 1
-    self.share = share
+    if index > firstIndex { passedIndex = index - stride + 1 }
+    self.term = term
     quota = share.requestQuota
     stride = UInt64(share.workerCount)
     guard isOpen else { return }
-    let first = max(taken, schedule.firstIndex(atOrAfterNs: share.fromNs))
+    let first = max(passedIndex, schedule.firstIndex(atOrAfterNs: share.fromNs))
     index = first + (UInt64(share.position) + stride - first % stride) % stride
+    firstIndex = index
   }
 }

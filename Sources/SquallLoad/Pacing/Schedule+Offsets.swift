@@ -107,8 +107,7 @@ extension Schedule {
       }
       let durationNs = schedule.stages[stage].durationNs
       endHz = Schedule.valid(schedule.stages[stage].endHz)
-      let (sum, overflow) = startNs.addingReportingOverflow(durationNs)
-      endNs = overflow ? .max : sum
+      endNs = startNs.addingSaturated(durationNs)
       let seconds = Double(durationNs) * 1e-9
       if durationNs > 0 { slope = (endHz - startHz) / seconds }
       endCount = startCount + (startHz + endHz) / 2 * seconds
@@ -126,8 +125,7 @@ extension Schedule {
       let root = slope == 0 ? startHz : max(0, startHz * startHz + 2 * slope * inside).squareRoot()
       let ns = (2 * inside / (startHz + root) * 1e9).rounded()
       guard ns < 0x1p63 else { return .max }
-      let (sum, overflow) = startNs.addingReportingOverflow(UInt64(ns))
-      return overflow ? .max : min(sum, endNs)
+      return min(startNs.addingSaturated(UInt64(ns)), endNs)
     }
   }
 

@@ -28,6 +28,7 @@ package actor AgentHost {
     case notice(AgentMachine.Notice)
     case workerFailed(cpu: UInt16, String)
     case unresolvable(String)
+    case addresses(TargetAddresses)
     case persisted(path: String)
     /// What could not be delivered could not be written either.
     case notPersisted(String)
@@ -35,8 +36,11 @@ package actor AgentHost {
 
   package struct Options: Sendable {
     package var isPinned = true
+    package var ring = RingChoice.unsettled
     /// Folder for the file of undelivered batches when the master stays lost.
     package var leftoversFolder: String?
+    /// What was found of the target; nil to look.
+    package var addresses: [TargetAddresses]?
     package var announce: @Sendable (Announcement) -> Void = { _ in }
 
     package init() {}
@@ -61,11 +65,21 @@ package actor AgentHost {
   private var workers: [WorkerProcess?]
   private var pulses: [(count: UInt64, stillCount: Int)]
   private var setup: WorkerSetup?
+  /// For the first worker's first connection.
+  private var first: Socket?
   private var wake: Scheduled<Void>?
+  /// They may be due long after everybody has gone.
+  private var kills: [Scheduled<Void>] = []
   private var exit: AgentMachine.Exit?
   private var isLeaving = false
-  /// The newest, for the name of the run.
+  /// The newest, for the heartbeat's time.
   private var welcome: Welcome?
+  /// Of the run that we take part in, or left last.
+  private var run: (name: UInt64, planHash: [UInt8]) = (0, [])
+  /// The run was left, and its worker processes are ending.
+  private var isLeavingRun = false
+  /// What waits for their end.
+  private var next: Plan?
   /// What the master will not get from us: what was given up, and what workers still had then.
   private var undelivered: [RecordEntry] = []
   /// How the agent's part ended, once every worker process is gone.
@@ -95,7 +109,10 @@ package actor AgentHost {
   }
 
   /// Awaits nothing that is in flight any more.
-  package func cutWorkers() { for worker in workers { worker?.tell(.cut) } }
+  package func cutWorkers() {
+    for worker in workers { worker?.tell(.cut) }
+    kill(Array(workers.indices), afterNs: Self.dismissalNs)
+  }
 
   package func linkEvent(_ event: LinkEvent) {
     switch event {
@@ -124,7 +141,8 @@ package actor AgentHost {
     case .disconnect: link.disconnect()
     case .send(let message): link.send(message)
     case .joined(let session, let keyText): link.joined(session: session, keyText: keyText)
-    case .startWorkers(let plan): prepare(plan)
+    case .startWorkers(let plan):
+      if isLeavingRun { next = plan } else { prepare(plan) }
     case .startWorker(let slot, let afterNs):
       eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: afterNs))) {
         self.assumeIsolated { $0.startWorker(slot) }
@@ -135,43 +153,84 @@ package actor AgentHost {
     case .renewShare(let slot, let validUntilNs):
       workers[slot]?.tell(.renew(validUntilNs: validUntilNs))
     case .stopWorker(let slot): stopWorker(slot)
-    case .persist(let batches, let ledgers):
+    case .leaveRun: leaveRun()
+    case .persist(let run, let planHash, let batches, let ledgers):
+      self.run = (run, planHash)
       undelivered += batches.map { .batch($0) } + ledgers.map { .ledger($0) }
     case .log(let notice): options.announce(.notice(notice))
     case .exit(let exit):
       self.exit = exit
-      for worker in workers { worker?.dismiss() }
-      kill(workers.indices.filter { workers[$0] != nil }, afterNs: Self.dismissalNs)
+      dismissWorkers()
       endIfAlone()
     }
+  }
+
+  private func leaveRun() {
+    isLeavingRun = true
+    next = nil
+    setup = nil
+    dismissWorkers()
+    goOnIfAlone()
+  }
+
+  private func dismissWorkers() {
+    for worker in workers { worker?.dismiss() }
+    kill(workers.indices.filter { workers[$0] != nil }, afterNs: Self.dismissalNs)
+  }
+
+  /// Once nobody of the run that was left is there, its leftovers are written, and the next may begin.
+  private func goOnIfAlone() {
+    guard isLeavingRun, exit == nil, workers.allSatisfy({ $0 == nil }) else { return }
+    isLeavingRun = false
+    for kill in kills { kill.cancel() }
+    kills = []
+    if undelivered.contains(where: \.saysSomething) { persistUndelivered() }
+    undelivered = []
+    guard let next else { return }
+    self.next = nil
+    prepare(next)
   }
 
   // MARK: Worker processes
 
   private func prepare(_ plan: Plan) {
+    run = (machine.run, machine.planHash)
     do throws(Address.ResolveError) {
-      var peers: [Address] = []
-      for destination in plan.destinations {
-        peers += try Address.resolve(destination.host, port: destination.port)
+      let found = try addresses(for: plan)
+      for addresses in found where addresses.leavesOut { options.announce(.addresses(addresses)) }
+      let sockets = found.map { $0.takeFirst() }
+      // It goes to the first address, from where the kernel will, and at once: one that waited for a
+      // master's start could be closed by then, which would be no fault of the target's.
+      if options.addresses != nil && plan.origin.sourceAddresses.isEmpty {
+        first = sockets.first ?? nil
       }
       setup = WorkerSetup(
-        plan: plan, peers: peers,
-        sources: plan.sourceAddresses.compactMap { Address($0, port: 0) }, cpu: nil,
-        connectionCountMax: plan.connections, parent: getpid())
+        plan: plan, peers: found.flatMap(\.used),
+        sources: plan.origin.sourceAddresses.compactMap { Address($0, port: 0) }, cpu: nil,
+        connectionCountMax: plan.connections.count, parent: getpid(), backend: options.ring.backend)
     } catch {
       options.announce(.unresolvable("cannot look up \(error.host): \(error.cause)"))
     }
     for slot in workers.indices { startWorker(slot) }
   }
 
+  private func addresses(for plan: Plan) throws(Address.ResolveError) -> [TargetAddresses] {
+    if let addresses = options.addresses { return addresses }
+    return try plan.origin.destinations.map { destination throws(Address.ResolveError) in
+      try TargetAddresses(of: destination, timeoutNs: plan.times.connectTimeoutNs)
+    }
+  }
+
   private func startWorker(_ slot: Int) {
-    guard exit == nil, workers[slot] == nil else { return }
+    guard exit == nil, !isLeavingRun, workers[slot] == nil else { return }
     guard var setup else { return handle(.workerDied(slot: slot, nil)) }
     let cpu = machine.settings.cpus[slot]
     setup.cpu = options.isPinned ? cpu : nil
+    defer { first = nil }
+    setup.firstConnectNs = first?.connectNs
     do throws(SystemError) {
       workers[slot] = try WorkerProcess(
-        slot: slot, agent: machine.settings.agent, setup: setup, on: eventLoop
+        slot: slot, agent: machine.settings.agent, setup: setup, first: first, on: eventLoop
       ) { event in
         self.assumeIsolated { $0.workerEvent(slot, event) }
       }
@@ -183,6 +242,7 @@ package actor AgentHost {
 
   private func workerEvent(_ slot: Int, _ event: WorkerProcess.Event) {
     guard let worker = workers[slot] else { return }
+    if isLeavingRun, case .notice = event { return }
     switch event {
     case .notice(.ready): handle(.workerReady(slot: slot, life: worker.life))
     case .notice(.page): deliver(worker.collect())
@@ -202,26 +262,30 @@ package actor AgentHost {
   private func stopWorker(_ slot: Int) {
     guard let worker = workers[slot] else { return }
     worker.tell(.stop)
-    kill([slot], afterNs: min(setup?.plan.drainNs ?? 0, Self.drainNsMax) + Self.stoppingNs)
+    kill([slot], afterNs: min(setup?.plan.times.drainNs ?? 0, Self.drainNsMax) + Self.stoppingNs)
   }
 
   /// One that cannot move any more would be waited for without end. Its pages outlive it, so nothing
   /// that it counted is lost.
   private func kill(_ slots: [Int], afterNs: UInt64) {
     let lives = slots.map { workers[$0]?.life }
-    eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: afterNs))) {
+    let kill = eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: afterNs))) {
       self.assumeIsolated { agent in
         for (slot, life) in zip(slots, lives) {
           guard let worker = agent.workers[slot], worker.life == life else { continue }
-          if agent.exit != nil || !worker.hasFinished { worker.kill() }
+          if agent.isEnding || !worker.hasFinished { worker.kill() }
         }
       }
     }
+    kills.append(kill)
   }
 
+  /// What workers still say is nobody's but the leftovers'.
+  private var isEnding: Bool { exit != nil || isLeavingRun }
+
   private func deliver(_ batches: [Batch]) {
-    if exit != nil { undelivered += batches.map { .batch($0) } }
-    for batch in batches { handle(.batchClosed(batch)) }
+    if isEnding { undelivered += batches.map { .batch($0) } }
+    if !isLeavingRun { for batch in batches { handle(.batchClosed(batch)) } }
   }
 
   /// The socket closes a moment before the kernel lets the process be reaped.
@@ -234,16 +298,18 @@ package actor AgentHost {
     workers[slot] = nil
     pulses[slot] = (0, 0)
     deliver(batches)
-    if exit != nil, !worker.hasFinished, ledger.sums.batchCount > 0 {
+    if isEnding, !worker.hasFinished, ledger.sums.batchCount > 0 {
       undelivered.append(.ledger(ledger))
     }
-    handle(.workerDied(slot: slot, ledger))
+    if !isLeavingRun { handle(.workerDied(slot: slot, ledger)) }
+    goOnIfAlone()
     endIfAlone()
   }
 
   private func endIfAlone() {
     guard let exit, workers.allSatisfy({ $0 == nil }) else { return }
     wake?.cancel()
+    for kill in kills { kill.cancel() }
     guard undelivered.contains(where: \.saysSomething) else { return ended.succeed(exit) }
     persistUndelivered()
     if case .delivered = exit { return ended.succeed(.gaveUp) }
@@ -273,11 +339,11 @@ package actor AgentHost {
 
   private func persistUndelivered() {
     defer { undelivered = [] }
-    guard let welcome, let folder = options.leftoversFolder else {
+    guard let folder = options.leftoversFolder else {
       return options.announce(.notPersisted("no folder to write it to"))
     }
     let leftovers = Leftovers(
-      run: welcome.run, planHash: welcome.planHash, entries: undelivered)
+      run: run.name, planHash: run.planHash, entries: undelivered)
     do throws(Complaint) {
       let path = try leftovers.write(folder: folder, agent: machine.settings.agent)
       options.announce(.persisted(path: path))

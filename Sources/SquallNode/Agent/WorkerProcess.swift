@@ -1,4 +1,3 @@
-internal import CSquall
 internal import Glibc
 internal import NIOCore
 internal import NIOPosix
@@ -29,7 +28,7 @@ final class WorkerProcess {
 
   private let agent: UInt64
   private let region: SharedRegion
-  private let process: Int32
+  private let process: ChildProcess
   private let channel: EventLoopFuture<any Channel>
   private let warmupNs: UInt64
   private var startNs: UInt64?
@@ -42,24 +41,22 @@ final class WorkerProcess {
 
   /// Starts the process. `report` is called on `eventLoop`.
   init(
-    slot: Int, agent: UInt64, setup: WorkerSetup, on eventLoop: any EventLoop,
-    report: @escaping @Sendable (Event) -> Void
+    slot: Int, agent: UInt64, setup: WorkerSetup, first: Socket?,
+    on eventLoop: any EventLoop, report: @escaping @Sendable (Event) -> Void
   ) throws(SystemError) {
     self.slot = slot
     self.agent = agent
     cpu = setup.cpu
-    warmupNs = setup.plan.warmupNs
+    warmupNs = setup.plan.times.warmupNs
     life = UInt64.random(in: 1...UInt64.max)
-    region = try SharedRegion.create(
-      setup: setup.bytes, endpointCount: setup.plan.endpoints.count)
-    var ours: Int32 = 0
-    var theirs: Int32 = 0
-    try SystemError.check("socketpair", unsafe squall_pair(&ours, &theirs))
+    region = try SharedRegion(
+      setup: setup.bytes, endpointCount: setup.plan.content.endpoints.count)
+    let (ours, theirs) = try ChildProcess.pair()
     defer { close(theirs) }
     do throws(SystemError) {
-      process = try Self.spawn(
-        arguments: ["squall", Self.argument, setup.cpu.map { "cpu=\($0)" } ?? "unpinned"],
-        descriptors: [region.descriptor, theirs])
+      process = try ChildProcess(
+        role: Self.argument, cpu: setup.cpu,
+        descriptors: [region.descriptor, theirs] + (first.map { [$0.descriptor] } ?? []))
     } catch {
       close(ours)
       throw error
@@ -71,19 +68,6 @@ final class WorkerProcess {
         }
       }
       .withConnectedSocket(ours)
-  }
-
-  private static func spawn(
-    arguments: [String], descriptors: [Int32]
-  ) throws(SystemError) -> Int32 {
-    let copies = unsafe arguments.map { unsafe strdup($0) }
-    defer { for index in arguments.indices { unsafe free(copies[index]) } }
-    var words = unsafe copies.map { unsafe UnsafePointer<CChar>($0) }
-    unsafe words.append(nil)
-    return try SystemError.check(
-      "posix_spawn",
-      unsafe squall_process_spawn(
-        "/proc/self/exe", words, descriptors, UInt32(descriptors.count)))
   }
 
   var incarnation: Incarnation {
@@ -130,12 +114,11 @@ final class WorkerProcess {
   /// The process has ended: reads what is left, also pages it was still counting into. Nil while the
   /// kernel has not reaped it.
   func ended() -> (batches: [Batch], ledger: Ledger)? {
-    var exit = squall_exit()
-    guard unsafe squall_process_reap(process, &exit) != 0 else { return nil }
+    guard let exit = process.reap() else { return nil }
     channel.whenSuccess { $0.close(promise: nil) }
     guard !hasFinished else { return ([], ledger(.finished)) }
     let batches = collect(
-      alsoOpen: true, used: CPUTime(userNs: exit.user_ns, systemNs: exit.system_ns))
+      alsoOpen: true, used: CPUTime(userNs: exit.userNs, systemNs: exit.systemNs))
     let code = exit.code
     return (
       batches,
@@ -147,7 +130,7 @@ final class WorkerProcess {
   func dismiss() { channel.whenSuccess { $0.close(promise: nil) } }
 
   /// Ends the process that does not end by itself.
-  func kill() { _ = Glibc.kill(process, SIGKILL) }
+  func kill() { process.kill() }
 
   private func ledger(_ ending: Ledger.Ending) -> Ledger {
     Ledger(
@@ -215,15 +198,15 @@ private struct CPUTime {
     batch.worker.runQueueWaitNs = waitNs
   }
 
-  /// The sum is exact (clock_getcpuclockid(3)). The kernel only samples which part of it was user
+  /// The sum is exact. The kernel only samples which part of it was user
   /// time, so the split is as good as utime and stime in proc(5).
-  init(of process: Int32, atLeast floor: CPUTime) {
-    let totalNs = squall_process_cpu_ns(process)
-    let ticks = Self.ticks(of: process)
+  init(of process: ChildProcess, atLeast floor: CPUTime) {
+    let totalNs = process.cpuNs
+    let ticks = Self.ticks(of: process.id)
     let share = ticks.user + ticks.system == 0 ? 0 : ticks.user / (ticks.user + ticks.system)
     userNs = max(floor.userNs, UInt64(Double(totalNs) * share))
     systemNs = max(floor.systemNs, totalNs - min(totalNs, userNs))
-    waitNs = max(floor.waitNs, Self.waitNs(of: process))
+    waitNs = max(floor.waitNs, Self.waitNs(of: process.id))
   }
 
   /// The second number of schedstat, proc(5); 0 where the kernel keeps none.

@@ -1,16 +1,29 @@
-internal import CSquall
 internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
 package import SquallCluster
+internal import SquallEngine
+package import SquallReport
 
-/// The master's port: takes agents' connections in and gives them to the run's master.
+/// The workers of any host, over TCP: the master's port, which takes agents' connections in.
 ///
 /// Before it is authenticated a connection costs a channel and a frame of at most 4 KiB; the master's
 /// machine bounds how many there are and how long they may take.
-package final class TCPListener: Sendable {
+package final class TCPListener: Carrier {
+  package struct Options: Sendable {
+    package var host = "127.0.0.1"
+    /// 0 lets the kernel choose.
+    package var port = MasterAddress.standardPort
+    package var security: TransportSecurity?
+    package var statistics = StatisticsCarrier.tcp
+    package var token: SharedToken?
+
+    package init() {}
+  }
+
   package enum Announcement: Sendable {
+    case listening(MasterAddress)
     /// This address sent bytes that are no frames, or failed in the TLS handshake.
     case garbage(from: String, String)
   }
@@ -20,32 +33,27 @@ package final class TCPListener: Sendable {
   private static let fileCount: UInt64 = 8_192
 
   private let state: NIOLoopBoundBox<State>
-  private let eventLoop: any EventLoop
-  private let security: TransportSecurity?
+  private let eventLoop = NodeLoop.shared
+  private let options: Options
   private let announce: @Sendable (Announcement) -> Void
 
   private struct State {
-    /// Whose run new connections join.
-    var master: MasterHost
+    /// Whose run connections join.
+    var master: MasterHost?
     var channel: (any Channel)?
     var datagrams: DatagramPort?
   }
 
-  package init(
-    for master: MasterHost, security: TransportSecurity?,
-    announce: @escaping @Sendable (Announcement) -> Void
-  ) {
-    eventLoop = master.eventLoop
-    state = .makeBoxSendingValue(State(master: master), eventLoop: eventLoop)
-    self.security = security
+  package init(options: Options, announce: @escaping @Sendable (Announcement) -> Void) {
+    self.options = options
+    state = .makeBoxSendingValue(State(), eventLoop: eventLoop)
     self.announce = announce
   }
 
-  /// Listens. Returns the port, which the kernel chooses when it is given as 0.
-  package func bind(
-    host: String, port: UInt16, statistics: StatisticsCarrier, digests: Digests
-  ) async throws(Complaint) -> UInt16 {
-    _ = squall_files_raise(Self.fileCount)
+  package func fit(_ settings: inout MasterMachine.Settings) {}
+
+  package func open(to master: MasterHost) async throws(Complaint) {
+    ThisProcess.raiseDescriptorLimit(to: Self.fileCount)
     let bootstrap = ServerBootstrap(group: eventLoop)
       .serverChannelOption(.backlog, value: Self.backlog)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -57,51 +65,76 @@ package final class TCPListener: Sendable {
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture { try self.prepare(channel) }
       }
-    let bound: UInt16
+    var address = MasterAddress(host: options.host, port: options.port)
     do {
-      let channel = try await bootstrap.bind(host: host, port: Int(port)).get()
-      bound = UInt16(channel.localAddress?.port ?? Int(port))
+      try await eventLoop.submit { self.state.value.master = master }.get()
+      let channel = try await bootstrap.bind(host: address.host, port: Int(address.port)).get()
+      address.port = UInt16(channel.localAddress?.port ?? Int(address.port))
       try await eventLoop.submit { self.state.value.channel = channel }.get()
-      if statistics == .udp {
+      if options.statistics == .udp {
         let datagrams = try await DatagramPort.bind(
-          host: host, port: bound, digests: digests, on: eventLoop)
+          host: address.host, port: address.port, digests: .standard(token: options.token),
+          on: eventLoop)
         try await eventLoop.submit { self.state.value.datagrams = datagrams.value }.get()
       }
     } catch {
-      throw Self.complaint(error, host: host, port: port)
+      throw complaint(error)
     }
-    return bound
+    announce(.listening(address))
   }
 
-  /// From now on new connections join this master's run.
-  package func serve(_ master: MasterHost) { state.value.master = master }
+  /// Where it listens, once it does.
+  package var port: UInt16? {
+    get async {
+      let port = eventLoop.submit { self.state.value.channel?.localAddress?.port }
+      return (try? await port.get()).flatMap { $0 }.flatMap { UInt16(exactly: $0) }
+    }
+  }
+
+  /// Hosts elsewhere are told, and not waited for.
+  package func cut() async -> UInt64 { 0 }
+
+  /// Hosts elsewhere know the run by its name.
+  package func note(in facts: inout RunFacts, of record: RunRecord) {
+    facts.take(record.head, run: record.run, startedAtNs: record.startedAtNs)
+  }
+
+  package var closing: [Closing.Part] {
+    [Closing.Part("the workers' port", withinNs: 1_000_000_000) { await self.close() }]
+  }
 
   /// Takes no more connections.
-  package func close() {
-    eventLoop.execute {
-      self.state.value.channel?.close(promise: nil)
+  private func close() async {
+    let closed = eventLoop.flatSubmit {
       self.state.value.datagrams?.close()
+      return self.state.value.channel?.close() ?? self.eventLoop.makeSucceededVoidFuture()
     }
+    // Closed before is closed too.
+    try? await closed.get()
   }
 
-  private static func complaint(_ error: any Error, host: String, port: UInt16) -> Complaint {
-    let address = MasterAddress(host: host, port: port)
+  private func complaint(_ error: any Error) -> Complaint {
+    let address = MasterAddress(host: options.host, port: options.port)
     switch (error as? IOError)?.errnoCode {
     case EADDRINUSE:
       return .world(
         "\(address) is in use, perhaps by another master: end it, or give --master-bind-port.")
     case EADDRNOTAVAIL:
-      return .world("--master-bind-host \(host) is no address of this host.")
+      return .world("--master-bind-host \(options.host) is no address of this host.")
     case EACCES:
-      return .world("port \(port) is reserved for root: give --master-bind-port above 1023.")
+      return .world(
+        "port \(options.port) is reserved for root: give --master-bind-port above 1023.")
     default: return .world("cannot listen on \(address): \(error).")
     }
   }
 
   private func prepare(_ channel: any Channel) throws {
-    if let security { try channel.pipeline.syncOperations.addHandler(security.serverHandler()) }
+    guard let master = state.value.master else { return }
+    if let security = options.security {
+      try channel.pipeline.syncOperations.addHandler(security.serverHandler())
+    }
     let caller = Caller(
-      master: state.value.master, datagrams: state.value.datagrams, announce: announce)
+      master: master, datagrams: state.value.datagrams, announce: announce)
     try channel.pipeline.syncOperations.addHandler(caller.stream)
   }
 }

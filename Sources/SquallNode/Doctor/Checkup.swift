@@ -36,6 +36,8 @@ package struct Checkup: Equatable, Sendable {
     governor(readings)
     siblings(readings)
     load(readings)
+    quota(readings)
+    memory(readings)
     steal(readings)
     clock(readings)
   }
@@ -51,8 +53,15 @@ package struct Checkup: Equatable, Sendable {
 
   private mutating func ring(_ readings: HostReadings) {
     if let obstacle = readings.ringObstacle {
-      return add("io_uring", "unusable, kernel \(readings.kernel)", .bad, obstacle)
+      let verdict: Verdict = readings.epollObstacle == nil ? .caution : .bad
+      if let none = readings.epollObstacle {
+        add("backend", "none", .bad, none)
+      } else {
+        add("backend", "epoll", .caution, "instead of io_uring: \(RingChoice.cost)")
+      }
+      return add("io_uring", "unusable, kernel \(readings.kernel)", verdict, obstacle)
     }
+    add("backend", "io_uring", .good)
     add("io_uring", "usable, kernel \(readings.kernel)", .good)
     guard let features = readings.ringFeatures else { return }
     add(
@@ -79,7 +88,33 @@ package struct Checkup: Equatable, Sendable {
       "open files", value, isLow ? .caution : .good,
       isLow
         ? "a worker holds at most \(Figures.grouped((hard ?? 0) - min(hard ?? 0, Self.descriptorReserve))) "
-          + "connections: raise it with ulimit -Hn 1048576, or LimitNOFILE= in a unit" : "")
+          + "connections: \(Limit.descriptors.remedy)" : "")
+  }
+
+  private mutating func quota(_ readings: HostReadings) {
+    guard let quota = readings.quota else { return add("CPU quota", nil, .unknown) }
+    guard let cpus = quota.cpus else { return add("CPU quota", "none", .good) }
+    add(
+      "CPU quota", "\(Figures.fixed(cpus, 2)) CPUs", .caution,
+      "this container or control group is held back beyond it, in the middle of a measurement: "
+        + "\(Limit.quota(cpus: cpus).remedy); workers it can run: \(quota.workerCountMax ?? 1) (-w)"
+    )
+  }
+
+  /// Fewer than these are soon asked for.
+  private static let connectionCountMin: UInt64 = 50_000
+
+  private mutating func memory(_ readings: HostReadings) {
+    guard let limit = readings.memory else { return add("memory limit", "none", .good) }
+    let workerCount = min(readings.quota?.workerCountMax ?? .max, max(1, readings.cpus.count))
+    let most = limit.connectionCountMax(workerCount: workerCount, isSecure: false)
+    let isLow = most < Self.connectionCountMin
+    add(
+      "memory limit", Figures.bytes(Double(limit.byteCount)), isLow ? .caution : .good,
+      isLow
+        ? "it suffices for about \(Figures.grouped(most)) connections with "
+          + "\(Figures.count(workerCount, "worker")): \(Limit.memory(byteCount: limit.byteCount).remedy)"
+        : "")
   }
 
   private mutating func lockedMemory(_ readings: HostReadings) {
@@ -100,8 +135,7 @@ package struct Checkup: Equatable, Sendable {
       "local ports", "\(first)-\(last), \(Figures.grouped(count)) to one address",
       count < 28_000 ? .caution : .good,
       count < 28_000
-        ? "no more connections than that to one address: sysctl -w "
-          + "net.ipv4.ip_local_port_range='1024 65535', or --source-ip" : "")
+        ? "no more connections than that to one address: \(Limit.localPorts.remedy)" : "")
     guard let reuse = readings.timeWaitReuse else { return add("ports reused", nil, .unknown) }
     let words = ["no", "yes", "on loopback only"]
     add(

@@ -2,8 +2,10 @@ package import SquallEngine
 
 /// What was found on a host. Nil where this host does not tell.
 package struct HostReadings: Equatable, Sendable {
-  /// Why there is no ring; nil when there is one.
+  /// Why there is no ring over io_uring; nil when there is one.
   package var ringObstacle: String?
+  /// The same over epoll.
+  package var epollObstacle: String?
   /// What this kernel's io_uring can do that an older one cannot; nil without a ring.
   package var ringFeatures: RingFeatures?
   package var kernel = "unknown"
@@ -28,6 +30,8 @@ package struct HostReadings: Equatable, Sendable {
   /// Share of time that other guests of the machine got, since the start of this one.
   package var stealRatio: Double?
   package var clockSource: String?
+  package var quota: CPUQuota?
+  package var memory: MemoryLimit?
 
   package init() {}
 
@@ -53,6 +57,8 @@ package struct HostReadings: Equatable, Sendable {
     }
     clockSource = files.text(
       "/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    quota = CPUQuota(files)
+    memory = MemoryLimit(files)
   }
 
   private mutating func readCPUs(_ files: HostFiles) {
@@ -84,7 +90,8 @@ package struct HostReadings: Equatable, Sendable {
   /// This host, as it is now.
   package static var here: HostReadings {
     var readings = HostReadings(HostFiles(), cpus: Host.cpus)
-    readings.ringObstacle = Ring.obstacle()
+    readings.ringObstacle = Ring.refusal(of: .ioUring).map(Ring.explain)
+    readings.epollObstacle = Ring.refusal(of: .epoll).map(Ring.explain)
     readings.ringFeatures = try? RingFeatures.probe()
     return readings
   }

@@ -3,8 +3,8 @@ package import SquallCluster
 internal import SquallEngine
 package import SquallLoad
 
-/// The master of one run: its machine, its record and its agents' connections, all on one event
-/// loop.
+/// The master of this process: its machine, the records of its runs and its agents' connections, all on
+/// one event loop.
 package actor MasterHost {
   /// One agent's connection, as the master sees it.
   package protocol Peer: Sendable {
@@ -14,66 +14,111 @@ package actor MasterHost {
     func close()
   }
 
-  /// Where entries are made durable. Calls `committed` on the master's loop with the last token of
-  /// each group that is.
-  package protocol Record: Sendable {
-    func write(_ entry: RecordEntry, token: UInt64, committed: @escaping @Sendable (UInt64) -> Void)
-  }
-
-  package struct Observer: Sendable {
-    /// A batch counts from now on.
-    package var merged: @Sendable (Batch) -> Void = { _ in }
-    package var noticed: @Sendable (MasterMachine.Notice) -> Void = { _ in }
-
-    package init() {}
-  }
-
   package nonisolated let eventLoop: any EventLoop
   package nonisolated var unownedExecutor: UnownedSerialExecutor {
     unsafe eventLoop.executor.asUnownedSerialExecutor()
   }
 
+  /// A run that is led, or was led last.
+  private struct Led {
+    let record: RunRecord
+    /// The sums of all batches that count.
+    var ledger: RunLedger
+    /// The workers' own accounts of lives that have ended.
+    var ledgers: [Ledger]
+    var hasEnded = false
+    let ended: EventLoopPromise<Outcome>
+  }
+
   private var machine: MasterMachine
-  /// The sums of all batches that count.
-  package private(set) var ledger: RunLedger
-  /// The workers' own accounts of lives that have ended.
-  package private(set) var ledgers: [Ledger] = []
+  private var led: Led?
   /// What makes our clock the run's: 0, unless the host was started anew in mid-run.
   private let clockLeadNs: UInt64
-  private let record: any Record
-  private let observer: Observer
+  private let feed: Feed
+  private let noticed: @Sendable (MasterMachine.Notice) -> Void
   private var peers: [UInt64: any Peer] = [:]
   private var peerCount: UInt64 = 0
   private var wake: Scheduled<Void>?
   private var hasStarted = false
-  private var hasEnded = false
   private var isDismissed = false
-  /// Everything is known that will be known.
-  package nonisolated let ended: EventLoopPromise<Outcome>
   /// The agents have gone, or had their time to.
   package nonisolated let dismissed: EventLoopPromise<Void>
 
-  /// `account` is what a run that goes on has come to.
+  /// `past` are runs of which agents may still have something, newest last.
   package init(
-    machine: MasterMachine, account: RunAccount? = nil, clockLeadNs: UInt64 = 0,
-    record: any Record, observer: Observer, on eventLoop: any EventLoop
+    settings: MasterMachine.Settings, past: [PastRun] = [], clockLeadNs: UInt64 = 0, feed: Feed,
+    noticed: @escaping @Sendable (MasterMachine.Notice) -> Void, on eventLoop: any EventLoop
   ) {
-    self.machine = machine
-    ledger =
-      account?.ledger ?? RunLedger(endpointCount: machine.settings.plan.endpoints.count)
-    ledgers = account?.ledgers ?? []
+    machine = MasterMachine(settings: settings, past: past)
     self.clockLeadNs = clockLeadNs
-    self.record = record
-    self.observer = observer
+    self.feed = feed
+    self.noticed = noticed
     self.eventLoop = eventLoop
-    ended = eventLoop.makePromise()
     dismissed = eventLoop.makePromise()
   }
 
-  /// Begins the run, before any connection is taken in.
+  /// Begins, before any connection is taken in.
   package func start() {
     hasStarted = true
     handle(.started)
+    publish()
+  }
+
+  /// Leads this run, or goes on with it: there is none, or it has ended. Everything is known of it that
+  /// will be known when what is returned has come.
+  package func lead(_ settings: RunSettings, _ record: RunRecord) -> EventLoopFuture<Outcome> {
+    let account =
+      record.past?.account ?? RunAccount(endpointCount: settings.plan.content.endpoints.count)
+    let ended = eventLoop.makePromise(of: Outcome.self)
+    led = Led(
+      record: record, ledger: account.ledger, ledgers: account.ledgers, ended: ended)
+    handle(.begin(settings, recovered: record.past?.recovery))
+    return ended.futureResult
+  }
+
+  /// Leads no other run.
+  package func close() { handle(.close) }
+
+  /// Feeds the readers, twice an interval, until there is no run any more.
+  private func publish() {
+    guard !isDismissed else { return }
+    if feed.readerCount > 0 { feed.publish(figures) }
+    // Before the first run it is soon again: that run may have short intervals.
+    let intervalNs = led?.record.plan.times.intervalNs ?? 0
+    let pauseNs = max(Self.pauseNsMin, min(intervalNs / 2, Self.pauseNsMax))
+    eventLoop.scheduleTask(in: .nanoseconds(Int64(pauseNs))) {
+      self.assumeIsolated { $0.publish() }
+    }
+  }
+
+  private static let pauseNsMin: UInt64 = 50_000_000
+  private static let pauseNsMax: UInt64 = 500_000_000
+
+  /// What goes on now.
+  package var figures: LiveFigures {
+    LiveFigures(
+      status: machine.status(nowNs: nowNs), run: led?.record.run, plan: led?.record.plan,
+      ledger: led?.ledger ?? RunLedger(endpointCount: 0))
+  }
+
+  /// What the run has come to by name.
+  package var totals: RunTotals {
+    RunTotals(
+      figures: figures, ledger: led?.ledger ?? RunLedger(endpointCount: 0), plan: led?.record.plan)
+  }
+
+  /// What the run has come to.
+  package var account: (status: Status, ledger: RunLedger, ledgers: [Ledger]) {
+    (
+      machine.status(nowNs: nowNs), led?.ledger ?? RunLedger(endpointCount: 0),
+      led?.ledgers ?? []
+    )
+  }
+
+  /// What it does and what it has come to, of one instant.
+  package var known: (figures: LiveFigures, ledger: RunLedger, ledgers: [Ledger]) {
+    let account = account
+    return (figures, account.ledger, account.ledgers)
   }
 
   /// Begins the load with the workers that are ready.
@@ -81,14 +126,26 @@ package actor MasterHost {
 
   package func stopLoad() { handle(.stop) }
 
-  /// Waits for nobody any more: ends with what is known now.
-  package func abandon() {
-    if !hasEnded { ended.succeed(Outcome(reason: .stopped, sums: machine.sums)) }
-    hasEnded = true
-    dismiss()
+  /// Waits for nobody any more from then on: ends with what is known.
+  package func abandon(afterNs: UInt64) {
+    eventLoop.scheduleTask(in: .nanoseconds(Int64(clamping: afterNs))) {
+      self.assumeIsolated { $0.abandon() }
+    }
   }
 
-  package var status: Status { machine.status(nowNs: nowNs) }
+  private func abandon() {
+    handle(.abandon)
+    // The end is written down first, and the disk may be what is waited for.
+    eventLoop.scheduleTask(in: Self.recordingTime) {
+      self.assumeIsolated { master in
+        let (sums, gaps) = (master.machine.sums, master.machine.gaps())
+        master.end(Outcome(reason: .stopped, sums: sums, gaps: gaps))
+        if master.machine.settings.leadsOneRun { master.dismiss() }
+      }
+    }
+  }
+
+  private static let recordingTime = TimeAmount.milliseconds(500)
 
   private var nowNs: UInt64 { monotonicNs() &+ clockLeadNs }
 
@@ -115,16 +172,25 @@ package actor MasterHost {
     for effect in machine.handle(event, nowNs: nowNs) { perform(effect) }
     wake?.cancel()
     wake = nil
-    guard machine.wakeNs != .max else { return }
+    guard machine.wakeNs != .max, !isDismissed else { return }
     let delayNs = Int64(clamping: machine.wakeNs - min(machine.wakeNs, nowNs))
     wake = eventLoop.scheduleTask(in: .nanoseconds(delayNs)) {
       self.assumeIsolated { $0.handle(.tick) }
     }
   }
 
+  private func end(_ outcome: Outcome) {
+    guard led?.hasEnded == false else { return }
+    led?.hasEnded = true
+    if machine.settings.leadsOneRun { feed.end(with: figures) } else { feed.publish(figures) }
+    led?.ended.succeed(outcome)
+  }
+
   private func dismiss() {
     guard !isDismissed else { return }
     isDismissed = true
+    wake?.cancel()
+    if !machine.settings.leadsOneRun { feed.end(with: figures) }
     dismissed.succeed()
   }
 
@@ -135,21 +201,14 @@ package actor MasterHost {
     case .joined(let peer, let session, let keyText):
       peers[peer]?.joined(session: session, keyText: keyText)
     case .record(let entry, let token):
-      if case .ledger(let ledger) = entry { ledgers.append(ledger) }
-      record.write(entry, token: token) { token in
-        self.assumeIsolated { $0.handle(.committed(token: token)) }
+      if case .ledger(let ledger) = entry { led?.ledgers.append(ledger) }
+      led?.record.write(entry, token: token) { [eventLoop] token in
+        eventLoop.execute { self.assumeIsolated { $0.handle(.committed(token: token)) } }
       }
-    case .merged(let batch):
-      ledger.merge(batch)
-      observer.merged(batch)
-    case .log(let notice): observer.noticed(notice)
-    case .ended(let outcome):
-      guard !hasEnded else { return }
-      hasEnded = true
-      ended.succeed(outcome)
-    case .dismissed:
-      wake?.cancel()
-      dismiss()
+    case .merged(let batch): led?.ledger.merge(batch)
+    case .log(let notice): noticed(notice)
+    case .ended(let outcome): end(outcome)
+    case .dismissed: dismiss()
     }
   }
 }

@@ -14,29 +14,19 @@ extension PlanDraft {
     of scenario: ScenarioFile, users: UInt64?, spawnRateHz: Double?
   ) throws(Complaint) -> Plan {
     try refuseWhatScenariosSay()
-    let program = scenario.program
-    try Self.refuseWhatDoesNotRun(program)
+    var program = scenario.program
     let target: TargetURL
     do throws(TargetURL.Fault) { target = try TargetURL(program.target) } catch {
       throw .usage("\(error).")
     }
     var load = program.load
-    if let last = load.stages.last, last.to == 0 {
-      throw .usage(
-        "a load that ends slowly is not carried out yet: leave the last stage {to: 0, …} out.")
-    }
-    guard load.stages.dropFirst().allSatisfy({ $0.to == load.stages[0].to }) else {
-      throw .usage(
-        "a load of several steps is not carried out yet: write stages: [{to: 50, over: 10s}, "
-          + "{for: 1m}].")
-    }
     if requestCount != nil, durationNs == nil,
       program.requests.contains(where: { $0.otherwise == .stopUser })
     {
       throw .usage(
         "-n may never be reached when users stop (else: stop user): give a time with -d, too.")
     }
-    let userCount = users ?? load.userCountMax
+    let userCount = users ?? program.arrivals?.userCountMax ?? load.userCountMax
     guard userCount > 0 else {
       throw .usage("the scenario does not say how many users there are: give -u, such as -u 50.")
     }
@@ -47,6 +37,14 @@ extension PlanDraft {
       throw .usage("\(table.shortage(of: userCount)).")
     }
     var draft = self
+    if let arrivals = program.arrivals {
+      if spawnRateHz != nil || requestCount != nil {
+        throw .usage(
+          "-r and -n are for users that go round: in this scenario iterations begin at a rate; give its "
+            + "time with -d.")
+      }
+      if durationNs == nil, !arrivals.stages.isEmpty { draft.durationNs = arrivals.durationNs }
+    }
     if users != nil { load.stages = [] }
     if let spawnRateHz {
       guard spawnRateHz > 0 else { throw .usage("-r 0 lets no user begin: give a rate above 0.") }
@@ -57,19 +55,36 @@ extension PlanDraft {
     if durationNs == nil, requestCount == nil, !load.stages.isEmpty {
       draft.durationNs = load.durationNs
     }
+    if spawnRateHz != nil || load.isOneRise {
+      // The ramp of connections is the load.
+      program.load.stages = []
+    } else {
+      draft.rampNs = 0
+    }
     var plan = Plan(
-      url: program.target, method: "scenario",
-      destinations: [Plan.Destination(host: target.host, port: target.port)],
-      endpoints: program.endpoints.map {
-        Plan.Endpoint(name: $0.name, request: [], expectsNoBody: false)
-      },
-      connections: UInt32(userCount))
+      to: Plan.Origin(url: program.target, destinations: try destinations(for: target)),
+      sending: Plan.Content(
+        method: "scenario",
+        endpoints: program.endpoints.map {
+          Plan.Endpoint(name: $0.name, request: [], expectsNoBody: false)
+        }, program: program.bytes),
+      over: Plan.Connections(UInt32(userCount)))
     try draft.setTimes(&plan)
-    plan.requestsPerConnection = try requestsPerConnectionCount()
+    if let arrivals = program.arrivals {
+      let schedule = Schedule(
+        startHz: arrivals.startHz,
+        stages: arrivals.stages.map { .init(durationNs: $0.durationNs, endHz: $0.endHz) },
+        arrival: arrivals.isPoisson ? .poisson : .uniform, seed: seed)
+      plan.load = .open(schedule.holdingStart(forNs: plan.times.warmupNs))
+    }
+    guard version == .http1 else {
+      throw .usage("a scenario speaks HTTP/1.1: leave --http2 and --http2-prior-knowledge out.")
+    }
+    try setWire(&plan, for: target)
+    plan.connections.requestsEach = try requestsPerConnectionCount()
     plan.seed = seed
     plan.spins = spins
-    plan.sourceAddresses = sourceAddresses
-    plan.program = program.bytes
+    plan.origin.sourceAddresses = sourceAddresses
     guard plan.bytes.count <= PlanChunk.planByteCountMax else {
       throw .usage(
         "the scenario and its data make a plan larger than the "
@@ -94,38 +109,29 @@ extension PlanDraft {
         "\(flag) is for one URL: a scenario says it in its file; -u, -r, -d and -n are its flags.")
     }
   }
-
-  private static func refuseWhatDoesNotRun(_ program: SquallScenario.Program) throws(Complaint) {
-    if let user = program.users.first(where: { $0.onStop != nil }) {
-      throw .usage(
-        "on_stop of the user '\(user.name)' is not carried out in a load yet: leave it out, or use "
-          + "--dry-run.")
-    }
-    for check in program.checks where check.kind == .status {
-      let first = Int(check.argument) * 8
-      let errors = (400...599).first {
-        program.statusSets[first + ($0 - 100) / 64] >> UInt64(($0 - 100) % 64) & 1 == 1
-      }
-      if let errors {
-        throw .usage(
-          "a status of \(errors) that counts as good is not carried out in a load yet: check for "
-            + "one below 400, or use --dry-run.")
-      }
-    }
-    if let objective = program.objectives.first(where: { $0.name != nil || $0.tag != nil }) {
-      throw .usage(
-        "the objective '\(objective.text)' of one name or tag is not judged yet: write it for all, or "
-          + "take it out.")
-    }
-  }
 }
 
 extension ScenarioFile {
-  /// What the scenario asks of the run as a whole.
+  /// What the scenario asks of the run, as `--slo` has it. An objective of a tag is one of each name with
+  /// that tag.
+  package var objectiveTexts: [String] {
+    program.objectives.flatMap { Self.texts(of: $0, in: program) }
+  }
+
+  static func texts(
+    of objective: SquallScenario.Program.NamedObjective, in program: SquallScenario.Program
+  ) -> [String] {
+    if let name = objective.name { return ["\(objective.text) of \(name)"] }
+    guard let tag = objective.tag else { return [objective.text] }
+    return program.endpoints.filter { $0.tags.contains(tag) }.map {
+      "\(objective.text) of \($0.name)"
+    }
+  }
+
   package func objectives() throws(Complaint) -> [Objective] {
     var objectives: [Objective] = []
-    for objective in program.objectives {
-      do throws(Misspelt) { objectives += try Objective.list(objective.text) } catch {
+    for text in objectiveTexts {
+      do throws(Misspelt) { objectives += try Objective.list(text) } catch {
         throw .usage("slo \(error).")
       }
     }

@@ -2,6 +2,7 @@ internal import Glibc
 internal import SquallEngine
 internal import SquallHTTP
 package import SquallLoad
+internal import SquallReport
 
 /// A plan as a user describes it, before it is checked. Durations are nanoseconds.
 package struct PlanDraft {
@@ -12,7 +13,7 @@ package struct PlanDraft {
   static let rateHzMax = 100_000_000.0
 
   package var url: String
-  package var connections: UInt64 = 64
+  package var connections = UInt64(Plan.Connections.usual.count)
   package var durationNs: UInt64?
   package var requestCount: UInt64?
   /// `R` or `A:B`.
@@ -26,19 +27,27 @@ package struct PlanDraft {
   package var headers: [String] = []
   /// Text, `@FILE` or `@-`.
   package var body: String?
-  package var timeoutNs: UInt64 = 10_000_000_000
-  package var connectTimeoutNs: UInt64 = 5_000_000_000
+  /// Whether `@FILE` is one, or a text that begins so.
+  package var readsFiles = true
+  package var timeoutNs = Plan.Times.usual.timeoutNs
+  package var connectTimeoutNs = Plan.Times.usual.connectTimeoutNs
   package var deadlineNs: UInt64?
-  package var warmupNs: UInt64 = 0
-  package var rampNs: UInt64 = 0
-  package var drainNs: UInt64 = 2_000_000_000
-  package var pipeline: UInt64 = 1
+  package var warmupNs = Plan.Times.usual.warmupNs
+  package var rampNs = Plan.Connections.usual.rampNs
+  package var drainNs = Plan.Times.usual.drainNs
+  package var pipeline = UInt64(Plan.Connections.usual.pipeline)
+  package var version = HTTPVersionDraft.http1
+  /// Of a connection of HTTP/2; nil for what suits the load.
+  package var streams: UInt64?
+  package var tls = TLSDraft()
   package var keepsAlive = true
   package var requestsPerConnection: UInt64?
   package var sourceAddresses: [String] = []
   /// `HOST:PORT:HOST2:PORT2` each.
   package var connectTo: [String] = []
-  package var intervalNs: UInt64 = 1_000_000_000
+  /// Path of a socket that takes the place of the URL's host and port.
+  package var unixSocket: String?
+  package var intervalNs = Plan.Times.usual.intervalNs
   package var spins = false
   package var seed: UInt64 = 1
   /// `KEY=VALUE` each.
@@ -51,21 +60,24 @@ package struct PlanDraft {
     let target = try targetURL()
     let request = try request(for: target)
     var plan = Plan(
-      url: url, method: methodName,
-      destinations: try destinations(for: target),
-      endpoints: [
-        Plan.Endpoint(
-          name: target.target, request: request.bytes, expectsNoBody: request.expectsNoBody)
-      ],
-      connections: try connectionCount())
+      to: Plan.Origin(url: url, destinations: try destinations(for: target)),
+      sending: Plan.Content(
+        method: methodName,
+        endpoints: [
+          Plan.Endpoint(
+            name: target.target, request: request.bytes, expectsNoBody: request.expectsNoBody)
+        ]),
+      over: Plan.Connections(try connectionCount()))
     try setTimes(&plan)
     plan.load = try load(plan)
-    plan.pipeline = try pipelineDepth(requestByteCount: request.bytes.count)
-    plan.requestsPerConnection = try requestsPerConnectionCount()
-    plan.inFlightLimit = inFlightLimit.map { UInt32(clamping: $0) } ?? .max
+    if case .open(let schedule) = plan.load { setDuration(&plan, by: schedule) }
+    try setWire(&plan, for: target)
+    plan.connections.pipeline = try pipelineDepth()
+    plan.connections.requestsEach = try requestsPerConnectionCount()
+    plan.connections.inFlightLimit = inFlightLimit.map { UInt32(clamping: $0) } ?? .max
     plan.spins = spins
     plan.seed = seed
-    plan.sourceAddresses = sourceAddresses
+    plan.origin.sourceAddresses = sourceAddresses
     for address in sourceAddresses where Address(address, port: 0) == nil {
       throw .usage(
         "--source-ip '\(address)' is not an IPv4 or IPv6 address: name addresses of this host, "
@@ -117,18 +129,19 @@ package struct PlanDraft {
       throw .usage("a timeout of 0 lets nothing be answered: give a time such as 5s.")
     }
     for time in [durationNs ?? 0, warmupNs, drainNs, rampNs, timeoutNs, connectTimeoutNs]
-    where time > Plan.endlessNs {
+    where time > Plan.Times.endlessNs {
       throw .usage("a time of more than 36 years is not one that anybody waits for.")
     }
-    plan.durationNs = durationNs ?? (requestCount == nil ? 10_000_000_000 : Plan.endlessNs)
+    plan.times.durationNs =
+      durationNs ?? (requestCount == nil ? Plan.Times.usual.durationNs : Plan.Times.endlessNs)
     plan.requestCount = requestCount ?? .max
-    plan.timeoutNs = timeoutNs
-    plan.connectTimeoutNs = connectTimeoutNs
-    plan.deadlineNs = deadlineNs ?? .max
-    plan.warmupNs = warmupNs
-    plan.rampNs = rampNs
-    plan.drainNs = drainNs
-    plan.intervalNs = intervalNs
+    plan.times.timeoutNs = timeoutNs
+    plan.times.connectTimeoutNs = connectTimeoutNs
+    plan.times.deadlineNs = deadlineNs ?? .max
+    plan.times.warmupNs = warmupNs
+    plan.connections.rampNs = rampNs
+    plan.times.drainNs = drainNs
+    plan.times.intervalNs = intervalNs
   }
 
   private func load(_ plan: Plan) throws(Complaint) -> Load {
@@ -142,6 +155,9 @@ package struct PlanDraft {
       return .closed
     }
     var schedule = Schedule(startHz: 0, arrival: arrival, seed: seed)
+    if let rate, rate.hasPrefix(":") || rate.hasSuffix(":") {
+      throw .usage("-R '\(rate)' lacks a rate beside its colon: write it as -R 1k:5k, or -R 1k.")
+    }
     let ends = try rate?.split(separator: ":", omittingEmptySubsequences: false).map {
       part throws(Complaint) in try rateHz(String(part), flag: "-R")
     }
@@ -157,7 +173,7 @@ package struct PlanDraft {
         guard durationNs != nil else {
           throw .usage("-R A:B goes from A to B over the run: give its time with -d.")
         }
-        schedule.stages = [Schedule.Stage(durationNs: plan.durationNs, endHz: ends[1])]
+        schedule.stages = [Schedule.Stage(durationNs: plan.times.durationNs, endHz: ends[1])]
       }
     }
     for stage in stages {
@@ -177,7 +193,31 @@ package struct PlanDraft {
     guard schedule.startHz > 0 || schedule.stages.contains(where: { $0.endHz > 0 }) else {
       throw .usage("-R 0 never sends a request: give a rate above 0.")
     }
-    return .open(schedule.holdingStart(forNs: plan.warmupNs))
+    return .open(schedule.holdingStart(forNs: plan.times.warmupNs))
+  }
+
+  /// Without a word of how long, a run lasts as long as its stages.
+  private func setDuration(_ plan: inout Plan, by schedule: Schedule) {
+    guard !stages.isEmpty, durationNs == nil, requestCount == nil else { return }
+    plan.times.durationNs = stagesNs(schedule)
+  }
+
+  /// Of the stages that were asked for.
+  private func stagesNs(_ schedule: Schedule) -> UInt64 {
+    schedule.stages.suffix(stages.count).reduce(0) { sum, stage in
+      min(sum.addingSaturated(stage.durationNs), Plan.Times.endlessNs)
+    }
+  }
+
+  /// What a user should know of a plan that is as asked for, and perhaps not as meant.
+  package func remark(on plan: Plan) -> String? {
+    guard !stages.isEmpty, let durationNs, case .open(let schedule) = plan.load else { return nil }
+    let stagesNs = stagesNs(schedule)
+    guard stagesNs != durationNs else { return nil }
+    let (given, sum) = (Figures.plainDuration(durationNs), Figures.plainDuration(stagesNs))
+    return durationNs < stagesNs
+      ? "-d \(given) ends the run before its stages, which take \(sum)"
+      : "-d \(given) is longer than the stages, which take \(sum): the last rate is held"
   }
 
   private func rateHz(_ text: String, flag: String) throws(Complaint) -> Double {
@@ -194,7 +234,7 @@ package struct PlanDraft {
     }
   }
 
-  private func pipelineDepth(requestByteCount: Int) throws(Complaint) -> UInt32 {
+  private func pipelineDepth() throws(Complaint) -> UInt32 {
     guard (1...Self.pipelineMax).contains(pipeline) else {
       throw .usage("--pipeline \(pipeline) is outside of 1 to \(Self.pipelineMax).")
     }
@@ -202,6 +242,11 @@ package struct PlanDraft {
   }
 
   func requestsPerConnectionCount() throws(Complaint) -> UInt32 {
+    guard keepsAlive || pipeline == 1 else {
+      throw .usage(
+        "--no-keepalive sends one request on a connection and --pipeline several: give one of them."
+      )
+    }
     if let requestsPerConnection {
       guard keepsAlive else {
         throw .usage("--no-keepalive and --requests-per-connection contradict each other.")
@@ -227,7 +272,8 @@ package struct PlanDraft {
     do throws(RequestError) {
       return try RequestTemplate(
         method: methodName, target: target.target,
-        host: target.hostField, headers: fields, body: body, closes: !keepsAlive,
+        host: target.hostField, headers: fields, body: body,
+        closes: !keepsAlive && version == .http1,
         userAgent: "squall/\(Build.version)")
     } catch {
       throw .usage("\(error).")
@@ -236,7 +282,7 @@ package struct PlanDraft {
 
   private func bodyBytes() throws(Complaint) -> [UInt8] {
     guard let body else { return [] }
-    guard body.hasPrefix("@") else { return Array(body.utf8) }
+    guard readsFiles, body.hasPrefix("@") else { return Array(body.utf8) }
     let path = String(body.dropFirst())
     let bytes = path == "-" ? readAll(STDIN_FILENO) : readBytes(path)
     guard let bytes else {
@@ -250,7 +296,8 @@ package struct PlanDraft {
     return bytes
   }
 
-  private func destinations(for target: TargetURL) throws(Complaint) -> [Plan.Destination] {
+  func destinations(for target: TargetURL) throws(Complaint) -> [Plan.Destination] {
+    if let unixSocket { return [try socket(at: unixSocket)] }
     let original = Plan.Destination(host: target.host, port: target.port)
     var replacements: [Plan.Destination] = []
     for rule in connectTo {
@@ -272,6 +319,21 @@ package struct PlanDraft {
       throw .usage("no --connect-to speaks of \(target.host):\(target.port), the URL's.")
     }
     return replacements.isEmpty ? [original] : replacements
+  }
+
+  private func socket(at path: String) throws(Complaint) -> Plan.Destination {
+    guard connectTo.isEmpty, sourceAddresses.isEmpty else {
+      throw .usage(
+        "--unix-socket connects to no address: leave out "
+          + (connectTo.isEmpty ? "--source-ip." : "--connect-to."))
+    }
+    let whole = path.hasPrefix("/") ? path : Host.folder + "/" + path
+    guard !path.isEmpty, Address(whole, port: 0) != nil else {
+      throw .usage(
+        "--unix-socket '\(path)' is no path that a socket may have: give one of 1 to 107 bytes, "
+          + "counted from the root (unix(7)).")
+    }
+    return Plan.Destination(host: whole, port: 0)
   }
 
   /// Splits at colons outside of brackets, and takes the brackets off.

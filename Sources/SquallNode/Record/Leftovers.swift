@@ -91,7 +91,7 @@ extension RecordFile {
         }
         return try leftovers.entries.count { entry in
           if case .batch(let batch, _) = entry {
-            guard batch.isPlausible(endpointCount: plan.endpoints.count) else {
+            guard batch.isPlausible(endpointCount: plan.content.endpoints.count) else {
               throw Trouble.refused("these counts of run \(id) cannot be true")
             }
           }

@@ -1,4 +1,3 @@
-internal import CSquall
 internal import GRDB
 internal import Glibc
 internal import SquallCluster
@@ -40,9 +39,9 @@ package final class RecordFile: Sendable {
   /// "SQLL"; at byte 68 of the file, big-endian.
   private static let applicationID: Int32 = 0x5351_4c4c
   /// Bump when a table changes.
-  private static let version: Int32 = 1
+  private static let version: Int32 = 3
   /// How long a commit waits for another process's.
-  private static let busySeconds = 10.0
+  static let busyNs: UInt64 = 10_000_000_000
 
   package let path: String
   let database: DatabaseQueue
@@ -95,7 +94,7 @@ package final class RecordFile: Sendable {
   private static func checkHeader(
     _ descriptor: Int32, _ path: String, _ access: Access
   ) throws(Trouble) {
-    guard squall_file_is_regular(descriptor) != 0
+    guard isRegularFile(descriptor)
     else { throw .unavailable("\(path) is no file that can hold a record") }
     var header = [UInt8](repeating: 0, count: 100)
     let count = unsafe pread(descriptor, &header, header.count, 0)
@@ -113,7 +112,7 @@ package final class RecordFile: Sendable {
     // Who may write also tidies the log away when it was the last to look.
     let isWritable = unsafe Glibc.access(path, W_OK) == 0
     configuration.readonly = access == .reading && !isWritable
-    configuration.busyMode = .timeout(busySeconds)
+    configuration.busyMode = .timeout(Double(busyNs) * 1e-9)
     configuration.label = "squall.record"
     configuration.prepareDatabase { db in
       try db.execute(sql: "PRAGMA synchronous = FULL")
@@ -165,6 +164,7 @@ package final class RecordFile: Sendable {
           run INTEGER NOT NULL REFERENCES run,
           agent INTEGER NOT NULL,
           host TEXT NOT NULL,
+          process INTEGER NOT NULL,          -- its id there; 0 when it did not say
           build TEXT NOT NULL,
           cpus TEXT NOT NULL,                -- JSON: the CPU of each worker
           UNIQUE (run, agent)
@@ -215,7 +215,7 @@ package final class RecordFile: Sendable {
       case .SQLITE_FULL: throw .unavailable("the disk of \(path) is full")
       case .SQLITE_READONLY, .SQLITE_PERM: throw .unavailable("\(path) may only be read")
       case .SQLITE_BUSY, .SQLITE_LOCKED:
-        throw .unavailable("another program has held \(path) for \(Int(busySeconds)) s")
+        throw .unavailable("another program has held \(path) for \(busyNs / 1_000_000_000) s")
       case .SQLITE_CORRUPT, .SQLITE_NOTADB: throw .unavailable("\(path) is damaged (\(error))")
       case .SQLITE_CANTOPEN:
         throw .unavailable("\(path) cannot be opened: its folder must be writable too")

@@ -31,29 +31,14 @@ extension RecordHead: JSONRecord {
   }
 }
 
-extension ClusterMaster.Options {
-  /// Of a run that begins with these options, here and now.
-  package var head: RecordHead {
-    var head = RecordHead()
-    head.argv = CommandLine.arguments
-    head.tool = .ours
-    head.host = .ours
-    head.expectWorkers = expectWorkers
-    head.expectWorkersMaxWaitNs = expectWorkersMaxWaitNs == .max ? nil : expectWorkersMaxWaitNs
-    head.heartbeatIntervalNs = heartbeatIntervalNs
-    head.liveness = UInt32(liveness)
-    head.leaseNs = leaseNs
-    return head
-  }
-
-  /// Leads this run. Agents keep to the times they were told first, so a run that goes on has those
-  /// it began with.
-  package mutating func take(_ run: RunRecord) {
-    record = run
-    expectWorkers = run.head.expectWorkers
-    expectWorkersMaxWaitNs = run.head.expectWorkersMaxWaitNs ?? .max
-    heartbeatIntervalNs = run.head.heartbeatIntervalNs
-    liveness = UInt8(clamping: run.head.liveness)
-    leaseNs = run.head.leaseNs
+extension RunFacts {
+  /// What the record of a run says of it; the process that reports may be another than the one that
+  /// began.
+  mutating func take(_ head: RecordHead, run: UInt64, startedAtNs: UInt64) {
+    self.run = run
+    tool = head.tool
+    host = head.host
+    argv = head.argv
+    startedAt = rfc3339(startedAtNs)
   }
 }

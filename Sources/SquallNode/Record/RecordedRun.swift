@@ -23,10 +23,11 @@ package struct RecordedRun: Sendable {
   package var result: RunResult {
     if isWhole == false, let printed { return printed }
     var facts = RunFacts()
-    facts.malformations = .known
+    facts.takeWords(of: plan)
     facts.take(head, run: run, startedAtNs: startedAtNs)
     facts.interrupted = isInterrupted
     facts.workers = account.workers(gaps: gaps)
+    facts.gaps = gaps.map { $0.described(among: facts.workers) }
     for ledger in account.ledgers { facts.ownLedgers[ledger.incarnation] = ledger.sums }
     if isWhole == nil { facts.recordFault = .endless }
     return RunResult(
@@ -47,14 +48,14 @@ package struct RecordedRun: Sendable {
 
 /// A line of a list of runs.
 package struct RecordedRunSummary: Sendable {
-  package enum State: Sendable {
+  package enum State: String, Sendable {
     /// A master leads it.
     case running
     /// Its master ended before it did: `--resume` goes on with it.
-    case cutOff
+    case cutOff = "cut off"
     case ended
     /// Ended, and its record is not whole.
-    case partlyRecorded
+    case partlyRecorded = "partly recorded"
   }
 
   package var run: UInt64
@@ -62,10 +63,58 @@ package struct RecordedRunSummary: Sendable {
   package var url: String
   package var connections: UInt32
   package var durationNs: UInt64
+  package var labels: [String: String]
+  package var note: String?
   package var hosts: Int
+  package var sent: UInt64
   package var ok: UInt64
   package var notOk: UInt64
   package var state: State
+
+  init(
+    run: UInt64, startedAtNs: UInt64, plan: Plan, hosts: Int, sent: UInt64, ok: UInt64,
+    notOk: UInt64, state: State
+  ) {
+    self.run = run
+    self.startedAtNs = startedAtNs
+    url = plan.origin.url
+    connections = plan.connections.count
+    durationNs = plan.times.durationNs
+    labels = plan.labels
+    self.hosts = hosts
+    self.sent = sent
+    self.ok = ok
+    self.notOk = notOk
+    self.state = state
+  }
+
+  /// `64 connections, 10 s http://host/`.
+  package var load: String {
+    let time = durationNs == .max ? "no time limit," : Figures.plainDuration(durationNs)
+    return "\(connections) connections, \(time) \(Columns.harmless(url))"
+  }
+
+  /// One of those in the answer to `GET /api/runs`.
+  package var json: JSONValue {
+    .object([
+      .init("id", .string(run.hexadecimal)),
+      .init("started_at", .string(rfc3339(startedAtNs))),
+      .init("state", .string(state.rawValue)),
+      .init(
+        "labels",
+        .object(labels.sorted { $0.key < $1.key }.map { .init($0.key, .string($0.value)) })),
+      .init("note", note.map { .string($0) } ?? .null),
+      .init("load", .string(load)),
+      .init("hosts", .integer(Int128(hosts))),
+      .init(
+        "requests",
+        .object([
+          .init("sent", .integer(Int128(sent))),
+          .init("ok", .integer(Int128(ok))),
+          .init("not_ok", .integer(Int128(notOk))),
+        ])),
+    ])
+  }
 }
 
 extension RecordFile {
@@ -78,6 +127,7 @@ extension RecordFile {
           sql: """
             SELECT number, id, started_at_ns, plan, is_whole, result IS NOT NULL AS has_ended,
               (SELECT count(*) FROM agent WHERE agent.run = number) AS hosts,
+              (SELECT coalesce(sum(sent), 0) FROM batch WHERE batch.run = number) AS sent,
               (SELECT coalesce(sum(ok), 0) FROM batch WHERE batch.run = number) AS ok,
               (SELECT coalesce(sum(not_ok), 0) FROM batch WHERE batch.run = number) AS not_ok
             FROM run ORDER BY number
@@ -86,13 +136,17 @@ extension RecordFile {
           let plan = try plan(of: row)
           let hasEnded: Bool = row["has_ended"]
           let isWhole: Bool? = row["is_whole"]
-          return RecordedRunSummary(
-            run: try name(of: row), startedAtNs: row.number("started_at_ns"), url: plan.url,
-            connections: plan.connections, durationNs: plan.durationNs, hosts: row["hosts"],
-            ok: row.number("ok"), notOk: row.number("not_ok"),
+          var summary = RecordedRunSummary(
+            run: try name(of: row), startedAtNs: row.number("started_at_ns"), plan: plan,
+            hosts: row["hosts"], sent: row.number("sent"), ok: row.number("ok"),
+            notOk: row.number("not_ok"),
             state: hasEnded
               ? isWhole == false ? .partlyRecorded : .ended
               : isLed(run: row["number"]) ? .running : .cutOff)
+          let annotation = try annotation(ofRun: row["number"], db)
+          summary.labels.merge(annotation?.labels ?? [:]) { $1 }
+          summary.note = annotation?.note
+          return summary
         }
       }
     }
@@ -120,7 +174,7 @@ extension RecordFile {
     var run = RecordedRun(
       run: try name(of: row), head: try head(of: row), plan: plan,
       startedAtNs: row.number("started_at_ns"),
-      account: RunAccount(endpointCount: plan.endpoints.count), recovery: Recovery(),
+      account: RunAccount(endpointCount: plan.content.endpoints.count), recovery: Recovery(),
       isInterrupted: row["interrupted"] ?? false, isWhole: row["is_whole"],
       printed: printed.flatMap { try? RunResult(text: Array($0.utf8)) })
     let number: Int64 = row["number"]
@@ -180,7 +234,8 @@ extension RecordFile {
     do {
       return .agent(
         AgentName(
-          agent: row.number("agent"), host: row["host"], build: row["build"],
+          agent: row.number("agent"), host: row["host"], process: row["process"],
+          build: row["build"],
           cpus: try [UInt16](json: try JSONValue(text: Array(text.utf8)))))
     } catch {
       throw damaged("an agent's CPUs: \(error)")

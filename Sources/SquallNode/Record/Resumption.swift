@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 internal import GRDB
-internal import SquallCluster
+package import SquallCluster
 internal import SquallEngine
 package import SquallLoad
 
@@ -10,15 +10,18 @@ extension RecordFile {
   /// nothing to go on with.
   private static let graceNs: UInt64 = 600_000_000_000
 
-  /// The last run of this plan when it was cut off and its agents may still wait for a master.
-  package func cutOffRun(of plan: Plan) throws(Trouble) -> UInt64? {
+  /// The last run that was cut off when it is of this plan, or of any without one, and its agents may
+  /// still wait for a master.
+  package func cutOffRun(of asked: Plan? = nil) throws(Trouble) -> UInt64? {
     try Self.attempt(path) {
       try database.read { db in
-        guard let row = try cutOffRows(db).first, try self.plan(of: row) == plan else { return nil }
-        let (runNs, overflow) = plan.warmupNs.addingReportingOverflow(plan.durationNs)
-        let (limitNs, more) = runNs.addingReportingOverflow(Self.graceNs)
-        let ageNs = Host.wallNs &- row.number("started_at_ns")
-        return overflow || more || ageNs < limitNs ? try name(of: row) : nil
+        guard let row = try cutOffRows(db).first else { return nil }
+        let plan = try self.plan(of: row)
+        guard asked == nil || plan == asked else { return nil }
+        let limitNs = plan.times.warmupNs.addingSaturated(plan.times.durationNs).addingSaturated(
+          Self.graceNs)
+        let ageNs = wallNs() &- row.number("started_at_ns")
+        return ageNs < limitNs ? try name(of: row) : nil
       }
     }
   }
@@ -47,6 +50,29 @@ extension RecordFile {
     }
   }
 
+  /// The last runs that have ended, newest last: agents that were away then may ask after them.
+  package func pastRuns() throws(Trouble) -> [PastRun] {
+    try Self.attempt(path) {
+      try database.read { db in
+        let rows = try Row.fetchAll(
+          db,
+          sql: """
+            SELECT id, (SELECT entry FROM decision WHERE decision.run = run.number
+              ORDER BY position DESC LIMIT 1) AS entry
+            FROM run WHERE ended_at_ns IS NOT NULL ORDER BY number DESC LIMIT \(Self.pastCountMax)
+            """)
+        return try rows.reversed().compactMap { row in
+          guard let bytes: Data = row["entry"],
+            case .end(let outcome)? = try? RecordEntry(bytes: Array(bytes))
+          else { return nil }
+          return PastRun(run: try name(of: row), outcome: outcome)
+        }
+      }
+    }
+  }
+
+  private static let pastCountMax = 64
+
   /// Newest first.
   private func cutOffRows(_ db: Database) throws -> [Row] {
     try Row.fetchAll(db, sql: "SELECT * FROM run WHERE result IS NULL ORDER BY number DESC")
@@ -56,7 +82,7 @@ extension RecordFile {
   /// After a reboot the host's clock began anew, and the wall clock is all that says how long ago.
   private func clockLeadNs(_ row: Row) -> UInt64 {
     if row["boot"] == Host.boot { return row.number("clock_lead_ns") }
-    let sinceNs = Host.wallNs &- row.number("started_at_ns")
+    let sinceNs = wallNs() &- row.number("started_at_ns")
     return row.number("clock_ns") &+ sinceNs &- monotonicNs()
   }
 }

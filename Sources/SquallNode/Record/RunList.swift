@@ -12,9 +12,9 @@ package struct RunList: Sendable {
     var rows = [["run", "started", "state", "hosts", "ok", "not ok", "load"]]
     for run in runs.reversed() {
       rows.append([
-        run.run.hexadecimal, String(rfc3339(run.startedAtNs).prefix(19)) + "Z", run.state.word,
+        run.run.hexadecimal, String(rfc3339(run.startedAtNs).prefix(19)) + "Z", run.state.rawValue,
         String(run.hosts), Figures.grouped(run.ok), Figures.grouped(run.notOk),
-        "\(run.connections) connections, \(Self.time(run.durationNs)) \(Columns.harmless(run.url))",
+        run.load,
       ])
     }
     let isNumber = [false, false, false, true, true, true, false]
@@ -27,20 +27,5 @@ package struct RunList: Sendable {
       }
       return cells.joined(separator: "  ") + "\n"
     }.joined()
-  }
-
-  private static func time(_ durationNs: UInt64) -> String {
-    durationNs == .max ? "no time limit," : Figures.plainDuration(durationNs)
-  }
-}
-
-extension RecordedRunSummary.State {
-  fileprivate var word: String {
-    switch self {
-    case .running: "running"
-    case .cutOff: "cut off"
-    case .ended: "ended"
-    case .partlyRecorded: "partly recorded"
-    }
   }
 }

@@ -45,21 +45,22 @@ package final class RunRecord: Sendable {
   private let committer = DispatchQueue(label: "squall.record")
   private let state: NIOLockedValueBox<State>
 
-  /// A run that is in memory only, for this reason.
+  /// A run in memory only: nobody asked for more, or it could not be had, for the reason given.
   package init(
-    plan: Plan, head: RecordHead, failure: String, warn: @escaping @Sendable (String) -> Void
+    inMemory plan: Plan, head: RecordHead = RecordHead(), failure: String? = nil,
+    warn: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.plan = plan
     self.head = head
     self.warn = warn
     run = Self.name()
-    startedAtNs = Host.wallNs
+    startedAtNs = wallNs()
     clockLeadNs = 0
     past = nil
     file = nil
     number = 0
     state = NIOLockedValueBox(State(failure: failure))
-    warn(Self.warning(failure))
+    if let failure { warn(Self.warning(failure)) }
   }
 
   init(
@@ -82,14 +83,18 @@ package final class RunRecord: Sendable {
   /// Positive as SQLite has numbers, and never 0, which is no run.
   static func name() -> UInt64 { UInt64.random(in: 1...UInt64(Int64.max)) }
 
-  /// Why the record is not whole; nil while it is.
+  /// Why the record is not whole; nil while it is, or when there is to be none.
   package var failure: String? { state.withLockedValue { $0.failure } }
 
-  /// Calls `committed` on the committer's thread, in order and at least for the last token of each
-  /// group.
+  /// Nil in memory.
+  package var path: String? { file?.path }
+
+  /// Calls `committed` on some thread, in order and at least for the last token of each group.
   package func write(
     _ entry: RecordEntry, token: UInt64, committed: @escaping @Sendable (UInt64) -> Void
   ) {
+    // Nothing outlives the process, so there is nothing to wait for.
+    guard file != nil else { return committed(token) }
     let isIdle = state.withLockedValue { state in
       state.waiting.append(Entry(entry: entry, token: token, committed: committed))
       defer { state.isCommitting = true }
@@ -133,6 +138,12 @@ package final class RunRecord: Sendable {
 
   /// Stores the result, which ends the run for the record, and closes the file: nothing is written
   /// afterwards.
+  package func closing(with result: RunResult) -> Closing.Part {
+    Closing.Part("the record", withinNs: RecordFile.busyNs + 2_000_000_000) {
+      await self.finish(with: result)
+    }
+  }
+
   package func finish(with result: RunResult) async {
     await withCheckedContinuation { (done: CheckedContinuation<Void, Never>) in
       committer.async {
@@ -158,7 +169,7 @@ package final class RunRecord: Sendable {
               """,
             arguments: [
               result.json.text, result.interrupted, failure == nil && hasEnd,
-              Host.wallNs.signed, number,
+              wallNs().signed, number,
             ])
         }
       }
@@ -176,7 +187,7 @@ extension RecordFile {
     plan: Plan, head: RecordHead, warn: @escaping @Sendable (String) -> Void
   ) throws(Trouble) -> RunRecord {
     let run = RunRecord.name()
-    let startedAtNs = Host.wallNs
+    let startedAtNs = wallNs()
     let number = try Self.attempt(path) {
       try database.write { db in
         try db.execute(
@@ -204,11 +215,14 @@ extension RecordFile {
     case .agent(let name):
       try db.execute(
         sql: """
-          INSERT INTO agent (run, agent, host, build, cpus) VALUES (?, ?, ?, ?, ?)
+          INSERT INTO agent (run, agent, host, process, build, cpus) VALUES (?, ?, ?, ?, ?, ?)
           ON CONFLICT (run, agent)
-          DO UPDATE SET host = excluded.host, build = excluded.build, cpus = excluded.cpus
+          DO UPDATE SET host = excluded.host, process = excluded.process,
+            build = excluded.build, cpus = excluded.cpus
           """,
-        arguments: [run, name.agent.signed, name.host, name.build, name.cpus.json.text])
+        arguments: [
+          run, name.agent.signed, name.host, name.process, name.build, name.cpus.json.text,
+        ])
     case .batch(let batch, _):
       let incarnation = batch.name.incarnation
       let tally = Tally(batch)

@@ -1,7 +1,7 @@
-internal import CSquall
 internal import Glibc
 package import SquallCluster
 internal import SquallEngine
+internal import SquallLoad
 internal import SquallTLS
 
 /// The secret that master and workers share. It never leaves the process: both sides only prove that
@@ -16,6 +16,13 @@ package struct SharedToken: Sendable {
 
   init(_ text: String) { key = Array(text.utf8) }
 
+  /// A new one of 256 random bits, and its text for those who are to share it.
+  package static func made() -> (token: SharedToken, text: String) {
+    let words = (0..<4).map { _ in UInt64.random(in: 0...UInt64.max).hexadecimal }
+    let text = words.joined()
+    return (SharedToken(text), text)
+  }
+
   /// The token of the file, else that of the environment, else none. The environment forgets it, so
   /// that no child inherits it.
   package static func given(file: String?) throws(Complaint) -> SharedToken? {
@@ -27,9 +34,9 @@ package struct SharedToken: Sendable {
   }
 
   private init(file: String) throws(Complaint) {
-    let mode = unsafe squall_file_mode(file)
-    guard mode >= 0 else {
-      throw .usage("--token-file \(file) cannot be read: \(SystemError.explain(-mode)).")
+    let mode: mode_t
+    do throws(SystemError) { mode = try fileMode(file) } catch {
+      throw .usage("--token-file \(file) cannot be read: \(SystemError.explain(error.errno)).")
     }
     guard mode & 0o077 == 0 else {
       throw .usage(
@@ -87,6 +94,9 @@ struct DatagramKey: Sendable {
 }
 
 extension Digests {
+  /// Of those who share no token.
+  static let standard = standard(token: nil)
+
   /// SHA-256, and HMAC-SHA-256 when there is a token.
   package static func standard(token: SharedToken?) -> Digests {
     var digests = Digests(hash: sha256)

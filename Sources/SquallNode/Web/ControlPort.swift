@@ -4,77 +4,62 @@ internal import Hummingbird
 internal import Logging
 internal import NIOConcurrencyHelpers
 internal import NIOCore
-package import SquallLoad
+internal import SquallCluster
+internal import SquallEngine
+internal import SquallLoad
 
-/// The master's web port: a small JSON API that starts, stops and shows a run.
+/// A web port: figures for exporters, and on a master the page with the JSON API it stands on, which
+/// starts, stops and shows runs.
 ///
-/// State changes only by POST with the content type `application/json`, which no page of another
-/// site can send without asking first (and nobody answers that), and never for a foreign `Origin`. On
-/// a loopback address the `Host` must name one too, so that no other site's name can be made to point
-/// here. Elsewhere each request shows the token, if there is one.
+/// State changes only with the content type `application/json`, which no page of another site can send
+/// without asking first (and nobody answers that), and never for a foreign `Origin`. On a loopback
+/// address the `Host` must name one too, so that no other site's name can be made to point here.
+/// Elsewhere each request shows the token or has the cookie of who has signed in, if there is a token.
 package final class ControlPort: Sendable {
   package struct Options: Sendable {
     package var host = "127.0.0.1"
     package var port: UInt16 = 8_089
     package var token: SharedToken?
+    /// The flag that chose the port.
+    package var flag = "--web-port"
+    /// Whoever may ask may also start and stop, and there is a page to do it on.
+    package var takesCommands = true
+    /// What the page shows as its log.
+    package var spoken: SpokenLines?
 
     package init() {}
   }
 
-  /// Why a command is not followed, for whoever gave it.
-  package struct Objection: Error {
-    package var sentence: String
-
-    package init(_ sentence: String) { self.sentence = sentence }
-  }
-
-  /// What the API does.
-  package struct Commands: Sendable {
-    package var start: @Sendable () async throws(Objection) -> Void
-    package var stop: @Sendable () async -> Void
-    package var status: @Sendable () async -> JSONValue
-
-    package init(
-      start: @escaping @Sendable () async throws(Objection) -> Void,
-      stop: @escaping @Sendable () async -> Void, status: @escaping @Sendable () async -> JSONValue
-    ) {
-      self.start = start
-      self.stop = stop
-      self.status = status
-    }
-  }
-
   private let options: Options
-  private let commands: Commands
-  private let isLoopback: Bool
-  private let task = NIOLockedValueBox<Task<Void, Never>?>(nil)
+  private let control: any RunControl
+  let isLoopback: Bool
+  private let turns = Turns()
+  let signIn: SignIn?
+  let trials = Trials()
+  private let events: LiveEvents
 
-  package init(options: Options, commands: Commands) {
+  package init(options: Options, showing control: any RunControl) {
     self.options = options
-    self.commands = commands
+    self.control = control
     isLoopback = Exposure.isLoopback(options.host)
+    signIn = isLoopback ? nil : options.token.map(SignIn.init)
+    events = LiveEvents(of: control, spoken: options.spoken)
   }
 
   /// Listens. Returns the port, which the kernel chooses when it is given as 0.
   package func open() async throws(Complaint) -> UInt16 {
     let router = Router()
-    router.get("api/status") { request, _ in
-      if let refusal = self.refusal(of: request, changes: false) { return refusal }
-      return Self.response(.ok, await self.commands.status())
-    }
-    router.post("api/start") { request, _ in
-      if let refusal = self.refusal(of: request, changes: true) { return refusal }
-      do throws(Objection) {
-        try await self.commands.start()
-      } catch {
-        return Self.error(.conflict, error.sentence)
+    router.get("metrics") { request, _ in
+      await self.answer(request) { control in
+        guard let totals = await control.totals() else { return Self.nothing }
+        return (.ok, Exposition.contentType, Exposition(totals).text)
       }
-      return Self.response(.accepted, await self.commands.status())
     }
-    router.post("api/stop") { request, _ in
-      if let refusal = self.refusal(of: request, changes: true) { return refusal }
-      await self.commands.stop()
-      return Self.response(.accepted, await self.commands.status())
+    if options.takesCommands {
+      addCommands(to: router)
+      addRuns(to: router)
+      addOrders(to: router)
+      addPage(to: router)
     }
     var quiet = Logger(label: "web")
     quiet.logLevel = .critical
@@ -88,7 +73,9 @@ package final class ControlPort: Sendable {
         opened.finish()
       },
       logger: quiet)
-    let serving = Task {
+    // Never cancelled: a connection that is taken in at that moment would be a trap in NIOAsyncChannel.
+    // It ends with the process.
+    Task {
       do {
         try await application.run()
       } catch {
@@ -96,16 +83,16 @@ package final class ControlPort: Sendable {
       }
       opened.finish()
     }
-    task.withLockedValue { $0 = serving }
     for await result in bound { return try result.get() }
     throw .world("the web port could not be opened.")
   }
 
-  /// Answers no more.
-  package func close() async {
-    let serving = task.withLockedValue { $0 }
-    serving?.cancel()
-    await serving?.value
+  /// Whoever asked is answered.
+  package var closing: Closing.Part {
+    Closing.Part("the web port", withinNs: 500_000_000) {
+      await self.events.close()
+      await self.turns.allEnded()
+    }
   }
 
   private func complaint(_ error: any Error) -> Complaint {
@@ -113,28 +100,141 @@ package final class ControlPort: Sendable {
     switch (error as? IOError)?.errnoCode {
     case EADDRINUSE:
       return .world(
-        "the web port \(address) is in use: give --web-port (0 for any), or --headless.")
+        "\(address) is in use: give another \(options.flag) (0 for any).")
     case EADDRNOTAVAIL: return .world("--web-host \(options.host) is no address of this host.")
     default: return .world("cannot listen on the web port \(address): \(error).")
     }
   }
 
-  // MARK: Who may ask
-
-  private func refusal(of request: Request, changes: Bool) -> Response? {
-    let host = request.head.authority ?? ""
-    if isLoopback {
-      guard Exposure.isLoopback(Self.name(host)) else {
-        return Self.error(
-          .forbidden, "the host of the address must be localhost, 127.0.0.1 or [::1]")
-      }
-    } else if let token = options.token {
-      let words = (request.headers[.authorization] ?? "").split(separator: " ")
-      guard words.count == 2, words[0] == "Bearer", token.isSame(as: String(words[1])) else {
-        return Self.error(.unauthorized, "send the header Authorization: Bearer TOKEN")
+  private func addCommands(to router: Router<BasicRequestContext>) {
+    router.get("api/status") { request, _ in
+      await self.answer(request) { await Self.status(.ok, of: $0) }
+    }
+    router.get("api/live") { request, _ in self.live(request) }
+    router.get("api/runs") { request, _ in
+      await self.answer(request) { control in
+        do throws(Objection) {
+          let runs = try await control.runs()
+          return Self.json(.ok, .object([.init("runs", .array(runs.map(\.json)))]))
+        } catch {
+          return Self.answer(error)
+        }
       }
     }
-    guard changes else { return nil }
+    router.post("api/start") { request, _ in
+      await self.follow(request) { control, document throws(Objection) in
+        _ = try await control.start(document)
+        return await Self.status(.accepted, of: control)
+      }
+    }
+    router.post("api/stop") { request, _ in
+      await self.follow(request) { control, _ throws(Objection) in
+        try await control.stop()
+        return await Self.status(.accepted, of: control)
+      }
+    }
+    router.get("api/openapi.json") { request, _ in
+      await self.answer(request) { _ in Self.json(.ok, OpenAPI.document) }
+    }
+    router.get("api/log") { request, _ in
+      await self.answer(request) { _ in
+        let lines = self.options.spoken?.after(0) ?? []
+        return Self.json(.ok, .object([.init("lines", .array(lines.map(\.json)))]))
+      }
+    }
+  }
+
+  /// Follows a command, whose document is an object; nothing at all is an empty one.
+  func follow(
+    _ request: Request,
+    by following: (any RunControl, JSONValue) async throws(Objection) -> Answer
+  ) async -> Response {
+    let turn = Turn(turns)
+    if let refusal = refusal(of: request, changes: true) { return Self.response(refusal, turn) }
+    guard let body = try? await request.body.collect(upTo: Self.documentByteCountMax) else {
+      let sentence = "a document has \(Self.documentByteCountMax >> 20) MiB at most"
+      return Self.response(Self.error(.contentTooLarge, sentence), turn)
+    }
+    do throws(Objection) {
+      let document = try Self.document(Array(body.readableBytesView))
+      return Self.response(try await following(control, document), turn)
+    } catch {
+      return Self.response(Self.answer(error), turn)
+    }
+  }
+
+  /// A scenario's bound, with room for what is around it.
+  private static let documentByteCountMax = 5 << 20
+
+  private static func document(_ text: [UInt8]) throws(Objection) -> JSONValue {
+    if text.isEmpty { return .object([]) }
+    guard let document = try? JSONValue(text: text), case .object = document else {
+      throw Objection(.unusable, "send a JSON object, such as {}")
+    }
+    return document
+  }
+
+  private static func status(
+    _ status: HTTPResponse.Status, of control: any RunControl
+  ) async -> Answer {
+    guard let figures = await control.figures() else { return nothing }
+    return json(status, figures.json)
+  }
+
+  private static let nothing = error(.serviceUnavailable, "there is no run yet")
+
+  static func answer(_ objection: Objection) -> Answer {
+    switch objection.kind {
+    case .untimely: error(.conflict, objection.sentence)
+    case .unusable: error(.unprocessableContent, objection.sentence)
+    case .absent: error(.notFound, objection.sentence)
+    case .unavailable: error(.serviceUnavailable, objection.sentence)
+    }
+  }
+
+  private func live(_ request: Request) -> Response {
+    let turn = Turn(turns)
+    if let refusal = refusal(of: request, changes: false) { return Self.response(refusal, turn) }
+    guard let events = events.events() else {
+      let sentence = "\(LiveEvents.readerCountMax) readers follow already"
+      return Self.response(Self.error(.serviceUnavailable, sentence), turn)
+    }
+    let body = ResponseBody { writer in
+      for await event in events { try await writer.write(event) }
+      try await writer.finish(nil)
+      withExtendedLifetime(turn) {}
+    }
+    return Response(status: .ok, headers: Self.headers("text/event-stream"), body: body)
+  }
+
+  typealias Answer = (status: HTTPResponse.Status, type: String, text: String)
+
+  /// Answers whoever may ask.
+  func answer(
+    _ request: Request, by asking: (any RunControl) async -> Answer
+  ) async -> Response {
+    let turn = Turn(turns)
+    if let refusal = refusal(of: request, changes: false) { return Self.response(refusal, turn) }
+    return Self.response(await asking(control), turn)
+  }
+
+  /// Answers somebody, whoever that is.
+  func answer(_ answer: Answer) -> Response { Self.response(answer, Turn(turns)) }
+
+  // MARK: Who may ask
+
+  private func refusal(of request: Request, changes: Bool) -> Answer? {
+    if isLoopback {
+      guard hasOwnHost(request) else { return Self.foreignHost }
+    } else if let signIn, !signIn.knows(request.headers) {
+      return Self.error(.unauthorized, "sign in, or send the header Authorization: Bearer TOKEN")
+    }
+    return changes ? foreignness(of: request) : nil
+  }
+
+  /// Why a request may be another site's.
+  func foreignness(of request: Request) -> Answer? {
+    let host = request.head.authority ?? ""
     let type = (request.headers[.contentType] ?? "").split(separator: ";").first ?? ""
     guard type.lowercased() == "application/json" else {
       return Self.error(
@@ -146,6 +246,13 @@ package final class ControlPort: Sendable {
     return nil
   }
 
+  func hasOwnHost(_ request: Request) -> Bool {
+    Exposure.isLoopback(Self.name(request.head.authority ?? ""))
+  }
+
+  static let foreignHost = error(
+    .forbidden, "the host of the address must be localhost, 127.0.0.1 or [::1]")
+
   /// `[::1]:8089` and `localhost:8089` without port and brackets.
   private static func name(_ authority: String) -> String {
     if authority.hasPrefix("[") {
@@ -154,17 +261,78 @@ package final class ControlPort: Sendable {
     return String(authority.prefix { $0 != ":" })
   }
 
-  private static func error(_ status: HTTPResponse.Status, _ sentence: String) -> Response {
-    response(status, .object([.init("error", .string(sentence))]))
+  /// Problem details (RFC 9457); without a type they say no more than the status and this sentence.
+  static func error(_ status: HTTPResponse.Status, _ sentence: String) -> Answer {
+    let problem = JSONValue.object([
+      .init("title", .string(status.reasonPhrase)), .init("status", .integer(Int128(status.code))),
+      .init("detail", .string(sentence)),
+    ])
+    return (status, "application/problem+json", problem.text + "\n")
   }
 
-  private static func response(_ status: HTTPResponse.Status, _ value: JSONValue) -> Response {
+  static func json(_ status: HTTPResponse.Status, _ value: JSONValue) -> Answer {
+    (status, "application/json", value.text + "\n")
+  }
+
+  private static func response(_ answer: Answer, _ turn: Turn) -> Response {
+    let bytes = ByteBuffer(string: answer.text)
+    let body = ResponseBody(contentLength: bytes.readableBytes) { writer in
+      try await writer.write(bytes)
+      try await writer.finish(nil)
+      withExtendedLifetime(turn) {}
+    }
+    return Response(status: answer.status, headers: headers(answer.type), body: body)
+  }
+
+  static func headers(_ type: String) -> HTTPFields {
     var headers = HTTPFields()
-    headers[.contentType] = "application/json"
+    if !type.isEmpty { headers[.contentType] = type }
     headers[.cacheControl] = "no-store"
     headers[.xContentTypeOptions] = "nosniff"
-    return Response(
-      status: status, headers: headers,
-      body: .init(byteBuffer: ByteBuffer(string: value.text + "\n")))
+    return headers
   }
+}
+
+/// The requests that are not answered yet.
+private final class Turns: Sendable {
+  private struct State {
+    var count = 0
+    var waiting: [CheckedContinuation<Void, Never>] = []
+  }
+
+  private let state = NIOLockedValueBox(State())
+
+  func began() { state.withLockedValue { $0.count += 1 } }
+
+  func ended() {
+    let waiting = state.withLockedValue { state in
+      state.count -= 1
+      guard state.count == 0 else { return [CheckedContinuation<Void, Never>]() }
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for one in waiting { one.resume() }
+  }
+
+  func allEnded() async {
+    await withCheckedContinuation { one in
+      let isOver = state.withLockedValue { state in
+        if state.count > 0 { state.waiting.append(one) }
+        return state.count == 0
+      }
+      if isOver { one.resume() }
+    }
+  }
+}
+
+/// One request from its arrival to the last byte of its answer, or to the end of its connection.
+private final class Turn: Sendable {
+  private let turns: Turns
+
+  init(_ turns: Turns) {
+    self.turns = turns
+    turns.began()
+  }
+
+  deinit { turns.ended() }
 }

@@ -186,6 +186,7 @@ package struct Comparison: Equatable, Sendable {
     compare("load", \.schedule) { $0.map(text) ?? "closed loop" }
     compare("connections", \.connections) { String($0) }
     compare("pipeline", \.pipeline) { String($0) }
+    compare("streams", \.streams) { $0.map(String.init) ?? "none" }
     compare("requests per connection", \.requestsPerConnection) { $0 == 0 ? "any" : String($0) }
     compare("method", \.method) { $0 }
     compare("number of endpoints", \.endpoints.count) { String($0) }
@@ -271,7 +272,7 @@ private struct IntervalSeries {
       return completed > 0 ? cpu / Double(completed) : nil
     case .errors:
       let failed = picks.reduce(0) {
-        $0 + intervals[$1].notOk + (intervals[$1].errors[ErrorCause.connect.name] ?? 0)
+        $0 + intervals[$1].notOk + intervals[$1].openingFailures
       }
       let attempts = picks.reduce(failed) { $0 + intervals[$1].ok }
       return attempts > 0 ? Double(failed) / Double(attempts) : nil

@@ -17,6 +17,13 @@ package enum Columns {
     text.count <= width ? text : text.prefix(width - 3) + "..."
   }
 
+  /// At most `width` characters of a text, with its beginning and its end.
+  package static func elided(_ text: String, _ width: Int) -> String {
+    guard text.count > width else { return text }
+    let kept = max(0, width - 3)
+    return text.prefix(kept - kept / 2) + "..." + text.suffix(kept / 2)
+  }
+
   /// Breaks at spaces; the first line after `first`, the others after as many spaces. A word longer
   /// than a line stays whole.
   package static func wrapped(_ text: String, after first: String) -> [String] {

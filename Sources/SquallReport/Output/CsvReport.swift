@@ -58,6 +58,10 @@ package enum Csv {
       }
     }
     columns += [
+      ("iterations", { $0.iterations.map { String($0.completed) } ?? "" }),
+      ("iteration_p50_ns", { integer($0.iterations?.time.p50) }),
+      ("iteration_p95_ns", { integer($0.iterations?.time.p95) }),
+      ("iteration_p99_ns", { integer($0.iterations?.time.p99) }),
       ("schedule_lag_p99_ns", { integer($0.latency.scheduleLag.p99) }),
       ("busy_ratio_max", { number($0.workers.map(\.busyRatio).max() ?? 0) }),
       ("cpu_ns_per_request", { $0.cpuNsPerRequest.map(number) ?? "" }),

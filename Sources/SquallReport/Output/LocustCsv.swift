@@ -13,7 +13,7 @@ package struct LocustCsv {
 
   package init(_ result: RunResult) { self.result = result }
 
-  /// `PREFIX_stats.csv`: a row for each endpoint, then `Aggregated`.
+  /// `PREFIX_stats.csv`: a row for each name, then `Aggregated`.
   package var stats: String {
     var text = Csv.line(
       [
@@ -21,13 +21,14 @@ package struct LocustCsv {
         "Average Response Time", "Min Response Time", "Max Response Time", "Average Content Size",
         "Requests/s", "Failures/s",
       ] + Self.percentiles.map(\.name))
-    for endpoint in result.endpoints {
+    for endpoint in result.requestsByName {
       let histogram =
         Base64.decode(endpoint.responseHistogram).flatMap { HdrEncoding.histogram($0) }
         ?? CompactHistogram()
       text += row(
         result.plan.method, endpoint.name, ok: endpoint.ok, failed: failed(endpoint),
-        size: contentSize(endpoint.bytesBody, endpoint.status), endpoint.response, histogram)
+        size: contentSize(endpoint.bytesBody, endpoint.status), endpoint.latency.response, histogram
+      )
     }
     text += row(
       "", "Aggregated", ok: result.requests.ok, failed: failed,
@@ -54,7 +55,7 @@ package struct LocustCsv {
       let histogram = interval.histogram(.response)
       total.merge(histogram)
       ok += interval.ok
-      let failures = interval.notOk + (interval.errors[ErrorCause.connect.name] ?? 0)
+      let failures = interval.notOk + interval.openingFailures
       failed += failures
       let seconds = max(interval.seconds, 1e-9)
       text += Csv.line(
@@ -74,14 +75,21 @@ package struct LocustCsv {
     return text
   }
 
-  /// `PREFIX_failures.csv`: a row for each endpoint and cause.
+  /// `PREFIX_failures.csv`: a row for each name and cause, and for each check.
   package var failures: String {
     var text = Csv.line(["Method", "Name", "Error", "Occurrences"])
-    for endpoint in result.endpoints {
-      for cause in ErrorCause.allCases where cause != .status && endpoint.errors[cause] > 0 {
+    for endpoint in result.requestsByName {
+      for check in endpoint.checks {
+        text += Csv.line(
+          [result.plan.method, endpoint.name, "check: \(check.check)", String(check.failed)])
+      }
+      for cause in ErrorCause.allCases
+      where cause != .status && cause != .check && endpoint.errors[cause] > 0 {
         text += Csv.line(
           [result.plan.method, endpoint.name, cause.name, String(endpoint.errors[cause])])
       }
+      // All answers of one name have the same checks, nearly always: a status is asked for or it is not.
+      guard endpoint.errors[.status] > 0 else { continue }
       for (status, count) in endpoint.status.sorted(by: { $0.key < $1.key }) {
         guard let code = UInt16(status), !Counters.accepts(code) else { continue }
         text += Csv.line([result.plan.method, endpoint.name, "status \(code)", String(count)])
@@ -90,10 +98,10 @@ package struct LocustCsv {
     return text
   }
 
-  private var failed: UInt64 { result.requests.notOk + result.errors[.connect] }
+  private var failed: UInt64 { result.requests.notOk + result.errors.ofOpening }
 
-  private func failed(_ endpoint: RunResult.Endpoint) -> UInt64 {
-    endpoint.notOk + endpoint.errors[.connect]
+  private func failed(_ endpoint: RunResult.RequestsOfName) -> UInt64 {
+    endpoint.notOk + endpoint.errors.ofOpening
   }
 
   private func row(

@@ -1,10 +1,10 @@
 internal import SquallLoad
 
-/// A result's intervals in at most as many columns as a plot can show, each with merged histograms.
+/// A result's intervals in at most so many columns, each with merged histograms.
 struct ReportTimeline {
-  static let columnCountMax = 120
-
   struct Column {
+    /// Of its first interval.
+    var index: UInt32
     var phase: String
     var startNs: UInt64
     var endNs: UInt64
@@ -17,9 +17,12 @@ struct ReportTimeline {
     /// Busy ratio by worker, weighted by time; nil where it never reported.
     var busy: [Double?]
     var lagP99Ns: [UInt64]
+    /// The most that reported one of its intervals.
+    var workerCount: UInt32 = 0
     private var busySeconds: [Double]
 
     init(_ interval: RunResult.Interval, workerCount: Int) {
+      index = interval.index
       phase = interval.phase
       startNs = interval.startNs
       endNs = interval.endNs
@@ -35,6 +38,7 @@ struct ReportTimeline {
       ok += interval.ok
       notOk += interval.notOk
       dropped += interval.dropped
+      workerCount = max(workerCount, interval.workers)
       errors.merge(interval.errors, uniquingKeysWith: +)
       response.merge(interval.histogram(.response))
       service.merge(interval.histogram(.service))
@@ -52,20 +56,21 @@ struct ReportTimeline {
     }
 
     var seconds: Double { Double(endNs - min(startNs, endNs)) * 1e-9 }
-    /// In seconds since the run's start.
-    var middle: Double { (Double(startNs) + Double(endNs)) / 2 * 1e-9 }
-    func perSecond(_ count: UInt64) -> Double { seconds > 0 ? Double(count) / seconds : 0 }
+    var middleNs: UInt64 { startNs + (endNs - min(startNs, endNs)) / 2 }
+    /// By the time its ok answers took (Little's law).
+    var meanInFlight: Double { seconds > 0 ? Double(service.sumNs) * 1e-9 / seconds : 0 }
   }
 
   private(set) var columns: [Column] = []
 
-  init(_ result: RunResult) {
-    let size = max(1, (result.intervals.count + Self.columnCountMax - 1) / Self.columnCountMax)
+  init(_ result: RunResult, recentCount: Int, columnCountMax: Int) {
+    let intervals = result.intervals.suffix(recentCount)
+    let size = max(1, (intervals.count + columnCountMax - 1) / columnCountMax)
     var taken = 0
     // Over a sliver of time neither a rate nor a share of a CPU means anything: it is counted with
     // what came before, or, where that is of another phase, in the tables only.
     let shortestNs = result.plan.intervalNs / 10
-    for interval in result.intervals {
+    for interval in intervals {
       let isSliver = interval.endNs - min(interval.startNs, interval.endNs) < shortestNs
       if isSliver, let last = columns.last {
         if last.phase == interval.phase { columns[columns.count - 1].merge(interval) }
@@ -80,6 +85,4 @@ struct ReportTimeline {
       }
     }
   }
-
-  var endSeconds: Double { Double(columns.map(\.endNs).max() ?? 0) * 1e-9 }
 }

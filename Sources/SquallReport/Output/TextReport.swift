@@ -14,6 +14,7 @@ package struct TextReport {
     failures()
     latencies()
     names()
+    iterations()
     evenness()
     client()
     hosts()
@@ -47,16 +48,19 @@ package struct TextReport {
 
   private mutating func head() {
     let plan = result.plan
-    let url = Columns.harmless(plan.url)
     let loop = plan.schedule == nil ? "closed loop" : "open loop"
     let title = "\(result.tool.name) \(result.tool.version)".split(separator: " ").joined(
       separator: " ")
-    let parts = ["\(Columns.harmless(plan.method))  HTTP/1.1", loop]
+    let parts = ["\(Columns.harmless(plan.method))  \(protocolName)", loop]
+    let url = Columns.elided(Columns.harmless(plan.url), Columns.width - title.count - 2)
     let first = "\(title)  \(url)"
     if first.count + 2 + parts.joined(separator: "   ").count <= Columns.width {
       lines.append(([first + "  " + parts[0]] + parts.dropFirst()).joined(separator: "   "))
     } else {
       lines += [first, "  " + parts.joined(separator: "   ")]
+    }
+    if let path = plan.destinations.first, path.hasPrefix("/") {
+      lines.append("  over " + Columns.elided(Columns.harmless(path), Columns.width - 7))
     }
     lines += Self.packed([workers, connections, times], after: "  ")
     if let schedule = plan.schedule { lines += Self.packed(Self.load(schedule), after: "  ") }
@@ -65,6 +69,13 @@ package struct TextReport {
         .map { Columns.harmless("\($0.key)=\($0.value)") }
       lines += Self.packed(labels, after: "  ")
     }
+  }
+
+  /// `HTTP/2 over TLS 1.3`.
+  private var protocolName: String {
+    let name = result.http?.version == "2" ? "HTTP/2" : "HTTP/1.1"
+    guard let tls = result.tls else { return name }
+    return "\(name) over TLS" + (tls.version.map { " \($0)" } ?? "")
   }
 
   private var workers: String {
@@ -105,6 +116,9 @@ package struct TextReport {
         ? " (\(Figures.grouped(plan.connections / count)) each)"
         : " (\(plan.connections / count) or \(plan.connections / count + 1) each)"
     }
+    if let streams = result.http?.streams, streams > 0 {
+      text += streams == 1 ? ", 1 stream each" : ", \(streams) streams each"
+    }
     if plan.pipeline > 1 { text += ", pipeline \(plan.pipeline)" }
     if plan.requestsPerConnection == 1 { text += ", no keep-alive" }
     return text
@@ -135,8 +149,10 @@ package struct TextReport {
     if result.verdict.incomplete {
       sentences.append(("INCOMPLETE", "counts are missing, see Counts below"))
     }
-    for reason in result.verdict.reasons {
-      sentences.append((result.verdict.saturated ? "SATURATED" : "NOT VALID", reason))
+    for (index, reason) in result.verdict.reasons.enumerated() {
+      let isOfTarget = index == 0 && result.verdict.targetGoneNs != nil
+      let word = isOfTarget ? "TARGET GONE" : result.verdict.saturated ? "SATURATED" : "NOT VALID"
+      sentences.append((word, reason))
     }
     if result.requests.ok == 0 {
       let hasAnswers = result.errors[.status] + result.errors[.parse] > 0
@@ -150,24 +166,62 @@ package struct TextReport {
   }
 
   private static func silence(_ result: RunResult) -> String {
+    guard !result.workers.isEmpty else {
+      return
+        "no worker took part, so nothing was sent: start squall worker, or lower --expect-workers"
+    }
     let target = result.plan.destinations.first.map(Columns.harmless) ?? "the target"
     let causes = ErrorCause.allCases.filter { result.errors[$0] > 0 }
     switch causes.max(by: { result.errors[$0] < result.errors[$1] }) {
-    case .connect: return "no connection to \(target) could be opened: is a server listening there?"
+    case .connect:
+      // What this host lacked is said already.
+      return result.verdict.reasons.isEmpty
+        ? "no connection to \(target) could be opened: is a server listening there?"
+        : "no connection to \(target) could be opened, see above"
     case .timeout, .deadline:
       return result.found(.lateInAnswer) > 0
         ? "\(target) began answers and finished none in time"
         : "\(target) took requests and answered none in time"
     case .parse: return unreadable(result, target)
-    case .status: return "every response had a status outside 200 to 399, see Status below"
+    case .status: return rejected(result)
     case .closed, .reset:
       return result.found(.cutShort) > 0
         ? "\(target) ends connections in the middle of its answers"
         : "\(target) closes connections without an answer"
     case .check: return "no answer of \(target) held what the scenario checks"
-    case .send, .tls, .other: return "no request to \(target) was answered"
-    case nil: return "there was no time for a single response"
+    case .tls:
+      let failures = TLSFailure.allCases.filter { result.tls?.failures[$0.name] != nil }
+      let most = failures.max {
+        result.tls?.failures[$0.name] ?? 0 < result.tls?.failures[$1.name] ?? 0
+      }
+      return most.map { "\(target) \($0.explanation): \($0.remedy)" }
+        ?? "no request to \(target) was answered"
+    case .send, .other: return "no request to \(target) was answered"
+    case nil:
+      guard result.found(.unaskedConnections) > 0 else {
+        return "there was no time for a single response"
+      }
+      let start = result.causes?.samples[Sample.strangeStart.name] ?? ""
+      return RunResult.Causes.protocolName(start).map {
+        "\(target) speaks \($0), not HTTP/1.1: it spoke before it was asked"
+      } ?? "\(target) sends bytes before it is asked, which HTTP/1.1 has not"
     }
+  }
+
+  private static func rejected(_ result: RunResult) -> String {
+    guard result.status.count == 1, let code = result.status.keys.first else {
+      return "every response had a status outside 200 to 399, see Status below"
+    }
+    let remedy =
+      switch code {
+      case "401", "403": "it wants authorization, such as -H 'Authorization: ...'"
+      case "404": "check the path of the URL"
+      case "405":
+        "it does not take \(Columns.harmless(result.plan.method)) there: choose another with -m"
+      case "429": "it limits the rate: ask for less (-R), or lift its limit"
+      default: "look at the target, or at the request (--debug shows both)"
+      }
+    return "every response had status \(code): \(remedy)"
   }
 
   private static func unreadable(_ result: RunResult, _ target: String) -> String {
@@ -189,18 +243,22 @@ package struct TextReport {
   private mutating func throughput() {
     lines.append("")
     let seconds = Double(result.measuredNs) * 1e-9
+    let measured = result.measured
     var parts = ["\(Figures.rate(result.rate.okPerS)) ok/s"]
-    parts.append("\(Figures.grouped(result.requests.ok)) ok in \(Figures.fixed(seconds, 2))s")
-    if seconds > 0 {
-      parts.append("\(Figures.bytes(Double(result.bytes.received) / seconds))/s in")
-    }
+    parts.append("\(Figures.grouped(measured.ok)) ok in \(Figures.fixed(seconds, 2))s")
+    if seconds > 0 { parts.append("\(Figures.bytes(Double(measured.bytes) / seconds))/s in") }
+    let drained = result.requests.ok - min(measured.ok, result.requests.ok)
+    if drained > 0 { parts.append("\(Figures.grouped(drained)) more ok in the drain") }
     row("Throughput", parts)
     guard let target = result.rate.targetPerS else { return }
+    let users = result.iterations
     var rate = ["target \(Figures.rate(target))/s"]
     if let ratio = result.rate.achievedRatio {
-      rate.append("sent \(Figures.rate(target * ratio))/s (ratio \(Figures.fixed(ratio, 3)))")
+      rate.append(
+        "\(users == nil ? "sent" : "iterations begun") \(Figures.rate(target * ratio))/s (ratio \(Figures.fixed(ratio, 3)))"
+      )
     }
-    rate.append("dropped \(Figures.grouped(result.requests.dropped))")
+    rate.append("dropped \(Figures.grouped(users?.dropped ?? result.requests.dropped))")
     row("Rate", rate)
   }
 
@@ -228,6 +286,7 @@ package struct TextReport {
     if latency.scheduleLag.count > 0 { latencyRow(" sent late by", latency.scheduleLag) }
     latencyRow(" first byte", latency.firstByte)
     latencyRow(" connect", latency.connect)
+    if latency.tls.count > 0 { latencyRow(" tls", latency.tls) }
     lines.append(
       result.plan.schedule == nil
         ? "   closed loop: scheduled when sent, so response time is service time"
@@ -251,19 +310,41 @@ package struct TextReport {
 
   /// One line for each name of a scenario.
   private mutating func names() {
-    guard result.endpoints.count > 1 else { return }
+    guard result.hasNames else { return }
     func cells(_ texts: [String]) -> String {
       zip(texts, Self.nameWidths).map { Columns.right($0, $1) }.joined()
     }
     lines.append("  " + Columns.left("Names", 34) + cells(Self.nameHeadings))
-    for endpoint in result.endpoints {
-      let response = endpoint.response
+    for endpoint in result.requestsByName {
+      let response = endpoint.latency.response
       let times = response.count > 0 ? [response.p50, response.p99, response.max] : []
       var figures = [Figures.grouped(endpoint.sent), Figures.grouped(endpoint.notOk)]
       figures += times.isEmpty ? ["-", "-", "-"] : times.map { Figures.duration($0) }
       let name = String(Columns.harmless(endpoint.name).prefix(32))
       lines.append("   " + Columns.left(name, 33) + cells(figures))
+      for check in endpoint.checks {
+        let words = Columns.harmless("\(Figures.grouped(check.failed)) failed: \(check.check)")
+        lines += Columns.wrapped(words, after: "     ")
+      }
     }
+  }
+
+  private mutating func iterations() {
+    guard let iterations = result.iterations else { return }
+    var parts = ["\(Figures.grouped(iterations.completed)) completed"]
+    if iterations.abandoned > 0 {
+      parts.append("\(Figures.grouped(iterations.abandoned)) abandoned")
+    }
+    if iterations.interrupted != 0 {
+      parts.append("\(Figures.grouped(iterations.interrupted)) interrupted")
+    }
+    let time = iterations.time
+    if time.count > 0 {
+      for (name, value) in [("p50", time.p50), ("p95", time.p95), ("p99", time.p99)] {
+        parts.append("\(name) \(Figures.duration(value))")
+      }
+    }
+    row("Iterations", parts)
   }
 
   private mutating func evenness() {
@@ -296,6 +377,21 @@ package struct TextReport {
           "\(Figures.grouped(connections.reopened)) of them again",
         ])
     }
+    tls()
+  }
+
+  private mutating func tls() {
+    guard let tls = result.tls, let version = tls.version else { return }
+    var parts = ["\(version)", tls.cipher ?? "", tls.group ?? ""].filter { !$0.isEmpty }
+    parts.append("\(Figures.grouped(tls.handshakes.full)) full handshakes")
+    if tls.handshakes.resumed > 0 {
+      parts.append("\(Figures.grouped(tls.handshakes.resumed)) resumed")
+    }
+    if tls.handshakes.failed > 0 {
+      parts.append("\(Figures.grouped(tls.handshakes.failed)) failed")
+    }
+    if !tls.verified { parts.append("certificate not checked (-k)") }
+    row("TLS", parts)
   }
 
   private mutating func client() {
@@ -320,6 +416,7 @@ package struct TextReport {
     if result.latency.scheduleLag.count > 0 {
       parts.append("lag p99 \(Figures.duration(result.latency.scheduleLag.p99))")
     }
+    if let backend = result.backend { parts.append(backend) }
     if let ratio = result.verdict.littlesLawRatio {
       parts.append("Little's law \(Figures.fixed(ratio, 3))")
     }
@@ -407,10 +504,11 @@ package struct TextReport {
   /// wrk's closing lines, of ok responses.
   private mutating func tail() {
     let seconds = Double(result.measuredNs) * 1e-9
-    let received = Double(result.bytes.received)
+    let measured = result.measured
+    let received = Double(measured.bytes)
     lines.append("")
     lines.append(
-      "\(result.requests.ok) requests in \(Figures.fixed(seconds, 2))s, "
+      "\(measured.ok) requests in \(Figures.fixed(seconds, 2))s, "
         + "\(Self.wrkBytes(received)) read")
     lines.append("Requests/sec: \(Columns.right(Figures.fixed(result.rate.okPerS, 2), 10))")
     lines.append(

@@ -2,16 +2,18 @@ package import SquallLoad
 
 /// One service level objective: a number of the result and the limit it is held to.
 ///
-///     objectives = objective *( "," objective )
+///     objectives = objective *( "," objective ) [ "of" name ]
 ///     objective  = metric comparison limit
 ///     metric     = ( percentile / "mean" / "max" ) [ "(" series ")" ] / "errors" / "rate" / "cpu"
 ///     percentile = "p" number           ; p50, p99.9
-///     series     = "response" / "service" / "connect" / "first_byte" / "schedule_lag"
+///     series     = "response" / "service" / "connect" / "tls" / "first_byte" / "schedule_lag"
 ///     comparison = "<" / "<=" / ">" / ">="
 ///     limit      = duration / number "%" / number [ "/s" ]
 ///
 /// Latencies take a duration, as does `cpu`, the workers' CPU time per request; `errors` takes a
-/// percentage or a share of 1, `rate` ok responses per second. The series is `response` unless named. Space is allowed between all parts.
+/// percentage or a share of 1, `rate` ok responses per second. The series is `response` unless named. Space
+/// is allowed between all parts. With a name, which ends with the text, all of them are of the requests
+/// that are counted under it: latencies of `response` and `service`, and `errors`.
 package struct Objective: Equatable, Sendable {
   package enum Metric: Equatable, Sendable {
     /// The argument is in 0 ... 1.
@@ -27,6 +29,7 @@ package struct Objective: Equatable, Sendable {
     case response
     case service
     case connect
+    case tls
     case firstByte = "first_byte"
     case scheduleLag = "schedule_lag"
   }
@@ -53,6 +56,8 @@ package struct Objective: Equatable, Sendable {
   package var limit: Double
   /// As it was typed.
   package var expression: String
+  /// Of the requests counted under it alone; nil for all.
+  package var name: String?
 
   /// Reads a list such as `p99<20ms,errors<0.1%`.
   package static func list(_ text: String) throws(Misspelt) -> [Objective] {
@@ -63,6 +68,20 @@ package struct Objective: Equatable, Sendable {
       objectives.append(try objective(&reader))
       reader.skipSpace()
     } while reader.take(",")
+    if reader.take("of ") {
+      reader.skipSpace()
+      let position = reader.position
+      let name = reader.take { _ in true }
+      for index in objectives.indices {
+        guard objectives[index].metric.isOfNames else {
+          throw reader.misspelt(
+            "of one name only p50, p75, p90, p95, p99, p99.9, p99.99, mean and max of response or "
+              + "service, and errors are kept", at: position)
+        }
+        objectives[index].name = name
+        objectives[index].expression += " of \(name)"
+      }
+    }
     try reader.end()
     return objectives
   }
@@ -131,11 +150,17 @@ package struct Objective: Equatable, Sendable {
     case .errors:
       let position = reader.position
       let number = try reader.number("expected a share such as 0.1% or 0.001")
-      let share = reader.take("%") ? number / 100 : number
-      guard share <= 1 else {
-        throw reader.misspelt("a share is at most 100%; is a % missing?", at: position)
+      guard reader.take("%") else {
+        guard number < 1 else {
+          throw reader.misspelt(
+            "a share of errors is a percentage such as 1%, or a fraction below 1", at: position)
+        }
+        return number
       }
-      return share
+      guard number <= 100 else {
+        throw reader.misspelt("a share is at most 100%", at: position)
+      }
+      return number / 100
     }
   }
 
@@ -161,15 +186,52 @@ package struct Objective: Equatable, Sendable {
     }
   }
 
+  /// The metric's value of the requests counted under a name. Nil when there is none.
+  private static func value(
+    of metric: Metric, in result: RunResult, under name: String
+  ) -> Double? {
+    guard let endpoint = result.requestsByName.first(where: { $0.name == name }) else { return nil }
+    func summary(_ series: Series) -> LatencySummary {
+      series == .service ? endpoint.latency.service : endpoint.latency.response
+    }
+    switch metric {
+    case .quantile(let fraction, let series):
+      return summary(series).quantile(fraction).map { Double($0) }
+    case .mean(let series): return summary(series).mean.map { Double($0) }
+    case .max(let series): return summary(series).max.map { Double($0) }
+    case .errors:
+      let ended = endpoint.ok + endpoint.notOk
+      return ended == 0 ? nil : Double(endpoint.notOk) / Double(ended)
+    case .rate, .cpu: return nil
+    }
+  }
+
   /// Whether the result keeps to it. Not said of an interrupted run, which is another run than the one
   /// planned. A value that does not exist keeps to nothing.
   package func outcome(of result: RunResult) -> RunResult.SloOutcome {
     var outcome = RunResult.SloOutcome()
     outcome.expression = expression
     guard !result.interrupted else { return outcome }
-    outcome.value = Self.value(of: metric, in: result)
+    if let name {
+      outcome.value = Self.value(of: metric, in: result, under: name)
+    } else {
+      outcome.value = Self.value(of: metric, in: result)
+    }
     outcome.pass = outcome.value.map { comparison.holds($0, limit) } ?? false
     return outcome
+  }
+}
+
+extension Objective.Metric {
+  /// Whether it is kept for each name.
+  fileprivate var isOfNames: Bool {
+    switch self {
+    case .quantile(let fraction, let series):
+      [.response, .service].contains(series) && LatencySummary.has(fraction)
+    case .mean(let series), .max(let series): [.response, .service].contains(series)
+    case .errors: true
+    case .rate, .cpu: false
+    }
   }
 }
 
@@ -177,7 +239,7 @@ extension RunResult {
   /// Failed attempts, connections that could not be opened among them, per attempt; 1 when there was
   /// none that ended.
   package var errorShare: Double {
-    let failed = Double(requests.notOk) + Double(errors[.connect])
+    let failed = Double(requests.notOk) + Double(errors.ofOpening)
     let attempts = failed + Double(requests.ok)
     return attempts == 0 ? 1 : failed / attempts
   }
@@ -189,6 +251,7 @@ extension RunResult.Latencies {
     case .response: response
     case .service: service
     case .connect: connect
+    case .tls: tls
     case .firstByte: firstByte
     case .scheduleLag: scheduleLag
     }

@@ -38,6 +38,8 @@ package struct PlanSummary: Equatable, Sendable {
   /// Absent in a closed loop.
   package var schedule: Schedule?
   package var pipeline: UInt32 = 1
+  /// At a time on a connection of HTTP/2; absent in HTTP/1.1.
+  package var streams: UInt32?
   /// 0 for no limit.
   package var requestsPerConnection: UInt32 = 0
   package var timeoutNs: UInt64 = 0
@@ -56,21 +58,19 @@ package struct PlanSummary: Equatable, Sendable {
   package init() {}
 
   package init(_ plan: Plan) {
-    url = plan.url
-    method = plan.method
-    destinations = plan.destinations.map {
-      $0.host.contains(":") ? "[\($0.host)]:\($0.port)" : "\($0.host):\($0.port)"
-    }
-    endpoints = plan.endpoints.map {
+    url = plan.origin.url
+    method = plan.content.method
+    destinations = plan.origin.destinations.map(\.description)
+    endpoints = plan.content.endpoints.map {
       var endpoint = Endpoint()
       endpoint.name = $0.name
       endpoint.requestByteCount = UInt64($0.request.count)
       endpoint.requestHash =
-        Self.hash(plan.program.isEmpty ? $0.request : plan.program).hexadecimal
+        Self.hash(plan.content.program.isEmpty ? $0.request : plan.content.program).hexadecimal
       return endpoint
     }
-    connections = plan.connections
-    durationNs = plan.durationNs == Plan.endlessNs ? nil : plan.durationNs
+    connections = plan.connections.count
+    durationNs = plan.times.durationNs == Plan.Times.endlessNs ? nil : plan.times.durationNs
     requests = plan.requestCount == .max ? nil : plan.requestCount
     if case .open(let open) = plan.load {
       var schedule = Schedule()
@@ -85,18 +85,19 @@ package struct PlanSummary: Equatable, Sendable {
       schedule.seed = open.seed
       self.schedule = schedule
     }
-    pipeline = plan.pipeline
-    requestsPerConnection = plan.requestsPerConnection
-    timeoutNs = plan.timeoutNs
-    connectTimeoutNs = plan.connectTimeoutNs
-    deadlineNs = plan.deadlineNs == .max ? nil : plan.deadlineNs
-    warmupNs = plan.warmupNs
-    drainNs = plan.drainNs
-    intervalNs = plan.intervalNs
-    rampNs = plan.rampNs
-    maxInFlight = plan.inFlightLimit == .max ? nil : plan.inFlightLimit
+    pipeline = plan.connections.pipeline
+    streams = plan.connections.streams > 0 ? plan.connections.streams : nil
+    requestsPerConnection = plan.connections.requestsEach
+    timeoutNs = plan.times.timeoutNs
+    connectTimeoutNs = plan.times.connectTimeoutNs
+    deadlineNs = plan.times.deadlineNs == .max ? nil : plan.times.deadlineNs
+    warmupNs = plan.times.warmupNs
+    drainNs = plan.times.drainNs
+    intervalNs = plan.times.intervalNs
+    rampNs = plan.connections.rampNs
+    maxInFlight = plan.connections.inFlightLimit == .max ? nil : plan.connections.inFlightLimit
     spin = plan.spins
-    sourceAddresses = plan.sourceAddresses
+    sourceAddresses = plan.origin.sourceAddresses
     seed = plan.seed
     labels = plan.labels
   }

@@ -25,9 +25,13 @@ package struct RunFacts: Sendable {
 
   /// By the parser's number, as in `Counters.malformations`.
   package var malformations: [Malformation] = []
+  /// Of each of the plan's endpoints: what its checks ask, by number, as in `Counters.checks`.
+  package var checks: [[UInt8: String]] = []
   /// Name of the run in its record; nil for one that is not coordinated.
   package var run: UInt64?
   package var recordFault: RecordFault?
+  /// What falls due later is not missing yet.
+  package var goesOn = false
   package var tool = RunResult.Tool()
   package var host = RunResult.Host()
   package var argv: [String] = []
@@ -41,6 +45,24 @@ package struct RunFacts: Sendable {
   package var ownLedgers: [Incarnation: IncarnationLedger] = [:]
   /// CPUs that workers are pinned to and that the target may use as well; empty when none is known.
   package var cpusSharedWithTarget: [UInt32] = []
+  /// What a control group lets this host's workers use.
+  package struct Quota: Equatable, Sendable {
+    package var cpus: Double
+    /// Periods of the run in which the group ran, and those in which it used up its time.
+    package var periodCount: UInt64
+    package var throttledCount: UInt64
+
+    package init(cpus: Double, periodCount: UInt64, throttledCount: UInt64) {
+      self.cpus = cpus
+      self.periodCount = periodCount
+      self.throttledCount = throttledCount
+    }
+  }
+
+  /// Nil without a limit, and for workers of other hosts.
+  package var quota: Quota?
+  /// Of targets some of whose addresses take no connections, a sentence each.
+  package var addressesLeftOut: [String] = []
   /// TCP segments the sending hosts sent again during the run, of all they sent; nil when unknown.
   package var retransmitRatio: Double?
   /// Connections the target's host turned away because a listen queue was full; nil when unknown, as

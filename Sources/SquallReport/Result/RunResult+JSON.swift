@@ -19,12 +19,20 @@ extension RunResult: JSONRecord {
       .init("errors", \.errors, "Failures by cause."),
       .init(
         optional: "causes", \.causes, "What stands behind the errors; absent where nothing does."),
+      .init(optional: "tls", \.tls, "Absent without TLS."),
+      .init(optional: "http", \.http, "What was spoken."),
+      .init(
+        optional: "backend", \.backend,
+        "What drove the workers' sockets: io_uring, epoll, or mixed where workers differ."),
       .init("status", \.status, "Complete responses by status code."),
       .init("bytes", \.bytes),
       .init("rate", \.rate),
       .init("latency_ns", \.latency, "Of ok responses, but for connect, in nanoseconds."),
       .init("histograms", \.histograms),
-      .init("endpoints", \.endpoints),
+      .init("requests_by_name", \.requestsByName),
+      .init(
+        optional: "iterations", \.iterations,
+        "How often users went through what they do; absent without users."),
       .init("intervals", \.intervals),
       .init("connections", \.connections),
       .init("verdict", \.verdict),
@@ -88,13 +96,14 @@ extension PlanSummary: JSONRecord {
     [
       .init("url", \.url),
       .init("method", \.method),
-      .init("destinations", \.destinations, "host:port."),
+      .init("destinations", \.destinations, "host:port, or the path of a Unix socket."),
       .init("endpoints", \.endpoints),
       .init("connections", \.connections, "Over all workers."),
       .init(optional: "duration_ns", \.durationNs, "Absent when only a count ends the run."),
       .init(optional: "requests", \.requests, "Absent when only time ends the run."),
       .init(optional: "schedule", \.schedule, "Absent in a closed loop."),
-      .init("pipeline", \.pipeline, "Requests in flight on one connection."),
+      .init("pipeline", \.pipeline, "Requests in flight on one connection of HTTP/1.1."),
+      .init(optional: "streams", \.streams, "At a time on one connection; absent in HTTP/1.1."),
       .init("requests_per_connection", \.requestsPerConnection, "0 for no limit."),
       .init("timeout_ns", \.timeoutNs, "From the send to the complete response."),
       .init("connect_timeout_ns", \.connectTimeoutNs),
@@ -171,6 +180,12 @@ extension RunResult.Requests: JSONRecord {
         "in_flight_at_stop", \.inFlightAtStop,
         "Sent and neither answered nor failed when the drain ended: carried_in + sent - completed."),
       .init("dropped", \.dropped, "Scheduled and given up unsent."),
+      .init(
+        "due", \.due, "By the schedule in the measured time: sent + dropped. Null in a closed loop."
+      ),
+      .init(
+        "unassigned", \.unassigned,
+        "Of the dropped, those that fell due while no worker had them, or were a lost worker's."),
       .init("carried_in", \.carriedIn, "Sent in the warm-up and in flight at its end."),
       .init("warmup", \.warmup),
     ]
@@ -243,6 +258,7 @@ extension RunResult.Latencies: JSONRecord {
       .init("response", \.response, "Scheduled instant to completion."),
       .init("service", \.service, "Send to completion."),
       .init("connect", \.connect, "Connection set-up, warm-up included."),
+      .init("tls", \.tls, "TLS handshake, warm-up included; of no value without TLS."),
       .init("first_byte", \.firstByte, "Send to the first byte of the response."),
       .init("schedule_lag", \.scheduleLag, "Scheduled instant to send."),
     ]
@@ -270,14 +286,48 @@ extension RunResult.Histograms: JSONRecord {
   }
 }
 
-extension RunResult.Endpoint: JSONRecord {
+extension RunResult.RequestsOfName: JSONRecord {
   package static var fields: [JSONField<Self>] {
     [
-      .init("name", \.name), .init("sent", \.sent), .init("ok", \.ok), .init("not_ok", \.notOk),
+      .init("name", \.name), .init("sent", \.sent), .init("completed", \.completed),
+      .init("ok", \.ok), .init("not_ok", \.notOk),
+      .init("dropped", \.dropped, "Due and not sent, as where a value was empty."),
       .init("bytes_received", \.bytesReceived), .init("bytes_body", \.bytesBody),
       .init("errors", \.errors), .init("status", \.status),
-      .init("response", \.response), .init("service", \.service),
+      .init(
+        "checks", \.checks,
+        "Checks that failed, the most frequent first; all together the errors of cause check."),
+      .init("latency_ns", \.latency, "Of ok responses."),
       .init("response_histogram", \.responseHistogram, "HdrHistogram V2, uncompressed, base 64."),
+    ]
+  }
+}
+
+extension RunResult.LatenciesOfName: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [.init("response", \.response), .init("service", \.service)]
+  }
+}
+
+extension RunResult.FailedCheck: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [.init("check", \.check, "What it asks, in words."), .init("failed", \.failed)]
+  }
+}
+
+extension RunResult.Iterations: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("started", \.started, "Begun in the measured time."),
+      .init("completed", \.completed),
+      .init("abandoned", \.abandoned, "Ended before their last step, as a request failed."),
+      .init(
+        optional: "dropped", \.dropped,
+        "Due while no user was free; absent where one iteration follows the other."),
+      .init(
+        "interrupted", \.interrupted,
+        "Begun and never ended: the load was over, or the user stopped, was dealt anew or lost."),
+      .init("time_ns", \.time, "From the first step to the last, of those completed."),
     ]
   }
 }
@@ -294,6 +344,9 @@ extension RunResult.Interval: JSONRecord {
       .init("ok", \.ok),
       .init("not_ok", \.notOk),
       .init("dropped", \.dropped),
+      .init(
+        optional: "last_ok_ns", \.lastOkNs,
+        "When its last ok response came, since the run's start; absent without one."),
       .init("bytes_received", \.bytesReceived),
       .init("errors", \.errors, "Causes that occurred."),
       .init("workers", \.workers, "How many reported."),
@@ -335,8 +388,12 @@ extension RunResult.Verdict: JSONRecord {
       .init("cautions", \.cautions, "What to know when judging it."),
       .init("valid", \.valid, "Not saturated, and the rate asked for was reached."),
       .init(
+        optional: "target_gone_ns", \.targetGoneNs,
+        "From when on the target gave no ok answer; absent where it did to the end."),
+      .init(optional: "ok_per_s_before_gone", \.okPerSBeforeGone),
+      .init(
         optional: "littles_law_ratio", \.littlesLawRatio,
-        "Service time x ok rate / (connections x pipeline); absent in an open loop."),
+        "Service time x ok rate / (connections x pipeline or streams); absent in an open loop."),
       .init("conservation", \.conservation),
       .init("incomplete", \.incomplete, "Counts are missing, or a worker was lost for good."),
     ]

@@ -2,10 +2,11 @@ package import SquallLoad
 
 extension RunResult {
   /// Puts a run's sums, plan and surroundings together and judges them. `deflate` makes zlib streams
-  /// for the histograms' encoding.
+  /// for the histograms' encoding. Of a run that goes on, the last `recentCount` intervals may be all
+  /// that have latencies: an hour of them every second is much to encode.
   package init(
     ledger: RunLedger, plan: Plan, facts: RunFacts, objectives: [Objective] = [],
-    deflate: ([UInt8]) -> [UInt8]
+    recentCount: Int = .max, deflate: ([UInt8]) -> [UInt8]
   ) {
     self.init()
     tool = facts.tool
@@ -24,13 +25,28 @@ extension RunResult {
     requests.ok = counted.ok
     requests.notOk = counted.notOk
     requests.inFlightAtStop = ledger.inFlight
-    requests.dropped = counted.counters.dropped
+    let balance =
+      facts.goesOn
+      ? nil
+      : ledger.balance(plan, endedEarly: facts.interrupted || facts.recordFault == .endless)
+    requests.dropped = balance?.dropped ?? counted.counters.dropped
+    requests.due = balance?.due
+    requests.unassigned = balance?.unassigned ?? 0
     requests.carriedIn = Int64(clamping: warmup.sent) - Int64(clamping: warmup.completed)
     requests.warmup.sent = warmup.sent
     requests.warmup.ok = warmup.ok
     requests.warmup.notOk = warmup.notOk
     errors = Errors(counted.counters)
     causes = Causes(counted.counters, words: facts.malformations)
+    var all = counted.counters
+    all.merge(warmup.counters)
+    tls = plan.origin.tls.map { TLS($0, all) }
+    http = HTTP(plan, all)
+    let overEpoll = Int(clamping: all.findings[.overEpoll] ?? 0)
+    let workerCount = ledger.incarnations.count
+    backend =
+      workerCount == 0
+      ? nil : overEpoll == 0 ? "io_uring" : overEpoll < workerCount ? "mixed" : "epoll"
     status = Self.status(counted.counters)
     bytes.sent = counted.counters.bytesSent
     bytes.received = counted.counters.bytesReceived
@@ -41,6 +57,7 @@ extension RunResult {
     latency.response = LatencySummary(response)
     latency.service = LatencySummary(service)
     latency.connect = LatencySummary(ledger.connect)
+    latency.tls = LatencySummary(ledger.tls)
     latency.firstByte = LatencySummary(ledger.firstByte)
     latency.scheduleLag = LatencySummary(ledger.scheduleLag)
     histograms.response = HdrEncoding.text(CompactHistogram(response), deflate: deflate)
@@ -53,9 +70,16 @@ extension RunResult {
     }
     if case .open(let schedule) = plan.load { setTarget(schedule, plan: plan, ledger: ledger) }
 
-    for (tally, endpoint) in zip(ledger.endpoints, plan.endpoints) {
-      endpoints.append(Endpoint(tally, name: endpoint.name))
+    for (index, endpoint) in plan.content.endpoints.enumerated()
+    where index < ledger.endpoints.count {
+      requestsByName.append(
+        RequestsOfName(
+          ledger.endpoints[index], name: endpoint.name,
+          checks: index < facts.checks.count ? facts.checks[index] : [:]))
     }
+    iterations =
+      plan.content.program.isEmpty
+      ? nil : Iterations(ledger.iterations, isOpen: plan.load != .closed)
     connections.opened = ledger.opened
     connections.reopened = ledger.reopened
     if !ledger.fairness.isEmpty {
@@ -74,7 +98,10 @@ extension RunResult {
     let unheard = facts.workers.filter { $0.value.isLost && !heard.contains($0.key) }
     workers += unheard.sorted { $0.key < $1.key }.map { Worker(unheard: $0.value) }
     let isClosed = plan.load == .closed
-    intervals = ledger.timeline.intervals.map { Interval($0, order: order, isClosed: isClosed) }
+    let recent = ledger.timeline.intervals.suffix(recentCount).startIndex
+    intervals = ledger.timeline.intervals.enumerated().map { place, interval in
+      Interval(interval, order: order, isClosed: isClosed, hasLatencies: place >= recent)
+    }
 
     verdict = Verdict(self, ledger: ledger, plan: plan, facts: facts)
     slo = objectives.map { $0.outcome(of: self) }
@@ -85,8 +112,8 @@ extension RunResult {
 
   private mutating func setTarget(_ schedule: Schedule, plan: Plan, ledger: RunLedger) {
     guard let span = ledger.measuredSpanNs else { return }
-    let startNs = plan.warmupNs
-    let endNs = min(span.upperBound, plan.warmupNs + plan.durationNs)
+    let startNs = plan.times.warmupNs
+    let endNs = min(span.upperBound, plan.times.warmupNs + plan.times.durationNs)
     guard endNs > startNs else { return }
     let mean =
       schedule.expectedCount(beforeNs: endNs) - schedule.expectedCount(beforeNs: startNs)
@@ -95,7 +122,10 @@ extension RunResult {
       min(plan.requestCount, schedule.firstIndex(atOrAfterNs: endNs))
       - min(plan.requestCount, schedule.firstIndex(atOrAfterNs: startNs))
     guard scheduled > 0 else { return }
-    rate.achievedRatio = Double(ledger.phases.measured.sent) / Double(scheduled)
+    // Of a scenario, the schedule is one of iterations.
+    let begun =
+      plan.content.program.isEmpty ? ledger.phases.measured.sent : ledger.iterations.started
+    rate.achievedRatio = Double(begun) / Double(scheduled)
   }
 
   fileprivate static func status(_ counters: Counters) -> [String: UInt64] {
@@ -126,7 +156,9 @@ extension RunResult.Interval {
   }
 
   /// `order` holds the timeline's ordinal of each of the result's workers.
-  package init(_ interval: Timeline.Interval, order: [Int], isClosed: Bool) {
+  package init(
+    _ interval: Timeline.Interval, order: [Int], isClosed: Bool, hasLatencies: Bool = true
+  ) {
     self.init()
     index = interval.firstIndex
     lastIndex = interval.lastIndex
@@ -137,11 +169,13 @@ extension RunResult.Interval {
     ok = interval.tally.ok
     notOk = interval.tally.notOk
     dropped = interval.tally.counters.dropped
+    lastOkNs = interval.lastOkNs == 0 ? nil : interval.lastOkNs
     bytesReceived = interval.tally.counters.bytesReceived
     for cause in ErrorCause.allCases where interval.tally.counters.errorCount(cause) > 0 {
       errors[cause.name] = interval.tally.counters.errorCount(cause)
     }
     workers = UInt32(interval.workers.count)
+    guard hasLatencies else { return }
     let response = isClosed ? interval.service : interval.response
     if !response.isEmpty {
       responseP50 = response.quantileNs(0.5)
@@ -221,8 +255,12 @@ extension RunResult.Causes {
         malformed.isOurLimit = words[Int(number)].isOurLimit
         return malformed
       }
-    for (finding, count) in counters.findings { findings[finding.name] = count }
-    for (kind, bytes) in counters.samples { samples[kind.name] = Self.text(bytes) }
+    for (finding, count) in counters.findings where !finding.isOfWire {
+      findings[finding.name] = count
+    }
+    for (kind, bytes) in counters.samples where !kind.isOfWire {
+      samples[kind.name] = Self.text(bytes)
+    }
     if malformed.isEmpty && findings.isEmpty && samples.isEmpty { return nil }
   }
 
@@ -237,21 +275,42 @@ extension RunResult.Causes {
   }
 }
 
-extension RunResult.Endpoint {
-  fileprivate init(_ endpoint: RunLedger.Endpoint, name: String) {
+extension RunResult.Iterations {
+  fileprivate init(_ sums: RunLedger.Iterations, isOpen: Bool) {
+    self.init()
+    started = sums.started
+    completed = sums.durations.count
+    abandoned = sums.abandoned
+    dropped = isOpen ? sums.dropped : nil
+    interrupted = Int64(clamping: started) - Int64(clamping: completed + abandoned)
+    time = LatencySummary(sums.durations)
+  }
+}
+
+extension RunResult.RequestsOfName {
+  fileprivate init(_ endpoint: RunLedger.Endpoint, name: String, checks words: [UInt8: String]) {
     self.init()
     let counted = endpoint.phases.counted
     self.name = name
     sent = counted.sent
+    completed = counted.completed
     ok = counted.ok
     notOk = counted.notOk
+    dropped = counted.counters.dropped
     bytesReceived = counted.counters.bytesReceived
     bytesBody = counted.counters.bytesBody
     errors = RunResult.Errors(counted.counters)
     status = RunResult.status(counted.counters)
+    checks = counted.counters.checks.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+      .map { number, count in
+        var check = RunResult.FailedCheck()
+        check.check = words[number] ?? "check \(number)"
+        check.failed = count
+        return check
+      }
     let responses = endpoint.response.isEmpty ? endpoint.service : endpoint.response
-    response = LatencySummary(responses)
-    service = LatencySummary(endpoint.service)
+    latency.response = LatencySummary(responses)
+    latency.service = LatencySummary(endpoint.service)
     responseHistogram = Base64.encode(HdrEncoding.payload(CompactHistogram(responses)))
   }
 }

@@ -23,18 +23,42 @@ package struct RunResult: Equatable, Sendable {
   package var errors = Errors()
   /// Nil where nothing stands behind the errors, and in files of before there were such.
   package var causes: Causes?
+  /// Nil where bytes travel as they are.
+  package var tls: TLS?
+  /// Nil in files of before there was a choice.
+  package var http: HTTP?
+  /// What drove the workers' sockets: io_uring, epoll, or mixed. Nil without workers, and in files of
+  /// before there was a choice.
+  package var backend: String?
   package var status: [String: UInt64] = [:]
   package var bytes = Bytes()
   package var rate = Rate()
   package var latency = Latencies()
   package var histograms = Histograms()
-  package var endpoints: [Endpoint] = []
+  package var requestsByName: [RequestsOfName] = []
+  /// Nil without users.
+  package var iterations: Iterations?
   package var intervals: [Interval] = []
   package var connections = Connections()
   package var verdict = Verdict()
   package var slo: [SloOutcome] = []
 
   package init() {}
+
+  /// What came in the measured time alone, which is what rates are of; the drain's is in `requests`.
+  package var measured: (ok: UInt64, bytes: UInt64) {
+    guard !intervals.isEmpty else { return (requests.ok, bytes.received) }
+    return intervals.reduce(into: (0, 0)) {
+      guard $1.isMeasured else { return }
+      $0.0 += $1.ok
+      $0.1 += $1.bytesReceived
+    }
+  }
+
+  /// More is to be said by name than of all.
+  package var hasNames: Bool {
+    requestsByName.count > 1 || requestsByName.contains { !$0.checks.isEmpty }
+  }
 
   package struct Tool: Equatable, Sendable {
     package var name = "squall"
@@ -81,6 +105,10 @@ package struct RunResult: Equatable, Sendable {
     package var notOk: UInt64 = 0
     package var inFlightAtStop: Int64 = 0
     package var dropped: UInt64 = 0
+    /// Nil in a closed loop.
+    package var due: UInt64?
+    /// See `Balance.unassigned`.
+    package var unassigned: UInt64 = 0
     /// Sent in the warm-up, ended after it.
     package var carriedIn: Int64 = 0
     package var warmup = Warmup()
@@ -103,6 +131,9 @@ package struct RunResult: Equatable, Sendable {
       get { counts[Int(cause.rawValue)] }
       set { counts[Int(cause.rawValue)] = newValue }
     }
+
+    /// Of connections that never came to carry a request.
+    package var ofOpening: UInt64 { self[.connect] + self[.tls] }
   }
 
   /// What stands behind the errors.
@@ -146,6 +177,7 @@ package struct RunResult: Equatable, Sendable {
     package var response = LatencySummary()
     package var service = LatencySummary()
     package var connect = LatencySummary()
+    package var tls = LatencySummary()
     package var firstByte = LatencySummary()
     package var scheduleLag = LatencySummary()
     package init() {}
@@ -158,19 +190,50 @@ package struct RunResult: Equatable, Sendable {
     package init() {}
   }
 
-  package struct Endpoint: Equatable, Sendable {
+  package struct RequestsOfName: Equatable, Sendable {
     package var name = ""
     package var sent: UInt64 = 0
+    package var completed: UInt64 = 0
     package var ok: UInt64 = 0
     package var notOk: UInt64 = 0
+    package var dropped: UInt64 = 0
     package var bytesReceived: UInt64 = 0
     package var bytesBody: UInt64 = 0
     package var errors = Errors()
     package var status: [String: UInt64] = [:]
-    package var response = LatencySummary()
-    package var service = LatencySummary()
+    /// Those that failed, the most frequent first; all together the errors of cause `check`.
+    package var checks: [FailedCheck] = []
+    package var latency = LatenciesOfName()
     /// HdrHistogram V2, uncompressed, base 64, of nanoseconds.
     package var responseHistogram = ""
+    package init() {}
+  }
+
+  package struct LatenciesOfName: Equatable, Sendable {
+    package var response = LatencySummary()
+    package var service = LatencySummary()
+    package init() {}
+  }
+
+  package struct FailedCheck: Equatable, Sendable {
+    /// What it asks, in words.
+    package var check = ""
+    package var failed: UInt64 = 0
+    package init() {}
+  }
+
+  /// How often users went through what they do; those begun in the warm-up are left out.
+  package struct Iterations: Equatable, Sendable {
+    package var started: UInt64 = 0
+    package var completed: UInt64 = 0
+    /// Ended before their last step, because a request failed.
+    package var abandoned: UInt64 = 0
+    /// Due, and no user was free; nil where iterations follow one another.
+    package var dropped: UInt64?
+    /// Begun and never ended: the load was over, or the user stopped, was dealt anew or was lost.
+    package var interrupted: Int64 = 0
+    /// From the first step to the last, of those completed.
+    package var time = LatencySummary()
     package init() {}
   }
 
@@ -187,6 +250,8 @@ package struct RunResult: Equatable, Sendable {
     package var notOk: UInt64 = 0
     package var dropped: UInt64 = 0
     package var bytesReceived: UInt64 = 0
+    /// When its last ok response came; nil without one, and in files of before it was noted.
+    package var lastOkNs: UInt64?
     package var errors: [String: UInt64] = [:]
     /// How many workers reported.
     package var workers: UInt32 = 0
@@ -232,6 +297,10 @@ package struct RunResult: Equatable, Sendable {
     package var cautions: [String] = []
     /// Not saturated, and the rate asked for was reached.
     package var valid = true
+    /// From when on the target answered nothing, in the measured time; absent where it did to the end.
+    package var targetGoneNs: UInt64?
+    /// Ok responses per second until then.
+    package var okPerSBeforeGone: Double?
     /// Mean requests in flight per request that could be; absent in an open loop.
     package var littlesLawRatio: Double?
     package var conservation = Conservation()

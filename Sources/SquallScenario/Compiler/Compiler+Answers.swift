@@ -2,7 +2,7 @@ internal import SquallLoad
 
 /// What is taken from an answer, and what must hold of it.
 extension Compiler {
-  private static let captureKinds = ["json", "header", "cookie", "between"]
+  private static let captureKinds = ["json", "header", "cookie", "between", "regex"]
 
   // MARK: Captures
 
@@ -40,17 +40,42 @@ extension Compiler {
     {
       byteCountMax = UInt32(try max.count("'max'", 1...UInt64(Program.slotByteCountMax)))
     }
-    if let slot = slotIndices[name] {
-      let known = program.slots[Int(slot)].byteCountMax
-      program.slots[Int(slot)].byteCountMax = Swift.max(known, byteCountMax)
-      return
+    let valueCountMax = try valueCountMax(capture.value)
+    defer {
+      if let slot = slotIndices[name] { program.slots[Int(slot)].valueCountMax = valueCountMax }
     }
+    if let slot = slotIndices[name] {
+      let known = program.slots[Int(slot)]
+      byteCountMax = max(known.byteCountMax, byteCountMax)
+      program.slots[Int(slot)].byteCountMax = byteCountMax
+      guard known.valueCountMax == valueCountMax else {
+        throw Fault(
+          capture.key, "'\(name)' keeps another number of values elsewhere: say the same each time")
+      }
+    }
+    guard Int(valueCountMax) * (Int(byteCountMax) + 2) <= Program.listByteCountMax else {
+      throw Fault(
+        capture.key,
+        "\(valueCountMax) values of \(byteCountMax) bytes are more than 64 KiB: keep fewer")
+    }
+    guard slotIndices[name] == nil else { return }
     guard program.slots.count < Program.slotCountMax else {
       throw Fault(capture.key, "more than \(Program.slotCountMax) names are captured")
     }
     slotIndices[name] = UInt16(program.slots.count)
     program.slots.append(.init(name: name, byteCountMax: byteCountMax))
     slotPlaces.append(capture.key.place)
+  }
+
+  /// How many values a capture keeps; 0 for one that is no list.
+  private func valueCountMax(_ node: Node) throws(Fault) -> UInt16 {
+    guard case .mapping(let entries) = node.content else { return 0 }
+    func value(_ key: String) -> Node? { entries.first { $0.key.text == key }?.value }
+    let most = UInt64(UInt16.max - 1)
+    if let collect = value("collect") { return UInt16(try collect.count("'collect'", 1...most)) }
+    guard value("take")?.text == "all" else { return 0 }
+    guard let keep = value("keep") else { return UInt16(Program.listValueCountDefault) }
+    return UInt16(try keep.count("'keep'", 1...most))
   }
 
   mutating func compileCaptures(_ node: Node) throws(Fault) -> Program.Slice {
@@ -62,6 +87,9 @@ extension Compiler {
         throw Fault(entry.key, "'\(name)' is captured twice in one step: take one out")
       }
       guard let slot = slotIndices[name] else { continue }
+      guard !scope.lists.contains(slot) else {
+        throw Fault(entry.key, "'each' goes over '\(name)': capture it elsewhere")
+      }
       try compileCapture(name, slot, entry.value)
       scope.captured.insert(slot)
     }
@@ -80,21 +108,24 @@ extension Compiler {
       return
     }
     let fields = try Fields(
-      node, "a capture", keys: Self.captureKinds + ["take", "as", "max"],
-      later: ["regex": "say what stands before and after it with between: ['…', '…']"])
+      node, "a capture", keys: Self.captureKinds + ["take", "as", "max", "keep", "collect"])
     guard let kind = try fields.only(Self.captureKinds), let value = fields[kind] else {
-      throw Fault(node, "a capture says where: json, header, cookie or between")
+      throw Fault(node, "a capture says where: json, header, cookie, between or regex")
     }
     if let take = fields["take"] {
       switch try take.string("'take'") {
       case "first": break
       case "random": capture.take = .random
-      case "all":
-        throw Fault(take, "'take: all' is not carried out yet: take: random takes one of them")
+      case "last": capture.take = .last
+      case "all": capture.take = .all
       case let word:
-        throw .unknown(take, word, "something to take", known: ["first", "random"])
+        throw .unknown(take, word, "something to take", known: ["first", "random", "last", "all"])
       }
     }
+    if let keep = fields["keep"], capture.take != .all {
+      throw Fault(keep, "'keep' says how many of take: all")
+    }
+    if capture.take == .all { _ = try fields.only(["take", "collect"]) }
     if let form = fields["as"] {
       guard try form.string("'as'") == "raw", kind == "json" else {
         throw Fault(form, "'as' says that JSON is taken as it stands: write as: raw, with json")
@@ -106,6 +137,12 @@ extension Compiler {
     }
     switch kind {
     case "json": capture.argument = try compilePath(value, isRaw: capture.isRaw)
+    case "regex":
+      capture.kind = .regex
+      capture.argument = try compilePattern(value)
+      if let collect = fields["collect"] {
+        throw Fault(collect, "what a regex takes is one value: collect it with json or between")
+      }
     case "header":
       capture.kind = .header
       capture.first = pooled(try resolved(value, "'header'").lowercased())
@@ -199,6 +236,30 @@ extension Compiler {
     if let node { entries.merge(try checkEntries(node)) { $1 } }
     let first = program.checks.count
     try compileStatus(entries["status"])
+    try compileChecks(entries)
+    return .init(first: UInt32(first), count: UInt32(program.checks.count - first))
+  }
+
+  func untilFields(_ node: Node) throws(Fault) -> Fields {
+    try Fields(node, "'until'", keys: Self.checkKeys + ["at_most", "every"])
+  }
+
+  /// What is awaited: checks behind those of the request. Returns how many.
+  mutating func compileAwaited(_ node: Node) throws(Fault) -> Int {
+    let fields = try untilFields(node)
+    let first = program.checks.count
+    if let status = fields["status"] { try compileStatus(status) }
+    var entries: [String: Node] = [:]
+    for key in Self.checkKeys { entries[key] = fields[key] }
+    try compileChecks(entries)
+    guard program.checks.count > first else {
+      throw Fault(node, "'until' awaits nothing: write until: {json: {$.done: true}, at_most: 20}")
+    }
+    return program.checks.count - first
+  }
+
+  /// All but the status.
+  private mutating func compileChecks(_ entries: [String: Node]) throws(Fault) {
     if let node = entries["time"] { try compileTime(node) }
     if let node = entries["header"] {
       for entry in try node.entries("'header'") {
@@ -236,7 +297,6 @@ extension Compiler {
           .init(kind: .has, argument: UInt32(slot), label: pooled("has \(name)")))
       }
     }
-    return .init(first: UInt32(first), count: UInt32(program.checks.count - first))
   }
 
   private mutating func compileJSONCheck(_ entry: Node.Entry) throws(Fault) {

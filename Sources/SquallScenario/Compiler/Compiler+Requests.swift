@@ -4,17 +4,14 @@ internal import SquallLoad
 /// One request: its bytes, its name, what is asked of the answer and taken from it.
 extension Compiler {
   private static let requestKeys = [
-    "name", "query", "headers", "json", "form", "text", "body", "auth", "capture", "check", "else",
+    "name", "query", "headers", "json", "form", "text", "body", "multipart", "auth", "capture",
+    "check", "until",
+    "else",
     "timeout", "redirects",
   ]
 
   mutating func compileRequest(_ verb: String, _ node: Node) throws(Fault) {
-    let fields = try Fields(
-      node, "a request", keys: Self.methods + Self.requestKeys,
-      later: [
-        "multipart": "send form, text, json or body: {file: …}",
-        "collect": "capture one element with take: random",
-      ])
+    let fields = try Fields(node, "a request", keys: Self.methods + Self.requestKeys)
     _ = try fields.only(Self.methods)
     guard let url = fields[verb] else { return }
     let method = verb.uppercased()
@@ -25,7 +22,9 @@ extension Compiler {
     let (body, contentType) = try body(fields)
     try appendHead(fields, method: method, path: path, body: body, contentType, to: &head)
     let timeoutNs = try fields["timeout"].map { node throws(Fault) in try self.timeoutNs(node) }
-    if let node = fields["redirects"] { try refuseRedirects(node) }
+    let hopCount =
+      try fields["redirects"].map { node throws(Fault) in try redirectCount(node) }
+      ?? defaults.redirectCount
     var request = Program.Request(
       endpoint: try endpoint(fields["name"], automatic: "\(method) \(path)", at: url),
       head: .empty, body: .empty, checks: .empty, captures: .empty, otherwise: .proceed,
@@ -36,7 +35,16 @@ extension Compiler {
     request.body = slice(of: body?.parts ?? [])
     // Captures first: `has` speaks of what they took.
     if let node = fields["capture"] { request.captures = try compileCaptures(node) }
+    if hopCount > 0 {
+      follow(&request, keepsMethod: method == "GET" || method == "HEAD")
+    }
     request.checks = try compileChecks(fields["check"])
+    if let until = fields["until"] {
+      let count = try compileAwaited(until)
+      request.checks.count += UInt32(count)
+      request.awaitedCount = UInt8(clamping: count)
+    }
+    try number(request, at: url)
     let watchCount = request.checks.count + request.captures.count
     let pathCount =
       program.captures[request.captures.indices].count { $0.kind == .json }
@@ -47,9 +55,13 @@ extension Compiler {
         "a request has at most \(Program.watchCountMax) checks and captures, "
           + "\(Program.pathCountMax) of them JSON")
     }
+    guard
+      program.captures[request.captures.indices].count(where: { $0.kind == .regex })
+        <= Machine.patternCountMax
+    else { throw Fault(url, "a request has at most \(Machine.patternCountMax) captures by regex") }
     request.readsBody =
       program.captures[request.captures.indices].contains {
-        $0.kind == .json || $0.kind == .between
+        $0.kind == .json || $0.kind == .between || $0.kind == .regex
       }
       || program.checks[request.checks.indices].contains {
         $0.kind == .json || $0.kind == .contains
@@ -69,8 +81,92 @@ extension Compiler {
       }
     }
     guard program.requests.count < Int(UInt16.max) else { throw Fault(node, "too many requests") }
-    emit(.send, argument: UInt16(program.requests.count))
+    try emitSend(&request, hopCount: hopCount, until: fields["until"])
     program.requests.append(request)
+    guard hopCount > 0 else { return }
+    var hop = try self.hop(behind: request, fields, method: method, path: path, at: url)
+    hop.follows = .none
+    program.requests.append(hop)
+    guard hopCount > 1 else { return }
+    hop.follows = request.follows
+    program.requests.append(hop)
+  }
+
+  // MARK: Redirects
+
+  /// The slot of addresses that answers lead to. No capture can have its name.
+  static let locationName = "(location)"
+
+  /// Takes where the answer leads, last of all that is captured.
+  private mutating func follow(_ request: inout Program.Request, keepsMethod: Bool) {
+    let slot: UInt16
+    if let known = slotIndices[Self.locationName] {
+      slot = known
+    } else {
+      slot = UInt16(program.slots.count)
+      slotIndices[Self.locationName] = slot
+      usedSlots.insert(slot)
+      slotPlaces.append(Place(source: 0, line: 1, column: 1))
+      program.slots.append(
+        .init(name: Self.locationName, byteCountMax: Program.locationByteCountMax))
+    }
+    let label = "the address of a redirect is longer than \(Program.locationByteCountMax) bytes"
+    program.captures.append(
+      Program.Capture(
+        kind: .header, slot: slot, first: pooled("location"), label: pooled(label)))
+    if request.captures.count == 0 { request.captures.first = UInt32(program.captures.count - 1) }
+    request.captures.count += 1
+    request.follows = keepsMethod ? .all : .byGet
+    request.locationSlot = slot
+  }
+
+  /// The request that follows a redirect: a GET, or again a HEAD, under a name of its own. Its answer is
+  /// checked and captured from as the first one's would be.
+  private mutating func hop(
+    behind request: Program.Request, _ fields: Fields, method: String, path: String, at url: Node
+  ) throws(Fault) -> Program.Request {
+    let method = method == "HEAD" ? method : "GET"
+    var head = Draft()
+    head.literal = Array("\(method) ".utf8)
+    append(Program.Part(kind: .slot, escape: .target, a: Int64(request.locationSlot)), to: &head)
+    try appendHead(fields, method: method, path: path, body: nil, nil, to: &head)
+    var hop = request
+    hop.isHop = true
+    hop.isConstant = false
+    hop.head = slice(of: head.parts)
+    hop.body = .empty
+    let name = program.endpoints[Int(request.endpoint)].name
+    hop.endpoint = try endpoint(nil, automatic: "\(name), redirected", at: url)
+    // Numbers of checks are a name's own.
+    hop.checks.first = UInt32(program.checks.count)
+    program.checks += program.checks[request.checks.indices]
+    hop.captures.first = UInt32(program.captures.count)
+    program.captures += program.captures[request.captures.indices]
+    try number(hop, at: url)
+    return hop
+  }
+
+  /// Numbers what can fail among the checks of the request's name: one number for the same words.
+  private mutating func number(_ request: Program.Request, at url: Node) throws(Fault) {
+    func number(_ label: Program.Span, _ program: inout Program) throws(Fault) -> UInt8 {
+      let words = program.text(label)
+      let known = program.endpoints[Int(request.endpoint)].checks
+      if let index = known.firstIndex(of: words) { return UInt8(index) }
+      guard known.count < Int(Program.strayCheckNumber) else {
+        throw Fault(
+          url,
+          "more than \(known.count) different checks count under one name: give some requests "
+            + "another name")
+      }
+      program.endpoints[Int(request.endpoint)].checks.append(words)
+      return UInt8(known.count)
+    }
+    for index in request.checks.indices {
+      program.checks[index].number = try number(program.checks[index].label, &program)
+    }
+    for index in request.captures.indices {
+      program.captures[index].number = try number(program.captures[index].label, &program)
+    }
   }
 
   private mutating func slice(of parts: [Program.Part]) -> Program.Slice {
@@ -248,7 +344,8 @@ extension Compiler {
   // MARK: Body
 
   private mutating func body(_ fields: Fields) throws(Fault) -> (Draft?, contentType: String?) {
-    guard let kind = try fields.only(["json", "form", "text", "body"]), let node = fields[kind]
+    guard let kind = try fields.only(["json", "form", "text", "body", "multipart"]),
+      let node = fields[kind]
     else { return (nil, nil) }
     var draft = Draft()
     let contentType: String
@@ -267,6 +364,8 @@ extension Compiler {
     case "text":
       contentType = "text/plain; charset=utf-8"
       try append(node, "'text'", .none, to: &draft)
+    case "multipart":
+      contentType = "multipart/form-data; boundary=\(try appendMultipart(node, to: &draft))"
     default:
       contentType = "application/octet-stream"
       let file = try Fields(node, "'body'", keys: ["file"])
@@ -279,9 +378,76 @@ extension Compiler {
     return (draft, contentType)
   }
 
+  /// A form of parts (RFC 7578). Returns the boundary between them.
+  private mutating func appendMultipart(
+    _ node: Node, to draft: inout Draft
+  ) throws(Fault) -> String {
+    let start = program.pool.count
+    var sections: [Draft] = []
+    for entry in try node.entries("'multipart'") {
+      var section = Draft()
+      let name = Self.quoted(try resolved(entry.key, "a part's name"))
+      section.literal = Array("Content-Disposition: form-data; name=\"\(name)\"".utf8)
+      if case .mapping = entry.value.content {
+        try appendFile(entry.value, to: &section)
+      } else {
+        section.literal += Array("\r\n\r\n".utf8)
+        try append(entry.value, "a part's value", .none, to: &section)
+      }
+      flush(&section)
+      sections.append(section)
+    }
+    guard !sections.isEmpty else {
+      throw Fault(node, "'multipart' is empty: write multipart: {title: x, doc: {file: a.pdf}}")
+    }
+    // No text holds a hash of itself but by an accident in 2^64.
+    let hash = program.pool[start...].reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+      ($0 ^ UInt64($1)) &* 0x100_0000_01b3
+    }
+    let boundary = "squall-" + String(hash, radix: 16)
+    for section in sections {
+      draft.literal += Array("--\(boundary)\r\n".utf8)
+      try append(section, to: &draft)
+      draft.literal += Array("\r\n".utf8)
+    }
+    draft.literal += Array("--\(boundary)--\r\n".utf8)
+    return boundary
+  }
+
+  private mutating func appendFile(_ node: Node, to section: inout Draft) throws(Fault) {
+    let fields = try Fields(node, "a part", keys: ["file", "name", "type"])
+    guard let file = fields["file"] else {
+      throw Fault(node, "'file' is missing: write {file: a.pdf, type: application/pdf}")
+    }
+    let path = try resolved(file, "'file'")
+    var name = path.split(separator: "/").last.map(String.init) ?? path
+    if let node = fields["name"] { name = try resolved(node, "'name'") }
+    var type = "application/octet-stream"
+    if let node = fields["type"] { type = try resolved(node, "'type'") }
+    guard type.utf8.allSatisfy({ (0x20..<0x7f).contains($0) }) else {
+      throw Fault(fields["type"] ?? node, "'type' is not a media type: write application/pdf")
+    }
+    section.literal += Array(
+      "; filename=\"\(Self.quoted(name))\"\r\nContent-Type: \(type)\r\n\r\n".utf8)
+    section.literal += try bytes(of: file)
+  }
+
+  /// As browsers write names of parts and files (HTML, multipart/form-data encoding).
+  private static func quoted(_ text: String) -> String {
+    text.unicodeScalars.reduce(into: "") { quoted, scalar in
+      switch scalar {
+      case "\"": quoted += "%22"
+      case "\r": quoted += "%0D"
+      case "\n": quoted += "%0A"
+      default: quoted.unicodeScalars.append(scalar)
+      }
+    }
+  }
+
   func bytes(of path: Node) throws(Fault) -> [UInt8] {
     let name = try resolved(path, "'file'")
-    guard let bytes = surroundings.file(name) else {
+    let folder = name.hasPrefix("/") ? "" : folders[path.place.source] ?? ""
+    guard let bytes = surroundings.file(folder + name) else {
       throw Fault(
         path,
         "the file '\(name)' cannot be read: name one that is there, by its path from this file"

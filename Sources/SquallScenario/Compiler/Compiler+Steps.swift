@@ -3,11 +3,7 @@ internal import SquallLoad
 /// Sequences of steps.
 extension Compiler {
   static let methods = ["get", "post", "put", "patch", "delete", "head", "options"]
-  private static let verbs = methods + ["think", "chance", "repeat", "if", "unless", "use"]
-  private static let laterVerbs = [
-    "each": "capture one element with take: random",
-    "until": "write repeat: N with a think time",
-  ]
+  private static let verbs = methods + ["think", "chance", "repeat", "each", "if", "unless", "use"]
 
   mutating func emit(
     _ operation: Program.Step.Operation, counter: Int = 0, argument: UInt16 = 0, low: UInt32 = 0,
@@ -27,15 +23,10 @@ extension Compiler {
   private mutating func compileStep(_ node: Node) throws(Fault) {
     let entries = try node.entries("a step")
     let words = entries.compactMap(\.key.text)
-    if let later = entries.first(where: { Self.laterVerbs[$0.key.text ?? ""] != nil }),
-      let word = later.key.text, let instead = Self.laterVerbs[word]
-    {
-      throw Fault(later.key, "'\(word)' is not carried out yet: \(instead)")
-    }
     let verbs = words.filter { Self.verbs.contains($0) }
     guard let verb = verbs.first else {
       let key = entries.first?.key ?? node
-      throw .unknown(key, key.text ?? "", "a step", known: Self.verbs + Array(Self.laterVerbs.keys))
+      throw .unknown(key, key.text ?? "", "a step", known: Self.verbs)
     }
     switch verb {
     case "think":
@@ -44,6 +35,7 @@ extension Compiler {
         emit(.think, argument: index)
       }
     case "use": try compileUse(node)
+    case "each": try compileEach(node)
     case "chance", "repeat", "if", "unless":
       let fields = try Fields(node, "a '\(verb)' step", keys: [verb, "do"])
       guard let condition = fields[verb] else { return }
@@ -65,7 +57,7 @@ extension Compiler {
     guard !scope.useStack.contains(name) else {
       throw Fault(
         value,
-        "the block '\(name)' uses itself: \((scope.useStack + [name]).joined(separator: " → "))")
+        "the block '\(name)' uses itself: \((scope.useStack + [name]).joined(separator: " -> "))")
     }
     guard scope.useStack.count < Self.useDepthMax else {
       throw Fault(value, "blocks use one another more than \(Self.useDepthMax) deep")
@@ -76,6 +68,101 @@ extension Compiler {
     scope.useStack.removeLast()
   }
 
+  /// The steps once for each value of a list.
+  private mutating func compileEach(_ node: Node) throws(Fault) {
+    let fields = try Fields(node, "an 'each' step", keys: ["each", "at_most", "do"])
+    guard let value = fields["each"] else { return }
+    guard let steps = fields["do"] else {
+      throw Fault(node, "'each' has no steps: give them with do")
+    }
+    let name = try value.string("'each'")
+    guard let slot = slotIndices[name] else {
+      throw .unknown(value, name, "captured", known: Array(slotIndices.keys))
+    }
+    let known = program.slots[Int(slot)]
+    guard known.isList else {
+      throw Fault(value, "'\(name)' is one value: capture it with take: all, or collect")
+    }
+    guard !scope.lists.contains(slot) else {
+      throw Fault(value, "'each' goes over '\(name)' already")
+    }
+    use(slot, at: value.place)
+    let counter = try enterLoop(value)
+    var most = UInt64(known.valueCountMax)
+    if let node = fields["at_most"] { most = try node.count("'at_most'", 1...most) }
+    let start = program.steps.count
+    emit(.enterEach, counter: counter, argument: slot, high: UInt32(most))
+    scope.lists.append(slot)
+    try compileSteps(steps, "'do'")
+    scope.lists.removeLast()
+    leaveLoop(.endEach, counter, argument: slot, from: start)
+  }
+
+  /// The counter of one more loop.
+  private mutating func enterLoop(_ node: Node) throws(Fault) -> Int {
+    guard scope.loopDepth < Program.loopDepthMax else {
+      throw Fault(node, "more than \(Program.loopDepthMax) loops within one another")
+    }
+    scope.loopDepth += 1
+    return scope.loopDepth - 1
+  }
+
+  /// Ends the loop that the step `start` entered.
+  private mutating func leaveLoop(
+    _ operation: Program.Step.Operation, _ counter: Int, argument: UInt16 = 0, from start: Int
+  ) {
+    scope.loopDepth -= 1
+    emit(operation, counter: counter, argument: argument)
+    program.steps[program.steps.count - 1].target = UInt32(start + 1)
+    program.steps[start].target = UInt32(program.steps.count)
+  }
+
+  /// Sends a request, or sends it again until what is awaited holds.
+  mutating func emitSend(
+    _ request: inout Program.Request, hopCount: Int, until node: Node?
+  ) throws(Fault) {
+    guard let node else { return emitExchange(hopCount: hopCount) }
+    let fields = try untilFields(node)
+    guard let most = fields["at_most"] else {
+      throw Fault(node, "'at_most' is missing: it says how often, as in at_most: 20")
+    }
+    let tries = UInt32(try most.count("'at_most'", 2...Program.tryCountMax))
+    var pause: UInt16?
+    if let every = fields["every"] { pause = try think(every, mayBeNone: false) }
+    let counter = try enterLoop(node)
+    request.tryCounter = UInt8(counter)
+    let start = program.steps.count
+    emit(.enterLoop, counter: counter, argument: 1, low: tries, high: tries)
+    var begin = start + 1
+    if let pause {
+      // The first try comes at once.
+      emit(.jump)
+      begin = program.steps.count
+      emit(.think, argument: pause, low: 1)
+      program.steps[start + 1].target = UInt32(program.steps.count)
+    }
+    emitExchange(hopCount: hopCount)
+    let met = program.steps.count
+    emit(.ifMet)
+    leaveLoop(.endLoop, counter, from: start)
+    program.steps[program.steps.count - 1].target = UInt32(begin)
+    program.steps[met].target = UInt32(program.steps.count)
+  }
+
+  /// Sends the request that comes next into the table, and behind it those that follow redirects: the last
+  /// of them stands first there.
+  private mutating func emitExchange(hopCount: Int) {
+    let first = UInt16(program.requests.count)
+    emit(.send, argument: first)
+    var exits: [Int] = []
+    for hop in 0..<hopCount {
+      exits.append(program.steps.count)
+      emit(.unlessRedirected)
+      emit(.send, argument: first + (hop == hopCount - 1 ? 1 : 2))
+    }
+    for exit in exits { program.steps[exit].target = UInt32(program.steps.count) }
+  }
+
   private mutating func compileBranch(
     _ verb: String, _ condition: Node, _ steps: Node
   ) throws(Fault) {
@@ -84,11 +171,8 @@ extension Compiler {
     case "chance": emit(.chance, low: try chance(condition))
     case "repeat":
       let turns = try self.turns(condition)
-      guard scope.loopDepth < Program.loopDepthMax else {
-        throw Fault(condition, "more than \(Program.loopDepthMax) repeats within one another")
-      }
-      emit(.enterLoop, counter: scope.loopDepth, low: turns.lowerBound, high: turns.upperBound)
-      scope.loopDepth += 1
+      let counter = try enterLoop(condition)
+      emit(.enterLoop, counter: counter, low: turns.lowerBound, high: turns.upperBound)
     default:
       guard case .placeholder(let placeholder)? = try condition.pieces("'\(verb)'").first,
         try condition.pieces("'\(verb)'").count == 1, placeholder.arguments == nil,
@@ -101,11 +185,7 @@ extension Compiler {
       emit(verb == "if" ? .unlessSet : .ifSet, argument: slot)
     }
     try compileSteps(steps, "'do'")
-    if verb == "repeat" {
-      scope.loopDepth -= 1
-      emit(.endLoop, counter: scope.loopDepth)
-      program.steps[program.steps.count - 1].target = UInt32(start + 1)
-    }
+    guard verb != "repeat" else { return leaveLoop(.endLoop, scope.loopDepth - 1, from: start) }
     program.steps[start].target = UInt32(program.steps.count)
   }
 

@@ -13,9 +13,25 @@ extension Compiler {
       }
       try compileUser(name, entry.value)
     }
+    try refuseUnknownTags(node)
     if !program.users.contains(where: { $0.weight > 0 || ($0.fixed ?? 0) > 0 }) {
       throw Fault(node, "no user has a weight above 0, so nobody would do anything")
     }
+  }
+
+  private func refuseUnknownTags(_ node: Node) throws(Fault) {
+    for tag in surroundings.tags + surroundings.excludedTags where !taskTags.contains(tag) {
+      throw .unknown(node, tag, "a tag of this scenario", known: Array(taskTags))
+    }
+    guard !program.users.isEmpty else {
+      throw Fault(node, "no user has a task with these tags, so nobody would do anything")
+    }
+  }
+
+  /// Whether tasks with these tags are done.
+  private func isWanted(_ tags: [String]) -> Bool {
+    (surroundings.tags.isEmpty || tags.contains { surroundings.tags.contains($0) })
+      && !tags.contains { surroundings.excludedTags.contains($0) }
   }
 
   private mutating func compileUser(_ name: String, _ node: Node) throws(Fault) {
@@ -23,6 +39,7 @@ extension Compiler {
       node, "a user",
       keys: ["weight", "fixed", "think", "row", "on_start", "on_stop", "tasks", "do"])
     scope = Scope()
+    scope.captured = setupSlots
     _ = try fields.only(["weight", "fixed"])
     var user = Program.UserClass(
       name: name, weight: 1, fixed: nil, onStart: nil, iteration: 0, onStop: nil, think: nil,
@@ -50,27 +67,34 @@ extension Compiler {
       throw Fault(node, "the user '\(name)' does nothing: give it tasks, or a sequence with do")
     }
     user.iteration = UInt32(program.steps.count)
+    var isIdle = false
     if let tasks = fields["tasks"] {
       user.tasks = try compileTasks(tasks)
+      isIdle = user.tasks.isEmpty
     } else if let steps = fields["do"] {
       try compileSteps(steps, "'do'")
       emit(.endIteration)
+      isIdle = !isWanted([])
     }
     if let stop = fields["on_stop"] {
       user.onStop = UInt32(program.steps.count)
       try compileSteps(stop, "'on_stop'")
       emit(.end)
     }
+    try refuseUncaptured("the user '\(name)'")
+    if !isIdle { program.users.append(user) }
+  }
+
+  func refuseUncaptured(_ whose: String) throws(Fault) {
     for (slot, place) in scope.used.sorted(by: {
       ($0.value.line, $0.value.column) < ($1.value.line, $1.value.column)
     })
     where !scope.captured.contains(slot) {
       throw Fault(
         place,
-        "no step of the user '\(name)' captures '\(program.slots[Int(slot)].name)': "
-          + "capture it before it is used")
+        "no step of \(whose) captures '\(program.slots[Int(slot)].name)': capture it before it is used"
+      )
     }
-    program.users.append(user)
   }
 
   private func weight(_ node: Node) throws(Fault) -> Double {
@@ -82,19 +106,21 @@ extension Compiler {
     }
   }
 
+  /// Those that are wanted; what the others would do is only looked at for faults.
   private mutating func compileTasks(_ node: Node) throws(Fault) -> [Program.Task] {
     let elements = try node.elements("'tasks'")
     guard !elements.isEmpty else { throw Fault(node, "'tasks' is empty: give at least one") }
+    var names: Set<String> = []
     var tasks: [Program.Task] = []
     var starts: [UInt32] = []
     let pick = program.steps.count
-    if elements.count > 1 { emit(.pick) }
+    emit(.pick)
     for element in elements {
       let fields = try Fields(element, "a task", keys: ["task", "weight", "tags", "do"])
       guard let name = try fields["task"]?.string("'task'") else {
         throw Fault(element, "a task has no name: begin it with '- task: NAME'")
       }
-      guard !tasks.contains(where: { $0.name == name }) else {
+      guard names.insert(name).inserted else {
         throw Fault(fields.key("task"), "the task '\(name)' is there twice: give each its own name")
       }
       guard let steps = fields["do"] else {
@@ -111,17 +137,25 @@ extension Compiler {
         for tag in try tags.elements("'tags'") { task.tags.append(try tag.string("a tag")) }
       }
       scope.tags = task.tags
-      starts.append(UInt32(program.steps.count))
+      taskTags.formUnion(task.tags)
+      let start = program.steps.count
       try compileSteps(steps, "'do'")
       emit(.endIteration)
       scope.tags = []
+      guard isWanted(task.tags) else {
+        program.steps.removeSubrange(start...)
+        continue
+      }
+      starts.append(UInt32(start))
       tasks.append(task)
     }
-    if elements.count > 1 {
-      program.steps[pick].argument = UInt16(program.choices.count)
-      program.choices.append(
-        Program.Choice(weights: tasks.map(\.weight), outcomes: starts))
+    guard !tasks.isEmpty else {
+      program.steps.removeSubrange(pick...)
+      emit(.endIteration)
+      return []
     }
+    program.steps[pick].argument = UInt16(program.choices.count)
+    program.choices.append(Program.Choice(weights: tasks.map(\.weight), outcomes: starts))
     return tasks
   }
 
@@ -165,46 +199,6 @@ extension Compiler {
     if let index = program.thinks.firstIndex(of: think) { return UInt16(index) }
     program.thinks.append(think)
     return UInt16(program.thinks.count - 1)
-  }
-
-  mutating func compileLoad(_ node: Node) throws(Fault) {
-    let fields = try Fields(
-      node, "'load'", keys: ["users"],
-      later: [
-        "iterations": "users can be said, as in users: {stages: [{to: 50, over: 10s}, {for: 1m}]}",
-        "requests": "users can be said, or leave load out and give -R with a URL",
-      ])
-    guard let users = fields["users"] else {
-      throw Fault(node, "'load' is empty: say how many users")
-    }
-    let load = try Fields(users, "'users'", keys: ["stages"])
-    guard let stages = load["stages"] else {
-      throw Fault(users, "'stages' is missing: write stages: [{to: 50, over: 10s}, {for: 1m}]")
-    }
-    for stage in try stages.elements("'stages'") {
-      let fields = try Fields(stage, "a stage", keys: ["to", "over", "for"])
-      let last = program.load.stages.last?.to ?? 0
-      if let hold = fields["for"] {
-        guard fields["to"] == nil, fields["over"] == nil else {
-          throw Fault(hold, "a stage either goes to a number over a time, or holds it for one")
-        }
-        program.load.stages.append(.init(durationNs: try hold.durationNs("'for'"), to: last))
-      } else {
-        guard let to = fields["to"], let over = fields["over"] else {
-          throw Fault(stage, "a stage is {to: USERS, over: TIME} or {for: TIME}")
-        }
-        program.load.stages.append(
-          .init(
-            durationNs: try over.durationNs("'over'"), to: try to.count("'to'", 0...1_000_000)))
-      }
-    }
-    guard program.load.userCountMax > 0 else {
-      throw Fault(stages, "these stages never have a user: begin with {to: 50, over: 10s}")
-    }
-    for (index, table) in program.tables.enumerated()
-    where table.pick == .unique && program.load.userCountMax > UInt64(table.rowCount) {
-      throw Fault(tablePlaces[index], table.shortage(of: program.load.userCountMax))
-    }
   }
 
   mutating func compileObjectives(_ node: Node) throws(Fault) {

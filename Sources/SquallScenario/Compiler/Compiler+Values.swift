@@ -75,6 +75,7 @@ extension Compiler {
 
   static let functions = [
     "int", "float", "choice", "uuid", "hex", "text", "now", "seq", "user", "iteration", "worker",
+    "pick",
   ]
 
   /// The part that one placeholder becomes.
@@ -130,7 +131,14 @@ extension Compiler {
       }
       return Program.Part(kind: .cell, a: Int64(index), b: Int64(column))
     }
-    return Program.Part(kind: .slot, a: Int64(try slot(placeholder)))
+    let slot = try slot(placeholder)
+    guard !program.slots[Int(slot)].isList || scope.lists.contains(slot) else {
+      throw Fault(
+        placeholder.place,
+        "'\(placeholder.name)' is a list: write ${pick(\(placeholder.name))}, or 'each: "
+          + "\(placeholder.name)' around the step")
+    }
+    return Program.Part(kind: .slot, a: Int64(slot))
   }
 
   private mutating func call(
@@ -172,9 +180,17 @@ extension Compiler {
       default: throw wrong("${now}, ${now(ms)} or ${now(iso)}")
       }
     case "pick":
-      throw Fault(
-        placeholder.place,
-        "'pick' is not carried out yet: capture one element with take: random")
+      guard arguments.count == 1 else { throw wrong("${pick(name)} of a list") }
+      var list = placeholder
+      list.name = arguments[0]
+      let slot = try slot(list)
+      guard program.slots[Int(slot)].isList else {
+        throw Fault(
+          placeholder.place,
+          "'\(list.name)' is one value: capture it with take: all or collect, or write "
+            + "${\(list.name)}")
+      }
+      return Program.Part(kind: .pick, a: Int64(slot))
     default:
       let node = Node(.scalar(placeholder.name, isPlain: true), at: placeholder.place)
       throw .unknown(node, placeholder.name, "a function", known: Self.functions)

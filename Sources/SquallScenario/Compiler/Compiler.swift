@@ -16,6 +16,12 @@ package struct Compiler {
     package var userAgent = "squall"
     /// The bytes of a data file or body, by its path as written; nil when it cannot be read.
     package var file: (String) -> [UInt8]? = { _ in nil }
+    /// The root of another document, by its path as written; nil when it cannot be read.
+    package var included: (String) -> Result<Node, Fault>? = { _ in nil }
+    /// Tasks with one of these are done, and no others; empty for all tasks.
+    package var tags: [String] = []
+    /// Tasks with one of these are not done.
+    package var excludedTags: [String] = []
 
     package init() {}
   }
@@ -28,6 +34,8 @@ package struct Compiler {
   var hostField = ""
   var defaults = Defaults()
   var blocks: [String: Block] = [:]
+  /// Of each included source, the folder that its file names count from.
+  var folders: [Int: String] = [:]
   var slotIndices: [String: UInt16] = [:]
   /// Where each slot is captured first, for the sentence about one that is never used.
   var slotPlaces: [Place] = []
@@ -35,7 +43,12 @@ package struct Compiler {
   var tablePlaces: [Place] = []
   var usedTables: Set<Int> = []
   var endpointIndices: [String: UInt16] = [:]
+  /// All tags of tasks.
+  var taskTags: Set<String> = []
   var scope = Scope()
+  /// What is done before the load, and what it captures.
+  var setup: Program?
+  var setupSlots: Set<UInt16> = []
 
   struct Block {
     var key: Node
@@ -47,6 +60,7 @@ package struct Compiler {
     var headers: [(name: String, value: Node)] = []
     var timeoutNs: UInt64 = 10_000_000_000
     var check: [String: Node] = [:]
+    var redirectCount = 0
   }
 
   /// What is so while one user's steps are compiled.
@@ -56,15 +70,25 @@ package struct Compiler {
     var used: [UInt16: Place] = [:]
     var tags: [String] = []
     var loopDepth = 0
+    /// Lists that are gone over, value by value.
+    var lists: [UInt16] = []
     var useStack: [String] = []
   }
 
   package static func compile(
     _ document: Document, in surroundings: Surroundings = Surroundings()
   ) throws(Fault) -> Program {
+    try compileWithSetup(document, in: surroundings).program
+  }
+
+  /// With what is done once, before the load: a program of one user, whose `on_start` it is. Its slots are
+  /// those of the other program.
+  package static func compileWithSetup(
+    _ document: Document, in surroundings: Surroundings = Surroundings()
+  ) throws(Fault) -> (program: Program, setup: Program?) {
     var compiler = Compiler(surroundings: surroundings)
     try compiler.compile(document.root)
-    return compiler.program
+    return (compiler.program, compiler.setup)
   }
 
   private init(surroundings: Surroundings) { self.surroundings = surroundings }
@@ -72,10 +96,9 @@ package struct Compiler {
   private mutating func compile(_ root: Node) throws(Fault) {
     let fields = try Fields(
       root, "a scenario",
-      keys: ["squall", "target", "defaults", "data", "steps", "users", "load", "slo"],
-      later: [
-        "include": "put its steps and data into this file",
-        "setup": "do it in on_start, or before the run",
+      keys: [
+        "squall", "target", "include", "defaults", "data", "steps", "users", "load", "slo",
+        "setup",
       ])
     guard let version = fields["squall"] else {
       throw Fault(root, "'squall: 1' is missing: it says which grammar the file is written in")
@@ -84,24 +107,19 @@ package struct Compiler {
       throw Fault(version, "this squall reads version 1, not \(version.described)")
     }
     try compileTarget(fields["target"], root)
-    if let node = fields["defaults"] { try compileDefaults(node) }
-    if let node = fields["data"] { try compileData(node) }
-    if let node = fields["steps"] {
-      for entry in try node.entries("'steps'") {
-        let name = try entry.key.string("a block's name")
-        if let other = blocks[name] {
-          throw Fault(
-            entry.key,
-            "the block '\(name)' is there twice, first in line \(other.key.place.line)")
-        }
-        blocks[name] = Block(key: entry.key, steps: entry.value)
-      }
+    if let node = fields["include"] {
+      for name in try node.elements("'include'") { try include(name) }
     }
+    try compileShared(fields)
     guard let users = fields["users"] else {
       throw Fault(root, "'users' is missing: it says who does what")
     }
     for block in blocks.values { try declareSlots(in: block.steps) }
     try declareSlots(in: users)
+    if let node = fields["setup"] {
+      try declareSlots(in: node)
+      try compileSetup(node)
+    }
     try compileUsers(users)
     if let node = fields["load"] { try compileLoad(node) }
     if let node = fields["slo"] { try compileObjectives(node) }
@@ -112,6 +130,70 @@ package struct Compiler {
     guard program.pool.count <= Program.poolByteCountMax else {
       throw Fault(root, "texts and data are larger than the 64 MiB allowed")
     }
+  }
+
+  /// The steps are compiled by a copy, so that nothing of them is in the program of the load.
+  private mutating func compileSetup(_ node: Node) throws(Fault) {
+    var other = self
+    other.scope = Scope()
+    try other.compileSteps(node, "'setup'")
+    other.emit(.end)
+    other.emit(.endIteration)
+    try other.refuseUncaptured("'setup'")
+    for slot in other.scope.captured where program.slots[Int(slot)].isList {
+      throw Fault(
+        node,
+        "'\(program.slots[Int(slot)].name)' is a list, and setup gives single values to users: take one"
+      )
+    }
+    other.program.users = [
+      Program.UserClass(
+        name: "setup", weight: 1, fixed: nil, onStart: 0,
+        iteration: UInt32(other.program.steps.count - 1), onStop: nil, think: nil, row: nil,
+        tasks: [])
+    ]
+    setup = other.program
+    // Following redirects may have taken a slot.
+    program.slots = other.program.slots
+    slotIndices = other.slotIndices
+    slotPlaces = other.slotPlaces
+    setupSlots = other.scope.captured
+    usedSlots = other.usedSlots
+    usedTables = other.usedTables
+    blocks = other.blocks
+  }
+
+  /// What an included file may have, too.
+  private mutating func compileShared(_ fields: Fields) throws(Fault) {
+    if let node = fields["defaults"] { try compileDefaults(node) }
+    if let node = fields["data"] { try compileData(node) }
+    guard let node = fields["steps"] else { return }
+    for entry in try node.entries("'steps'") {
+      let name = try entry.key.string("a block's name")
+      if let other = blocks[name] {
+        throw Fault(
+          entry.key, "the block '\(name)' is there twice, first in line \(other.key.place.line)")
+      }
+      blocks[name] = Block(key: entry.key, steps: entry.value)
+    }
+  }
+
+  /// Takes data, steps and defaults of another file, before this one's own.
+  private mutating func include(_ node: Node) throws(Fault) {
+    let name = try resolved(node, "a file's name")
+    guard let result = surroundings.included(name) else {
+      throw Fault(
+        node,
+        "the file '\(name)' cannot be read: name one that is there, by its path from this file")
+    }
+    let root = try result.get()
+    let fields = try Fields(
+      root, "an included file", keys: ["squall", "defaults", "data", "steps"])
+    if let version = fields["squall"], version.text != "1" {
+      throw Fault(version, "this squall reads version 1, not \(version.described)")
+    }
+    folders[root.place.source] = name.lastIndex(of: "/").map { String(name[...$0]) }
+    try compileShared(fields)
   }
 
   private mutating func compileTarget(_ node: Node?, _ root: Node) throws(Fault) {
@@ -132,6 +214,7 @@ package struct Compiler {
     }
     program.target = text
     program.host = url.host
+    program.origin = "\(url.isSecure ? "https" : "http")://\(url.hostField)".lowercased()
     hostField = url.hostField
   }
 
@@ -171,10 +254,15 @@ package struct Compiler {
   private mutating func compileDefaults(_ node: Node) throws(Fault) {
     let fields = try Fields(
       node, "'defaults'", keys: ["headers", "timeout", "cookies", "check", "redirects"])
-    if let node = fields["headers"] { defaults.headers = try headers(node) }
+    if let node = fields["headers"] {
+      for header in try headers(node) {
+        defaults.headers.removeAll { $0.name.lowercased() == header.name.lowercased() }
+        defaults.headers.append(header)
+      }
+    }
     if let node = fields["timeout"] { defaults.timeoutNs = try timeoutNs(node) }
     if let node = fields["cookies"] { program.keepsCookies = try node.boolean("'cookies'") }
-    if let node = fields["redirects"] { try refuseRedirects(node) }
+    if let node = fields["redirects"] { defaults.redirectCount = try redirectCount(node) }
     if let node = fields["check"] { defaults.check = try checkEntries(node) }
   }
 
@@ -184,13 +272,8 @@ package struct Compiler {
     return ns
   }
 
-  func refuseRedirects(_ node: Node) throws(Fault) {
-    guard try node.count("'redirects'", 0...100) == 0 else {
-      throw Fault(
-        node,
-        "redirects are not followed yet: write 0, capture {next: {header: Location}}, and get ${next}"
-      )
-    }
+  func redirectCount(_ node: Node) throws(Fault) -> Int {
+    Int(try node.count("'redirects'", 0...Program.redirectCountMax))
   }
 
   func headers(_ node: Node) throws(Fault) -> [(name: String, value: Node)] {

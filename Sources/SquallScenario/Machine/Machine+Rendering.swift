@@ -169,19 +169,17 @@ extension Machine {
   ) {
     let width = part.format == .padded ? Int(part.width) : 1
     switch part.kind {
-    case .slot:
-      let header = slotHeader(row, Int(part.a))
-      guard header & ~Self.bareBit != 0 else {
-        writer.unsendable = .empty(slot: Int(part.a))
+    case .slot: captured(part, row, &writer)
+    case .pick:
+      let slot = Int(part.a)
+      let list = list(row, slot)
+      guard list.count > 0 else {
+        writer.unsendable = .empty(slot: slot)
         return
       }
-      let isQuoted = part.escape == .jsonValue && header & Self.bareBit == 0
-      let isBare = part.escape == .jsonValue && header & Self.bareBit != 0
-      if isQuoted { writer.byte(UInt8(ascii: "\"")) }
-      unsafe writer.copy(
-        slotBase(row, Int(part.a)) + Self.slotHeaderByteCount, Int(header & ~Self.bareBit) - 1,
-        escaping: isBare ? .none : part.escape)
-      if isQuoted { writer.byte(UInt8(ascii: "\"")) }
+      select(row, slot, value: UInt16(draw(row, below: UInt64(list.count))))
+      captured(part, row, &writer)
+      setSelected(row, slot, list.selected)
     case .cell:
       let table = program.tables[Int(part.a)]
       let user = unsafe users[row]
@@ -239,6 +237,21 @@ extension Machine {
   @inline(__always)
   private func draw(_ row: Int, below bound: UInt64) -> UInt64 {
     random(row).multipliedFullWidth(by: bound).high
+  }
+
+  private func captured(_ part: Program.Part, _ row: Int, _ writer: inout Writer) {
+    let header = slotHeader(row, Int(part.a))
+    guard header & ~Self.bareBit != 0 else {
+      writer.unsendable = .empty(slot: Int(part.a))
+      return
+    }
+    let isQuoted = part.escape == .jsonValue && header & Self.bareBit == 0
+    let isBare = part.escape == .jsonValue && header & Self.bareBit != 0
+    if isQuoted { writer.byte(UInt8(ascii: "\"")) }
+    unsafe writer.copy(
+      slotBase(row, Int(part.a)) + Self.slotHeaderByteCount, Int(header & ~Self.bareBit) - 1,
+      escaping: isBare ? .none : part.escape)
+    if isQuoted { writer.byte(UInt8(ascii: "\"")) }
   }
 
   private func text(_ index: Int, _ part: Program.Part, _ writer: inout Writer) {

@@ -9,8 +9,28 @@ extension Machine: ReplySink, JSONScan.Sink {
     resumeReply(row, nowNs: nowNs)
     unsafe replies[row] = Reply()
     for index in 0..<progressCount { unsafe progress[row * progressCount + index] = 0 }
+    beginPatterns(row)
     for index in request(row).captures.indices {
-      clear(row, Int(program.captures[index].slot))
+      let slot = Int(program.captures[index].slot)
+      if valueStrides[slot] == 0 {
+        clear(row, slot)
+      } else {
+        if program.captures[index].take == .all { reset(row, slot) }
+        selectFree(row, slot)
+      }
+    }
+  }
+
+  /// What was taken for a list that grows is kept. A text whose end never came is not one.
+  private func keepCaptured(_ row: Int, _ request: Program.Request) {
+    for index in request.captures.indices {
+      let capture = program.captures[index]
+      let place = UInt32(index - request.captures.indices.lowerBound)
+      if capture.kind == .between, unsafe replies[row].taken >> place & 1 == 0 {
+        clear(row, Int(capture.slot))
+      } else if valueStrides[Int(capture.slot)] > 0, capture.take != .all {
+        keepFree(row, Int(capture.slot))
+      }
     }
   }
 
@@ -41,17 +61,83 @@ extension Machine: ReplySink, JSONScan.Sink {
       var scan = unsafe replies[row].json
       scan.finish(into: &self)
       unsafe replies[row].json = scan
+      takePatterns(row, request)
     }
     takeCookies(row, request)
+    if request.follows != .none, let judgement = followed(row, request, status: status) {
+      if judgement != .good { failed(row) }
+      return judgement
+    }
+    if request.captures.count > 0 { keepCaptured(row, request) }
     let judgement = judge(row, request, status: status, serviceNs: serviceNs)
     if judgement != .good { failed(row) }
     return judgement
+  }
+
+  /// What a redirect that is followed came to; nil of any other answer. What is captured and checked is
+  /// the answer that it leads to.
+  private func followed(
+    _ row: Int, _ request: Program.Request, status: UInt16
+  ) -> Judgement? {
+    let isFollowed =
+      (301...303).contains(status) || request.follows == .all && (307...308).contains(status)
+    let slot = Int(request.locationSlot)
+    guard isFollowed, !isEmpty(row, slot) else { return nil }
+    guard makePath(row, slot) else { return .strayed }
+    unsafe users[row].isRedirected = true
+    return .good
+  }
+
+  /// Makes a path of an address on the target, in its place. False when it is not one.
+  private func makePath(_ row: Int, _ slot: Int) -> Bool {
+    let text = unsafe slotBase(row, slot) + Self.slotHeaderByteCount
+    var count = Int(slotHeader(row, slot) & ~Self.bareBit) - 1
+    var start = 0
+    if unsafe text[0] != UInt8(ascii: "/") {
+      guard count >= origin.count else { return false }
+      for index in origin.indices {
+        guard unsafe text[index].lowercasedASCII == origin[index] else { return false }
+      }
+      start = origin.count
+      if unsafe start == count || text[start] == UInt8(ascii: "?")
+        || text[start] == UInt8(ascii: "#")
+      {
+        // An address without a path means the root.
+        start -= 1
+        unsafe text[start] = UInt8(ascii: "/")
+      }
+      guard unsafe text[start] == UInt8(ascii: "/") else { return false }
+    } else if unsafe count > 1 && text[1] == UInt8(ascii: "/") {
+      return false
+    }
+    for index in start..<count where unsafe text[index] == UInt8(ascii: "#") {
+      count = index
+      break
+    }
+    count -= start
+    if start > 0 {
+      unsafe UnsafeMutableRawPointer(text).copyMemory(from: text + start, byteCount: count)
+    }
+    setSlotHeader(row, slot, UInt16(count + 1))
+    return true
+  }
+
+  private func takePatterns(_ row: Int, _ request: Program.Request) {
+    var place = 0
+    for index in request.captures.indices where program.captures[index].kind == .regex {
+      if !takePattern(row, program.captures[index], place: place) {
+        unsafe replies[row].overflowedCapture = UInt8(index - request.captures.indices.lowerBound)
+      }
+      place += 1
+    }
   }
 
   private func judge(
     _ row: Int, _ request: Program.Request, status: UInt16, serviceNs: UInt64
   ) -> Judgement {
     let reply = unsafe replies[row]
+    let awaitedFrom = request.checks.indices.upperBound - Int(request.awaitedCount)
+    unsafe users[row].isMet = true
     for index in request.checks.indices {
       let check = program.checks[index]
       let holds =
@@ -65,7 +151,13 @@ extension Machine: ReplySink, JSONScan.Sink {
         case .contains, .json, .header:
           reply.held >> UInt32(index - request.checks.indices.lowerBound) & 1 == 1
         }
-      if !holds { return .failed(check: index) }
+      guard !holds else { continue }
+      unsafe users[row].isMet = false
+      // What is awaited may come with the next try, while there is one.
+      let mayComeYet =
+        unsafe index >= awaitedFrom && users[row].loops[Int(request.tryCounter)] > 1
+      guard mayComeYet else { return .failed(check: index) }
+      break
     }
     if reply.overflowedCapture != .max {
       return .overflowed(
@@ -211,6 +303,13 @@ extension Machine: ReplySink, JSONScan.Sink {
     for index in 0..<Int(request.captures.count)
     where program.captures[Int(request.captures.first) + index].kind == .between {
       unsafe between(row, index, bytes, &reply)
+    }
+    if patternCount > 0 {
+      var place = 0
+      for index in request.captures.indices where program.captures[index].kind == .regex {
+        unsafe readPattern(row, program.captures[index], place: place, bytes)
+        place += 1
+      }
     }
     unsafe replies[row] = reply
   }
@@ -371,14 +470,19 @@ extension Machine: ReplySink, JSONScan.Sink {
     }
     let place = owner.index - request.captures.indices.lowerBound
     let capture = program.captures[owner.index]
-    if capture.take == .random {
+    switch capture.take {
+    case .last: break
+    case .all:
+      guard !isFull(row, Int(capture.slot)) else { return false }
+      selectFree(row, Int(capture.slot))
+    case .random:
       // Each of n values stays with probability 1/n (reservoir sampling, Vitter 1985).
       let count = unsafe replies[row].meetings[path] &+ 1
       unsafe replies[row].meetings[path] = count
       guard unsafe users[row].random.next().multipliedFullWidth(by: UInt64(count)).high == 0 else {
         return false
       }
-    } else {
+    case .first:
       guard unsafe replies[row].taken >> UInt32(place) & 1 == 0 else { return false }
     }
     unsafe replies[row].taken |= 1 << UInt32(place)
@@ -427,6 +531,7 @@ extension Machine: ReplySink, JSONScan.Sink {
       let text = unsafe slotBase(row, slot) + Self.slotHeaderByteCount
       if unsafe text[0] == UInt8(ascii: "n") && text[1] == UInt8(ascii: "u") { clear(row, slot) }
     }
+    if program.captures[owner.index].take == .all { keepFree(row, slot) }
   }
 }
 

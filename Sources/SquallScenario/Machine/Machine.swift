@@ -16,16 +16,21 @@ internal import SquallLoad
   /// What lies between the clock of `nowNs` and the wall's.
   package var wallOffsetNs: UInt64 = 0
   package var worker: UInt32 = 0
+  /// Iterations begin when `arrive` says so. Otherwise each follows the one before.
+  package var isOpen = false
   package var iterationCount: UInt64 = 0
 
   let seed: UInt64
   let userCount: UInt64
   let rowCount: Int
   let slotOffsets: [Int]
+  /// From one value of a list to the next; 0 where there is one value.
+  let valueStrides: [Int]
   let jarOffset: Int
   /// Of one user's captured values and cookies.
   let stride: Int
   let deal: UserDeal
+  let origin: [UInt8]
   let watches: [Watch]
   let watchSlices: [Program.Slice]
   let needles: Needles
@@ -35,6 +40,12 @@ internal import SquallLoad
   let progress: UnsafeMutablePointer<UInt32>
   let progressCount: Int
   let scratch: UnsafeMutablePointer<UInt8>
+  let patternTables: [PatternTable]
+  let patternCount: Int
+  let windowByteCount: Int
+  let searches: UnsafeMutablePointer<PatternSearch>
+  let windows: UnsafeMutablePointer<UInt8>
+  let reachable: UnsafeMutablePointer<UInt64>
   /// The row whose answer is being read.
   var replyRow = 0
   /// When its bytes came.
@@ -50,12 +61,22 @@ internal import SquallLoad
     self.rowCount = rowCount
     var offset = 0
     slotOffsets = program.slots.map { slot in
-      defer { offset += Self.slotHeaderByteCount + Int(slot.byteCountMax) }
+      let byteCount = Self.slotHeaderByteCount + Int(slot.byteCountMax)
+      defer {
+        // One place more than values, so that one can be taken while the others are kept.
+        offset +=
+          slot.isList
+          ? List.byteCount + (Int(slot.valueCountMax) + 1) * byteCount : byteCount
+      }
       return offset
+    }
+    valueStrides = program.slots.map {
+      $0.isList ? Self.slotHeaderByteCount + Int($0.byteCountMax) : 0
     }
     jarOffset = offset
     stride = offset + (program.keepsCookies ? Self.jarByteCount : 0)
     deal = UserDeal(program.users)
+    origin = Array(program.origin.utf8)
     (watches, watchSlices) = Watch.all(of: program)
     needles = Needles(program)
     progressCount =
@@ -68,6 +89,15 @@ internal import SquallLoad
     unsafe replies.initialize(repeating: Reply(), count: rowCount)
     unsafe progress = .allocate(capacity: max(1, rowCount * progressCount))
     unsafe progress.initialize(repeating: 0, count: rowCount * progressCount)
+    patternTables = program.patterns.map(PatternTable.init)
+    patternCount = Self.patternCount(program)
+    windowByteCount = Self.patternWindowByteCount(program)
+    unsafe searches = .allocate(capacity: max(1, rowCount * patternCount))
+    unsafe searches.initialize(repeating: PatternSearch(), count: rowCount * patternCount)
+    unsafe windows = .allocate(capacity: max(1, rowCount * patternCount * windowByteCount))
+    unsafe windows.initialize(repeating: 0, count: rowCount * patternCount * windowByteCount)
+    unsafe reachable = .allocate(capacity: windowByteCount + 1)
+    unsafe reachable.initialize(repeating: 0, count: windowByteCount + 1)
     unsafe scratch = .allocate(capacity: Self.scratchByteCount)
     unsafe scratch.initialize(repeating: 0, count: Self.scratchByteCount)
   }
@@ -78,11 +108,15 @@ internal import SquallLoad
     unsafe replies.deallocate()
     unsafe progress.deallocate()
     unsafe scratch.deallocate()
+    unsafe searches.deallocate()
+    unsafe windows.deallocate()
+    unsafe reachable.deallocate()
   }
 
   /// What a user of this program costs in memory, connections not included.
   package var userByteCount: Int {
     MemoryLayout<User>.stride + stride + MemoryLayout<Reply>.stride + 4 * progressCount
+      + patternCount * (MemoryLayout<PatternSearch>.stride + windowByteCount)
   }
 
   // MARK: Users
@@ -98,13 +132,31 @@ internal import SquallLoad
     user.step = start ?? program.users[userClass].iteration
     user.random = SplitMix64(seed: seed, index, 0)
     unsafe users[row] = user
-    for slot in slotOffsets.indices { clear(row, slot) }
+    for slot in slotOffsets.indices { reset(row, slot) }
+    for index in program.constants.indices { set(row, to: program.constants[index]) }
     return true
+  }
+
+  /// The user's number among all workers' users.
+  @inline(__always)
+  package func index(_ row: Int) -> UInt64 { unsafe users[row].index }
+
+  /// The user rests between two tries of one request.
+  package func isBetweenTries(_ row: Int) -> Bool {
+    let step = unsafe Int(users[row].step)
+    return step > 0 && program.steps[step - 1].operation == .think
+      && program.steps[step - 1].low == 1
   }
 
   /// The load is over: what `on_stop` says comes next, then the end.
   package mutating func stop(_ row: Int) {
     unsafe stop(&users[row])
+  }
+
+  /// The user is there and does something before it goes.
+  package func hasEnding(_ row: Int) -> Bool {
+    let user = unsafe users[row]
+    return user.phase != .ended && program.users[Int(user.userClass)].onStop != nil
   }
 
   private func stop(_ user: inout User) {
@@ -127,13 +179,12 @@ internal import SquallLoad
     if user.isPausing {
       user.isPausing = false
       user.isFresh = true
-      if let think = program.users[Int(user.userClass)].think {
+      if !isOpen, let think = program.users[Int(user.userClass)].think {
         return .think(untilNs: untilNs(think, &user, nowNs: nowNs))
       }
     }
     if user.isFresh, user.phase == .iterating {
-      user.isFresh = false
-      user.iterationStartNs = nowNs
+      guard begin(&user, nowNs: nowNs) else { return .idle }
     }
     for _ in 0..<Self.idleStepCountMax {
       guard user.phase != .ended else { return .ended }
@@ -142,8 +193,12 @@ internal import SquallLoad
       switch step.operation {
       case .send:
         user.request = step.argument
+        user.isMet = false
+        user.isRedirected = false
         return .send(request: Int(step.argument))
-      case .think: return .think(untilNs: untilNs(step.argument, &user, nowNs: nowNs))
+      case .think:
+        user.isDue = false
+        return .think(untilNs: untilNs(step.argument, &user, nowNs: nowNs))
       case .pick: user.step = draw(program.choices[Int(step.argument)], &user.random)
       case .jump: user.step = step.target
       case .enterLoop:
@@ -160,13 +215,24 @@ internal import SquallLoad
         }
       case .unlessSet: if isEmpty(row, Int(step.argument)) { user.step = step.target }
       case .ifSet: if !isEmpty(row, Int(step.argument)) { user.step = step.target }
+      case .unlessRedirected: if !user.isRedirected { user.step = step.target }
+      case .ifMet: if user.isMet { user.step = step.target }
+      case .enterEach:
+        let turns = min(UInt32(list(row, Int(step.argument)).count), step.high)
+        user.loops[Int(step.counter)] = UInt16(truncatingIfNeeded: turns)
+        if turns == 0 { user.step = step.target } else { select(row, Int(step.argument), value: 0) }
+      case .endEach:
+        user.loops[Int(step.counter)] &-= 1
+        if user.loops[Int(step.counter)] > 0 {
+          user.step = step.target
+          selectNext(row, Int(step.argument))
+        }
       case .endIteration: return endIteration(&user)
       case .end:
         if user.phase == .starting {
           user.phase = .iterating
           user.step = program.users[Int(user.userClass)].iteration
-          user.iterationStartNs = nowNs
-          user.isFresh = false
+          guard begin(&user, nowNs: nowNs) else { return .idle }
         } else {
           user.phase = .ended
         }
@@ -175,17 +241,57 @@ internal import SquallLoad
     return .think(untilNs: nowNs &+ Self.idlePauseNs)
   }
 
+  /// Begins an iteration. False when none is due.
+  private func begin(_ user: inout User, nowNs: UInt64) -> Bool {
+    user.isFresh = isOpen && !user.isDue
+    if !isOpen { user.iterationStartNs = nowNs }
+    return !user.isFresh
+  }
+
+  /// The row's user is free to begin an iteration that is due.
+  package func isIdle(_ row: Int) -> Bool {
+    let user = unsafe users[row]
+    return isOpen && user.phase == .iterating && (user.isFresh || user.isPausing) && !user.isDue
+  }
+
+  /// An iteration is due, or was: the row's user, who is idle, does it.
+  package mutating func arrive(_ row: Int, scheduledNs: UInt64) {
+    unsafe users[row].isDue = true
+    unsafe users[row].iterationStartNs = scheduledNs
+  }
+
+  /// When the request that comes next was due, as the first thing of an iteration that was; nil of any
+  /// other.
+  package mutating func takeDueNs(_ row: Int) -> UInt64? {
+    guard unsafe users[row].isDue else { return nil }
+    unsafe users[row].isDue = false
+    return unsafe users[row].iterationStartNs
+  }
+
   private mutating func endIteration(_ user: inout User) -> Action {
+    let ended = Iteration(
+      startNs: user.iterationStartNs, hasSent: user.hasSent, isAbandoned: user.isAbandoned)
+    user.hasSent = false
+    user.isDue = false
+    user.isAbandoned = false
     iterationCount &+= 1
     user.iteration &+= 1
     user.random = SplitMix64(seed: seed, user.index, user.iteration)
     user.step = program.users[Int(user.userClass)].iteration
     user.isPausing = true
-    return .iterationEnded
+    return .iterationEnded(ended)
+  }
+
+  /// A request went out: when the iteration began whose first it is; nil for any other.
+  package mutating func beganIteration(_ row: Int) -> UInt64? {
+    guard unsafe users[row].phase == .iterating && !users[row].hasSent else { return nil }
+    unsafe users[row].hasSent = true
+    return unsafe users[row].iterationStartNs
   }
 
   /// The request failed: no answer came, or one that does not do.
   package mutating func failed(_ row: Int) {
+    guard unsafe users[row].phase != .ended else { return }
     let request = unsafe program.requests[Int(users[row].request)]
     switch request.otherwise {
     case .proceed: break
@@ -199,6 +305,7 @@ internal import SquallLoad
     let steps = program.steps
     var step = Int(user.step)
     let end: Program.Step.Operation = user.phase == .iterating ? .endIteration : .end
+    user.isAbandoned = user.phase == .iterating
     while steps[step].operation != end { step += 1 }
     user.step = UInt32(step)
   }
@@ -230,9 +337,12 @@ internal import SquallLoad
   static let slotHeaderByteCount = 2
   static let bareBit: UInt16 = 0x8000
 
+  /// Of a list, the value that is selected.
   @inline(__always)
   func slotBase(_ row: Int, _ slot: Int) -> UnsafeMutablePointer<UInt8> {
-    unsafe memory + (row &* stride &+ slotOffsets[slot])
+    let base = unsafe memory + (row &* stride &+ slotOffsets[slot])
+    guard valueStrides[slot] > 0 else { return unsafe base }
+    return unsafe base + (List.byteCount &+ Int(list(row, slot).selected) &* valueStrides[slot])
   }
 
   @inline(__always)
@@ -245,13 +355,50 @@ internal import SquallLoad
     unsafe UnsafeMutableRawPointer(slotBase(row, slot)).storeBytes(of: header, as: UInt16.self)
   }
 
-  func isEmpty(_ row: Int, _ slot: Int) -> Bool { slotHeader(row, slot) & ~Self.bareBit == 0 }
+  func isEmpty(_ row: Int, _ slot: Int) -> Bool {
+    guard valueStrides[slot] == 0 else { return list(row, slot).count == 0 }
+    return slotHeader(row, slot) & ~Self.bareBit == 0
+  }
 
   func clear(_ row: Int, _ slot: Int) { setSlotHeader(row, slot, 0) }
 
-  /// Nil when nothing was captured.
+  private func set(_ row: Int, to constant: Program.Constant) {
+    let slot = Int(constant.slot)
+    let text = unsafe slotBase(row, slot) + Self.slotHeaderByteCount
+    for index in constant.text.indices { unsafe text[index] = constant.text[index] }
+    setSlotHeader(
+      row, slot, UInt16(constant.text.count + 1) | (constant.isBare ? Self.bareBit : 0))
+  }
+
+  /// What single slots hold, to be given to other users.
+  package func constants(_ row: Int) -> [Program.Constant] {
+    slotOffsets.indices.compactMap { slot in
+      guard valueStrides[slot] == 0, !isEmpty(row, slot),
+        program.slots[slot].name != Compiler.locationName
+      else { return nil }
+      let header = slotHeader(row, slot)
+      let count = Int(header & ~Self.bareBit) - 1
+      let text = unsafe UnsafeBufferPointer(
+        start: slotBase(row, slot) + Self.slotHeaderByteCount, count: count)
+      return unsafe Program.Constant(
+        slot: UInt16(slot), isBare: header & Self.bareBit != 0, text: Array(text))
+    }
+  }
+
+  /// Nil when nothing was captured. Of a list all values, with commas between them.
   package func value(_ row: Int, slot: Int) -> String? {
     guard !isEmpty(row, slot) else { return nil }
+    guard valueStrides[slot] > 0 else { return text(row, slot) }
+    let selected = list(row, slot).selected
+    let values = (0..<list(row, slot).count).map { index in
+      select(row, slot, value: index)
+      return text(row, slot)
+    }
+    setSelected(row, slot, selected)
+    return values.joined(separator: ", ")
+  }
+
+  private func text(_ row: Int, _ slot: Int) -> String {
     let count = Int(slotHeader(row, slot) & ~Self.bareBit) - 1
     return unsafe String(
       decoding: UnsafeBufferPointer(

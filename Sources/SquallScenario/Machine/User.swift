@@ -21,8 +21,16 @@ struct User: BitwiseCopyable {
   /// The think time between two iterations comes next.
   var isPausing = false
   var isFresh = true
-  /// Thinks once before it goes on.
-  var hasThought = false
+  /// A request of this iteration went out.
+  var hasSent = false
+  /// The iteration that is to begin was due at `iterationStartNs`, and so is its first request.
+  var isDue = false
+  /// The iteration ends before its last step.
+  var isAbandoned = false
+  /// The last answer is what is awaited.
+  var isMet = false
+  /// The last answer leads elsewhere, and that is followed.
+  var isRedirected = false
 }
 
 /// What a user does next.
@@ -31,9 +39,25 @@ package enum Action: Equatable, BitwiseCopyable, Sendable {
   case send(request: Int)
   case think(untilNs: UInt64)
   /// An iteration is over; ask again for what comes next.
-  case iterationEnded
+  case iterationEnded(Iteration)
+  /// Waits for an iteration to be due; see `Machine.isOpen`.
+  case idle
   /// Nothing any more.
   case ended
+}
+
+package struct Iteration: Equatable, BitwiseCopyable, Sendable {
+  package var startNs: UInt64
+  /// A request of it went out.
+  package var hasSent: Bool
+  /// It ended before its last step, as a request failed.
+  package var isAbandoned: Bool
+
+  package init(startNs: UInt64, hasSent: Bool, isAbandoned: Bool) {
+    self.startNs = startNs
+    self.hasSent = hasSent
+    self.isAbandoned = isAbandoned
+  }
 }
 
 /// What an answer came to.
@@ -45,6 +69,8 @@ package enum Judgement: Equatable, BitwiseCopyable, Sendable {
   case overflowed(capture: Int)
   /// A cookie that finds no room in the jar.
   case jarFull
+  /// A redirect that leads to another host, or to no path.
+  case strayed
 }
 
 /// Why a request was not sent.

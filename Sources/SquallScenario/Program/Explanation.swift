@@ -35,9 +35,13 @@ extension Program {
         text += ", \(table.pick.word)\n"
       }
     }
-    if !slots.isEmpty {
+    let captured = slots.filter { $0.name != Compiler.locationName }
+    if !captured.isEmpty {
       text += "\ncaptured\n"
-      for slot in slots { text += "  \(slot.name)  up to \(slot.byteCountMax) bytes\n" }
+      for slot in captured {
+        let values = slot.isList ? "up to \(slot.valueCountMax) values of " : ""
+        text += "  \(slot.name)  \(values)up to \(slot.byteCountMax) bytes\n"
+      }
     }
     text += "\nload\n  \(loadSentence)\n"
     if !objectives.isEmpty {
@@ -58,6 +62,10 @@ extension Program {
     return tenths % 10 == 0 ? "\(tenths / 10) %" : "\(tenths / 10).\(tenths % 10) %"
   }
 
+  private static func rate(_ hz: Double) -> String {
+    hz == hz.rounded() && hz < 1e15 ? "\(Int(hz))" : "\(hz)"
+  }
+
   private func thinking(_ user: UserClass) -> String {
     guard let index = user.think else { return "" }
     return ", " + thinks[Int(index)].words
@@ -70,7 +78,7 @@ extension Program {
   private func tasks(of user: UserClass) -> String {
     var text = ""
     let total = user.tasks.reduce(0) { $0 + $1.weight }
-    var start = Int(user.iteration) + (user.tasks.count > 1 ? 1 : 0)
+    var start = Int(user.iteration) + 1
     for task in user.tasks {
       text += "    \(Self.percent(task.weight, of: total))  \(task.name)"
       if !task.tags.isEmpty { text += "  [\(task.tags.joined(separator: ", "))]" }
@@ -91,11 +99,16 @@ extension Program {
       let step = steps[index]
       let space = String(repeating: " ", count: indent + 2 * ends.count)
       switch step.operation {
-      case .send: text += space + words(requests[Int(step.argument)]) + "\n"
+      case .send:
+        let request = requests[Int(step.argument)]
+        if !request.isHop { text += space + words(request) + "\n" }
       case .think: text += space + thinks[Int(step.argument)].words + "\n"
       case .enterLoop:
         let turns = step.low == step.high ? "\(step.low)" : "\(step.low) to \(step.high)"
-        text += space + "\(turns) times\n"
+        text += space + (step.argument > 0 ? "up to \(turns) times\n" : "\(turns) times\n")
+        ends.append(Int(step.target))
+      case .enterEach:
+        text += space + "for each \(slots[Int(step.argument)].name), up to \(step.high)\n"
         ends.append(Int(step.target))
       case .chance:
         text += space + "\(Self.percent(Double(step.low), of: 0x1p32)) of the time\n"
@@ -105,7 +118,7 @@ extension Program {
         text += space + "\(word) \(slots[Int(step.argument)].name)\n"
         ends.append(Int(step.target))
       case .endIteration, .end: return text
-      case .endLoop, .jump, .pick: break
+      case .endLoop, .endEach, .jump, .pick, .ifMet, .unlessRedirected: break
       }
       index += 1
     }
@@ -114,9 +127,14 @@ extension Program {
   private func words(_ request: Request) -> String {
     var text = endpoints[Int(request.endpoint)].name
     let names = captures[request.captures.indices].map { slots[Int($0.slot)].name }
+      .filter { $0 != Compiler.locationName }
     if !names.isEmpty { text += ", keeps \(names.joined(separator: ", "))" }
     let labels = checks[request.checks.indices].map { self.text($0.label) }
-    text += "; \(labels.joined(separator: "; "))"
+    text += "; \(labels.dropLast(Int(request.awaitedCount)).joined(separator: "; "))"
+    if request.awaitedCount > 0 {
+      text += "; until \(labels.suffix(Int(request.awaitedCount)).joined(separator: ", "))"
+    }
+    if request.follows != .none { text += "; follows redirects" }
     switch request.otherwise {
     case .proceed: break
     case .nextIteration: text += "; else the next iteration"
@@ -126,6 +144,20 @@ extension Program {
   }
 
   private var loadSentence: String {
+    if let arrivals {
+      var words = ["\(Self.rate(arrivals.startHz)) iterations begin a second"]
+      var last = arrivals.startHz
+      for stage in arrivals.stages {
+        let time = stage.durationNs.duration
+        words.append(
+          stage.endHz == last
+            ? "for \(time)" : "to \(Self.rate(stage.endHz)) a second over \(time)")
+        last = stage.endHz
+      }
+      return words.joined(separator: ", then ")
+        + (arrivals.isPoisson ? ", at random instants" : "")
+        + "; up to \(arrivals.userCountMax) users do them"
+    }
     guard !load.stages.isEmpty else {
       return "not said here: give -u USERS and -d TIME"
     }

@@ -1,15 +1,8 @@
-internal import SquallLoad
-
-/// What has one encoding inside a program.
-private protocol Encoded {
-  func write(to writer: inout PlainWriter)
-  /// Nil past the end or on a value that cannot be.
-  init?(from reader: inout PlainReader)
-}
+package import SquallLoad
 
 extension Program {
   /// Bump when a field is added, removed or reordered.
-  private static let codingVersion: UInt8 = 1
+  private static let codingVersion: UInt8 = 3
 
   /// The program in its one encoding: equal programs have equal bytes.
   package var bytes: [UInt8] {
@@ -17,12 +10,14 @@ extension Program {
     writer.write(Self.codingVersion)
     writer.write(target)
     writer.write(host)
+    writer.write(origin)
     writer.write(UInt8(keepsCookies ? 1 : 0))
     writer.write(steps)
     writer.write(requests)
     writer.write(parts)
     writer.write(checks)
     writer.write(captures)
+    writer.write(patterns)
     writer.write(paths)
     writer.write(segments)
     writer.write(statusSets)
@@ -34,7 +29,9 @@ extension Program {
     writer.write(texts)
     writer.write(users)
     writer.write(load.stages)
+    writer.write(arrivals)
     writer.write(objectives)
+    writer.write(constants)
     writer.write(pool)
     return writer.bytes
   }
@@ -44,28 +41,34 @@ extension Program {
   package init?(bytes: [UInt8]) {
     var reader = PlainReader(bytes)
     guard reader.uint8() == Self.codingVersion, let target = reader.string(),
-      let host = reader.string(), let keepsCookies = reader.uint8(), keepsCookies <= 1,
-      let steps: [Step] = reader.encoded(), let requests: [Request] = reader.encoded(),
-      let parts: [Part] = reader.encoded(), let checks: [Check] = reader.encoded(),
-      let captures: [Capture] = reader.encoded(), let paths: [Path] = reader.encoded(),
-      let segments: [Path.Segment] = reader.encoded(),
-      let statusSets: [UInt64] = reader.encoded(), let slots: [Slot] = reader.encoded(),
-      let endpoints: [Endpoint] = reader.encoded(), let thinks: [Think] = reader.encoded(),
-      let choices: [Choice] = reader.encoded(), let tables: [Table] = reader.encoded(),
-      let texts: [Span] = reader.encoded(), let users: [UserClass] = reader.encoded(),
-      let stages: [UserLoad.Stage] = reader.encoded(),
-      let objectives: [NamedObjective] = reader.encoded(), let pool = reader.byteList(),
+      let host = reader.string(), let origin = reader.string(), let keepsCookies = reader.uint8(),
+      keepsCookies <= 1,
+      let steps: [Step] = reader.value(), let requests: [Request] = reader.value(),
+      let parts: [Part] = reader.value(), let checks: [Check] = reader.value(),
+      let captures: [Capture] = reader.value(), let patterns: [Pattern] = reader.value(),
+      let paths: [Path] = reader.value(),
+      let segments: [Path.Segment] = reader.value(),
+      let statusSets: [UInt64] = reader.value(), let slots: [Slot] = reader.value(),
+      let endpoints: [Endpoint] = reader.value(), let thinks: [Think] = reader.value(),
+      let choices: [Choice] = reader.value(), let tables: [Table] = reader.value(),
+      let texts: [Span] = reader.value(), let users: [UserClass] = reader.value(),
+      let stages: [UserLoad.Stage] = reader.value(),
+      let arrivals: ArrivalLoad? = reader.value(),
+      let objectives: [NamedObjective] = reader.value(),
+      let constants: [Constant] = reader.value(), let pool = reader.byteList(),
       reader.isAtEnd
     else { return nil }
     self.init()
     self.target = target
     self.host = host
+    self.origin = origin
     self.keepsCookies = keepsCookies == 1
     self.steps = steps
     self.requests = requests
     self.parts = parts
     self.checks = checks
     self.captures = captures
+    self.patterns = patterns
     self.paths = paths
     self.segments = segments
     self.statusSets = statusSets
@@ -77,7 +80,9 @@ extension Program {
     self.texts = texts
     self.users = users
     self.load.stages = stages
+    self.arrivals = arrivals
     self.objectives = objectives
+    self.constants = constants
     self.pool = pool
     guard isSound else { return nil }
   }
@@ -88,10 +93,18 @@ extension Program {
     pool.count <= Self.poolByteCountMax && endpoints.count <= Self.endpointCountMax
       && slots.count <= Self.slotCountMax && steps.count <= Self.stepCountMax + 64
       && slots.allSatisfy { (1...Self.slotByteCountMax).contains(Int($0.byteCountMax)) }
+      && slots.allSatisfy {
+        Int($0.valueCountMax) * (Int($0.byteCountMax) + 2) <= Self.listByteCountMax
+      }
+      && constants.allSatisfy {
+        Int($0.slot) < slots.count && !slots[Int($0.slot)].isList
+          && $0.text.count <= Int(slots[Int($0.slot)].byteCountMax)
+      }
       && steps.allSatisfy(isSound)
       && steps.last.map { $0.operation == .endIteration || $0.operation == .end } ?? true
       && requests.allSatisfy(isSound) && parts.allSatisfy(isSound)
       && checks.allSatisfy(isSound) && captures.allSatisfy(isSound)
+      && patterns.allSatisfy(\.isSound)
       && paths.allSatisfy {
         has($0.segments, segments.count) && Int($0.segments.count) <= Path.segmentCountMax
       }
@@ -119,8 +132,12 @@ extension Program {
     case .think: return Int(step.argument) < thinks.count
     case .pick: return Int(step.argument) < choices.count
     case .unlessSet, .ifSet: return Int(step.argument) < slots.count
+    case .enterEach:
+      return Int(step.argument) < slots.count && slots[Int(step.argument)].isList
+        && step.high <= UInt32(UInt16.max)
+    case .endEach: return Int(step.argument) < slots.count && slots[Int(step.argument)].isList
     case .enterLoop: return step.low <= step.high && step.high <= UInt32(UInt16.max)
-    case .jump, .endLoop, .chance, .endIteration, .end: return true
+    case .jump, .endLoop, .chance, .endIteration, .end, .ifMet, .unlessRedirected: return true
     }
   }
 
@@ -128,12 +145,18 @@ extension Program {
     guard Int(request.endpoint) < endpoints.count, has(request.head, parts.count),
       has(request.body, parts.count), has(request.checks, checks.count),
       has(request.captures, captures.count),
-      Int(request.checks.count) + Int(request.captures.count) <= Self.watchCountMax
+      Int(request.checks.count) + Int(request.captures.count) <= Self.watchCountMax,
+      UInt32(request.awaitedCount) <= request.checks.count,
+      request.follows == .none
+        || Int(request.locationSlot) < slots.count && !slots[Int(request.locationSlot)].isList,
+      request.awaitedCount > 0
+        ? Int(request.tryCounter) < Self.loopDepthMax : request.tryCounter == .max
     else { return false }
     let pathCount =
       checks[request.checks.indices].count { $0.kind == .json }
       + captures[request.captures.indices].count { $0.kind == .json }
-    return pathCount <= Self.pathCountMax
+    let patternCount = captures[request.captures.indices].count { $0.kind == .regex }
+    return pathCount <= Self.pathCountMax && patternCount <= Machine.patternCountMax
   }
 
   private func isSound(_ part: Part) -> Bool {
@@ -142,6 +165,7 @@ extension Program {
       return part.a >= 0 && part.b >= 0 && part.a <= Int64(pool.count)
         && part.b <= Int64(pool.count) - part.a
     case .slot: return part.a >= 0 && part.a < Int64(slots.count)
+    case .pick: return part.a >= 0 && part.a < Int64(slots.count) && slots[Int(part.a)].isList
     case .cell:
       guard part.a >= 0, part.a < Int64(tables.count) else { return false }
       return part.b >= 0 && part.b < Int64(max(1, tables[Int(part.a)].columns.count))
@@ -178,6 +202,8 @@ extension Program {
     else { return false }
     switch capture.kind {
     case .json: return Int(capture.argument) < paths.count
+    case .regex:
+      return Int(capture.argument) < patterns.count && !slots[Int(capture.slot)].isList
     case .between: return capture.first.byteCount > 0 && capture.second.byteCount > 0
     case .header, .cookie: return true
     }
@@ -204,102 +230,42 @@ extension Program {
 
 // MARK: Encoding
 
-extension PlainWriter {
-  fileprivate mutating func write<Value: Encoded>(_ values: [Value]) {
-    write(UInt32(values.count))
-    for value in values { value.write(to: &self) }
-  }
-
-  fileprivate mutating func write<Value: Encoded>(_ value: Value?) {
-    write(UInt8(value == nil ? 0 : 1))
-    value?.write(to: &self)
-  }
-}
-
 extension PlainReader {
-  fileprivate mutating func encoded<Value: Encoded>() -> [Value]? {
-    list { Value(from: &$0) }
-  }
-
-  fileprivate mutating func optional<Value: Encoded>() -> Value?? {
-    switch uint8() {
-    case 0: return .some(nil)
-    case 1: return Value(from: &self).map { .some($0) }
-    default: return nil
-    }
-  }
-
   fileprivate mutating func choice<Value: RawRepresentable>(
     _: Value.Type = Value.self
   ) -> Value? where Value.RawValue == UInt8 { uint8().flatMap(Value.init) }
-
-  fileprivate mutating func bool() -> Bool? {
-    uint8().flatMap { $0 <= 1 ? $0 == 1 : nil }
-  }
 }
 
-extension UInt64: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) { writer.write(self) }
-  fileprivate init?(from reader: inout PlainReader) {
-    guard let value = reader.uint64() else { return nil }
-    self = value
-  }
-}
-
-extension UInt32: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) { writer.write(self) }
-  fileprivate init?(from reader: inout PlainReader) {
-    guard let value = reader.uint32() else { return nil }
-    self = value
-  }
-}
-
-extension UInt16: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) { writer.write(self) }
-  fileprivate init?(from reader: inout PlainReader) {
-    guard let value = reader.uint16() else { return nil }
-    self = value
-  }
-}
-
-extension String: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) { writer.write(self) }
-  fileprivate init?(from reader: inout PlainReader) {
-    guard let value = reader.string() else { return nil }
-    self = value
-  }
-}
-
-extension Program.Span: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Span: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(offset)
     writer.write(byteCount)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let offset = reader.uint32(), let byteCount = reader.uint32() else { return nil }
     self.init(offset: offset, byteCount: byteCount)
   }
 }
 
-extension Program.Slice: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Slice: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(first)
     writer.write(count)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let first = reader.uint32(), let count = reader.uint32() else { return nil }
     self.init(first: first, count: count)
   }
 }
 
-extension Program.Step: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Step: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(operation.rawValue)
     writer.write(counter)
     writer.write(argument)
     for value in [target, low, high] { writer.write(value) }
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let operation = reader.choice(Operation.self), let counter = reader.uint8(),
       let argument = reader.uint16(), let target = reader.uint32(), let low = reader.uint32(),
       let high = reader.uint32()
@@ -310,36 +276,46 @@ extension Program.Step: Encoded {
   }
 }
 
-extension Program.Request: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Request: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(endpoint)
     for slice in [head, body, checks, captures] { slice.write(to: &writer) }
+    writer.write(awaitedCount)
+    writer.write(tryCounter)
     writer.write(otherwise.rawValue)
-    for flag in [expectsNoBody, isConstant, readsBody] { writer.write(UInt8(flag ? 1 : 0)) }
+    for flag in [expectsNoBody, isConstant, readsBody, isHop] {
+      writer.write(UInt8(flag ? 1 : 0))
+    }
     writer.write(timeoutNs)
+    writer.write(follows.rawValue)
+    writer.write(locationSlot)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let endpoint = reader.uint16(), let head = Program.Slice(from: &reader),
       let body = Program.Slice(from: &reader), let checks = Program.Slice(from: &reader),
-      let captures = Program.Slice(from: &reader),
-      let otherwise = reader.choice(Program.Otherwise.self), let expectsNoBody = reader.bool(),
+      let captures = Program.Slice(from: &reader), let awaitedCount = reader.uint8(),
+      let tryCounter = reader.uint8(), let otherwise = reader.choice(Program.Otherwise.self),
+      let expectsNoBody = reader.bool(),
       let isConstant = reader.bool(), let readsBody = reader.bool(),
-      let timeoutNs = reader.uint64(), timeoutNs > 0
+      let isHop = reader.bool(), let timeoutNs = reader.uint64(), timeoutNs > 0,
+      let follows = reader.choice(Program.Follow.self), let locationSlot = reader.uint16()
     else { return nil }
     self.init(
-      endpoint: endpoint, head: head, body: body, checks: checks, captures: captures,
+      endpoint: endpoint, head: head, body: body, checks: checks, awaitedCount: awaitedCount,
+      tryCounter: tryCounter, captures: captures,
       otherwise: otherwise, expectsNoBody: expectsNoBody, timeoutNs: timeoutNs,
-      isConstant: isConstant, readsBody: readsBody)
+      isConstant: isConstant, readsBody: readsBody, follows: follows, locationSlot: locationSlot,
+      isHop: isHop)
   }
 }
 
-extension Program.Part: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Part: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     for byte in [kind.rawValue, escape.rawValue, format.rawValue, width] { writer.write(byte) }
     writer.write(a)
     writer.write(b)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let kind = reader.choice(Kind.self), let escape = reader.choice(Escape.self),
       let format = reader.choice(Format.self), let width = reader.uint8(),
       let a = reader.uint64(), let b = reader.uint64()
@@ -350,62 +326,84 @@ extension Program.Part: Encoded {
   }
 }
 
-extension Program.Check: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Check: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(kind.rawValue)
     writer.write(argument)
     for span in [name, text, label] { span.write(to: &writer) }
     writer.write(limitNs)
+    writer.write(number)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let kind = reader.choice(Kind.self), let argument = reader.uint32(),
       let name = Program.Span(from: &reader), let text = Program.Span(from: &reader),
-      let label = Program.Span(from: &reader), let limitNs = reader.uint64()
+      let label = Program.Span(from: &reader), let limitNs = reader.uint64(),
+      let number = reader.uint8()
     else { return nil }
     self.init(
-      kind: kind, argument: argument, name: name, text: text, limitNs: limitNs, label: label)
+      kind: kind, argument: argument, name: name, text: text, limitNs: limitNs, label: label,
+      number: number)
   }
 }
 
-extension Program.Capture: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Capture: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(kind.rawValue)
     writer.write(take.rawValue)
     writer.write(UInt8(isRaw ? 1 : 0))
     writer.write(slot)
     writer.write(argument)
     for span in [first, second, label] { span.write(to: &writer) }
+    writer.write(number)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let kind = reader.choice(Kind.self), let take = reader.choice(Take.self),
       let isRaw = reader.bool(), let slot = reader.uint16(), let argument = reader.uint32(),
       let first = Program.Span(from: &reader), let second = Program.Span(from: &reader),
-      let label = Program.Span(from: &reader)
+      let label = Program.Span(from: &reader), let number = reader.uint8()
     else { return nil }
     self.init(
       kind: kind, take: take, isRaw: isRaw, slot: slot, argument: argument, first: first,
-      second: second, label: label)
+      second: second, label: label, number: number)
   }
 }
 
-extension Program.Path: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Pattern: PlainValue {
+  package func write(to writer: inout PlainWriter) {
+    writer.write(sets)
+    writer.write(skippable)
+    writer.write(looping)
+    for byte in [groupFirst, groupEnd, isLazy ? 1 : 0] { writer.write(byte) }
+  }
+  package init?(from reader: inout PlainReader) {
+    guard let sets: [UInt64] = reader.value(), let skippable = reader.uint64(),
+      let looping = reader.uint64(), let groupFirst = reader.uint8(),
+      let groupEnd = reader.uint8(), let isLazy = reader.bool()
+    else { return nil }
+    self.init(
+      sets: sets, skippable: skippable, looping: looping, groupFirst: groupFirst,
+      groupEnd: groupEnd, isLazy: isLazy)
+  }
+}
+
+extension Program.Path: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     segments.write(to: &writer)
     writer.write(UInt8(isRaw ? 1 : 0))
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let segments = Program.Slice(from: &reader), let isRaw = reader.bool() else { return nil }
     self.init(segments: segments, isRaw: isRaw)
   }
 }
 
-extension Program.Path.Segment: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Path.Segment: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(kind.rawValue)
     name.write(to: &writer)
     writer.write(index)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let kind = reader.choice(Kind.self), let name = Program.Span(from: &reader),
       let index = reader.uint32()
     else { return nil }
@@ -413,35 +411,54 @@ extension Program.Path.Segment: Encoded {
   }
 }
 
-extension Program.Slot: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Slot: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(name)
     writer.write(byteCountMax)
+    writer.write(valueCountMax)
   }
-  fileprivate init?(from reader: inout PlainReader) {
-    guard let name = reader.string(), let byteCountMax = reader.uint32() else { return nil }
-    self.init(name: name, byteCountMax: byteCountMax)
+  package init?(from reader: inout PlainReader) {
+    guard let name = reader.string(), let byteCountMax = reader.uint32(),
+      let valueCountMax = reader.uint16()
+    else { return nil }
+    self.init(name: name, byteCountMax: byteCountMax, valueCountMax: valueCountMax)
   }
 }
 
-extension Program.Endpoint: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Endpoint: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(name)
     writer.write(tags)
+    writer.write(checks)
   }
-  fileprivate init?(from reader: inout PlainReader) {
-    guard let name = reader.string(), let tags: [String] = reader.encoded() else { return nil }
-    self.init(name: name, tags: tags)
+  package init?(from reader: inout PlainReader) {
+    guard let name = reader.string(), let tags: [String] = reader.value(),
+      let checks: [String] = reader.value(), checks.count < Counters.checkCountMax
+    else { return nil }
+    self.init(name: name, tags: tags, checks: checks)
   }
 }
 
-extension Program.Think: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Constant: PlainValue {
+  package func write(to writer: inout PlainWriter) {
+    writer.write(slot)
+    writer.write(UInt8(isBare ? 1 : 0))
+    writer.write(text)
+  }
+  package init?(from reader: inout PlainReader) {
+    guard let slot = reader.uint16(), let isBare = reader.bool(), let text = reader.byteList()
+    else { return nil }
+    self.init(slot: slot, isBare: isBare, text: text)
+  }
+}
+
+extension Program.Think: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(kind.rawValue)
     writer.write(lowNs)
     writer.write(highNs)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let kind = reader.choice(Kind.self), let lowNs = reader.uint64(),
       let highNs = reader.uint64()
     else { return nil }
@@ -449,27 +466,27 @@ extension Program.Think: Encoded {
   }
 }
 
-extension Program.Choice: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) { writer.write(columns) }
-  fileprivate init?(from reader: inout PlainReader) {
-    guard let columns: [Column] = reader.encoded() else { return nil }
+extension Program.Choice: PlainValue {
+  package func write(to writer: inout PlainWriter) { writer.write(columns) }
+  package init?(from reader: inout PlainReader) {
+    guard let columns: [Column] = reader.value() else { return nil }
     self.init(columns: columns)
   }
 }
 
-extension Program.Choice.Column: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Choice.Column: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     for value in [threshold, own, other] { writer.write(value) }
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let threshold = reader.uint32(), let own = reader.uint32(), let other = reader.uint32()
     else { return nil }
     self.init(threshold: threshold, own: own, other: other)
   }
 }
 
-extension Program.Table: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Table: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(name)
     writer.write(file)
     writer.write(columns)
@@ -477,9 +494,9 @@ extension Program.Table: Encoded {
     writer.write(firstText)
     writer.write(pick.rawValue)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let name = reader.string(), let file = reader.string(),
-      let columns: [String] = reader.encoded(), let rowCount = reader.uint32(),
+      let columns: [String] = reader.value(), let rowCount = reader.uint32(),
       let firstText = reader.uint32(), let pick = reader.choice(Pick.self)
     else { return nil }
     self.init(
@@ -488,22 +505,22 @@ extension Program.Table: Encoded {
   }
 }
 
-extension Program.Task: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.Task: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(name)
     writer.write(weight)
     writer.write(tags)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let name = reader.string(), let weight = reader.double(),
-      let tags: [String] = reader.encoded()
+      let tags: [String] = reader.value()
     else { return nil }
     self.init(name: name, weight: weight, tags: tags)
   }
 }
 
-extension Program.UserClass: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.UserClass: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(name)
     writer.write(weight)
     writer.write(fixed)
@@ -514,12 +531,12 @@ extension Program.UserClass: Encoded {
     writer.write(row)
     writer.write(tasks)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let name = reader.string(), let weight = reader.double(),
-      let fixed: UInt32? = reader.optional(), let onStart: UInt32? = reader.optional(),
-      let iteration = reader.uint32(), let onStop: UInt32? = reader.optional(),
-      let think: UInt16? = reader.optional(), let row: UInt16? = reader.optional(),
-      let tasks: [Program.Task] = reader.encoded()
+      let fixed: UInt32? = reader.value(), let onStart: UInt32? = reader.value(),
+      let iteration = reader.uint32(), let onStop: UInt32? = reader.value(),
+      let think: UInt16? = reader.value(), let row: UInt16? = reader.value(),
+      let tasks: [Program.Task] = reader.value()
     else { return nil }
     self.init(
       name: name, weight: weight, fixed: fixed, onStart: onStart, iteration: iteration,
@@ -527,12 +544,12 @@ extension Program.UserClass: Encoded {
   }
 }
 
-extension Program.UserLoad.Stage: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.UserLoad.Stage: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(durationNs)
     writer.write(to)
   }
-  fileprivate init?(from reader: inout PlainReader) {
+  package init?(from reader: inout PlainReader) {
     guard let durationNs = reader.uint64(), let to = reader.uint64(), to <= 1_000_000 else {
       return nil
     }
@@ -540,15 +557,42 @@ extension Program.UserLoad.Stage: Encoded {
   }
 }
 
-extension Program.NamedObjective: Encoded {
-  fileprivate func write(to writer: inout PlainWriter) {
+extension Program.ArrivalLoad: PlainValue {
+  package func write(to writer: inout PlainWriter) {
+    writer.write(startHz)
+    writer.write(stages)
+    writer.write(UInt8(isPoisson ? 1 : 0))
+    writer.write(userCountMax)
+  }
+  package init?(from reader: inout PlainReader) {
+    guard let startHz = reader.double(), let stages: [Stage] = reader.value(),
+      let isPoisson = reader.bool(), let userCountMax = reader.uint64(), userCountMax <= 1_000_000
+    else { return nil }
+    self.init(
+      startHz: startHz, stages: stages, isPoisson: isPoisson, userCountMax: userCountMax)
+  }
+}
+
+extension Program.ArrivalLoad.Stage: PlainValue {
+  package func write(to writer: inout PlainWriter) {
+    writer.write(durationNs)
+    writer.write(endHz)
+  }
+  package init?(from reader: inout PlainReader) {
+    guard let durationNs = reader.uint64(), let endHz = reader.double() else { return nil }
+    self.init(durationNs: durationNs, endHz: endHz)
+  }
+}
+
+extension Program.NamedObjective: PlainValue {
+  package func write(to writer: inout PlainWriter) {
     writer.write(text)
     writer.write(name)
     writer.write(tag)
   }
-  fileprivate init?(from reader: inout PlainReader) {
-    guard let text = reader.string(), let name: String? = reader.optional(),
-      let tag: String? = reader.optional()
+  package init?(from reader: inout PlainReader) {
+    guard let text = reader.string(), let name: String? = reader.value(),
+      let tag: String? = reader.value()
     else { return nil }
     self.init(text: text, name: name, tag: tag)
   }

@@ -1,3 +1,5 @@
+internal import SquallLoad
+
 /// A scenario compiled: what every user does, as flat tables that a machine walks without asking for
 /// memory. Immutable; it travels in its one encoding, whose hash names it.
 package struct Program: Equatable, Sendable {
@@ -5,6 +7,14 @@ package struct Program: Equatable, Sendable {
   package static let slotCountMax = 256
   package static let slotByteCountMax = 16 << 10
   package static let slotByteCountDefault = 64
+  /// All values of a list together.
+  package static let listByteCountMax = 64 << 10
+  package static let listValueCountDefault = 20
+  /// Times that a request is sent until its checks hold.
+  package static let tryCountMax: UInt64 = 1_000
+  /// Redirects that are followed one after the other.
+  package static let redirectCountMax: UInt64 = 10
+  package static let locationByteCountMax: UInt32 = 1_024
   /// Loops within one another.
   package static let loopDepthMax = 4
   package static let stepCountMax = 60_000
@@ -16,11 +26,14 @@ package struct Program: Equatable, Sendable {
   package var target = ""
   /// The target's host, which cookies belong to.
   package var host = ""
+  /// Scheme and authority in lower case: what an absolute address must begin with.
+  package var origin = ""
   package var steps: [Step] = []
   package var requests: [Request] = []
   package var parts: [Part] = []
   package var checks: [Check] = []
   package var captures: [Capture] = []
+  package var patterns: [Pattern] = []
   package var paths: [Path] = []
   package var segments: [Path.Segment] = []
   /// Eight words each: bit `status - 100`.
@@ -36,10 +49,32 @@ package struct Program: Equatable, Sendable {
   /// Bytes of all literals.
   package var pool: [UInt8] = []
   package var load = UserLoad()
+  /// In the place of `load`: whoever is free does what falls due.
+  package var arrivals: ArrivalLoad?
   package var objectives: [NamedObjective] = []
   package var keepsCookies = true
+  /// What slots hold from a user's beginning on.
+  package var constants: [Constant] = []
 
   package init() {}
+
+  /// Of the failure of cookies that find no room, which every name may have.
+  package static let jarCheckNumber = UInt8(Counters.checkCountMax - 1)
+  /// Of the failure of redirects that lead elsewhere.
+  package static let strayCheckNumber = jarCheckNumber - 1
+
+  /// What people read of a check that failed.
+  package func checkWords(of endpoint: Int, number: UInt8) -> String? {
+    guard endpoints.indices.contains(endpoint) else { return nil }
+    switch number {
+    case Self.jarCheckNumber:
+      return "a cookie finds no room in the \(Machine.jarByteCount) bytes of the jar"
+    case Self.strayCheckNumber: return "a redirect leads to another host, or to no path"
+    default: break
+    }
+    let words = endpoints[endpoint].checks
+    return words.indices.contains(Int(number)) ? words[Int(number)] : nil
+  }
 
   /// A part of the pool.
   package struct Span: Equatable, Sendable, BitwiseCopyable {
@@ -64,12 +99,13 @@ package struct Program: Equatable, Sendable {
     package enum Operation: UInt8, Sendable, BitwiseCopyable {
       /// `argument`: the request.
       case send
-      /// `argument`: the think time.
+      /// `argument`: the think time. `low` is 1 where it is a pause between two tries.
       case think
       /// `argument`: the choice, whose outcome is a step.
       case pick
       case jump
-      /// Sets `counter` to a number of turns from `low` through `high`; none goes to `target`.
+      /// Sets `counter` to a number of turns from `low` through `high`; none goes to `target`. With
+      /// `argument` the turns are tries, which end when a request's answer is what is awaited.
       case enterLoop
       /// One turn less; back to `target` while there are any.
       case endLoop
@@ -83,6 +119,15 @@ package struct Program: Equatable, Sendable {
       case endIteration
       /// The end of `on_start` and `on_stop`.
       case end
+      /// To `target` when the last answer is what is awaited.
+      case ifMet
+      /// To `target` when the last answer leads nowhere else.
+      case unlessRedirected
+      /// Sets `counter` to the values in slot `argument`, at most `high`, and begins with the first of
+      /// them; none goes to `target`.
+      case enterEach
+      /// The next value, and back to `target`, while there are any.
+      case endEach
     }
 
     package var operation: Operation
@@ -119,6 +164,8 @@ package struct Program: Equatable, Sendable {
       case cookies
       /// The number of the body's bytes.
       case contentLength
+      /// `a`: slot; one of its values.
+      case pick
     }
 
     package enum Escape: UInt8, Sendable, BitwiseCopyable {
@@ -148,11 +195,24 @@ package struct Program: Equatable, Sendable {
     case proceed, nextIteration, stopUser
   }
 
+  /// Which redirects are followed (RFC 9110 section 15.4).
+  package enum Follow: UInt8, Sendable, BitwiseCopyable {
+    case none
+    /// Those that a GET may answer to: 301, 302 and 303.
+    case byGet
+    /// Also 307 and 308, which keep the method.
+    case all
+  }
+
   package struct Request: Equatable, Sendable, BitwiseCopyable {
     package var endpoint: UInt16
     package var head: Slice
     package var body: Slice
+    /// The last `awaitedCount` of them say until when the request is sent again.
     package var checks: Slice
+    package var awaitedCount: UInt8 = 0
+    /// Of the tries that are left; `UInt8.max` when nothing is awaited.
+    package var tryCounter = UInt8.max
     package var captures: Slice
     package var otherwise: Otherwise
     /// The request is HEAD: its response has no body (RFC 9110 section 9.3.2).
@@ -162,6 +222,11 @@ package struct Program: Equatable, Sendable {
     package var isConstant: Bool
     /// Whether a byte of the answer's body matters.
     package var readsBody: Bool
+    package var follows = Follow.none
+    /// Where a redirect leads.
+    package var locationSlot: UInt16 = 0
+    /// It follows a redirect.
+    package var isHop = false
   }
 
   /// What must hold of an answer. `label` is what people read when it does not.
@@ -187,6 +252,8 @@ package struct Program: Equatable, Sendable {
     package var text = Span.empty
     package var limitNs: UInt64 = 0
     package var label: Span
+    /// Among the checks of the request's name.
+    package var number: UInt8 = 0
   }
 
   /// A value taken out of an answer into a slot.
@@ -200,9 +267,11 @@ package struct Program: Equatable, Sendable {
       case cookie
       /// What stands between `first` and `second` in the body.
       case between
+      /// `argument`: the pattern, whose group it is, in the body.
+      case regex
     }
 
-    package enum Take: UInt8, Sendable, BitwiseCopyable { case first, random }
+    package enum Take: UInt8, Sendable, BitwiseCopyable { case first, random, last, all }
 
     package var kind: Kind
     package var take: Take = .first
@@ -214,6 +283,8 @@ package struct Program: Equatable, Sendable {
     package var second = Span.empty
     /// What people read when the value is longer than its slot.
     package var label: Span
+    /// Of that among the checks of the request's name.
+    package var number: UInt8 = 0
   }
 
   /// A JSON path: members, elements and `[*]`, from the root.
@@ -234,12 +305,33 @@ package struct Program: Equatable, Sendable {
 
   package struct Slot: Equatable, Sendable {
     package var name: String
+    /// Of one value.
     package var byteCountMax: UInt32
+    /// Values that a list keeps; 0 for a single one.
+    package var valueCountMax: UInt16 = 0
+
+    package var isList: Bool { valueCountMax > 0 }
+  }
+
+  /// A value that was captured before the load.
+  package struct Constant: Equatable, Sendable {
+    package var slot: UInt16
+    /// JSON wrote it without quotes.
+    package var isBare: Bool
+    package var text: [UInt8]
+
+    package init(slot: UInt16, isBare: Bool, text: [UInt8]) {
+      self.slot = slot
+      self.isBare = isBare
+      self.text = text
+    }
   }
 
   package struct Endpoint: Equatable, Sendable {
     package var name: String
     package var tags: [String]
+    /// What can fail in its answers, in words, by number.
+    package var checks: [String] = []
   }
 
   /// Nanoseconds from `lowNs` through `highNs`, or around them.
@@ -316,6 +408,21 @@ package struct Program: Equatable, Sendable {
     package var durationNs: UInt64 { stages.reduce(0) { $0 + $1.durationNs } }
   }
 
+  /// Iterations that begin on a schedule, each done by a user of a pool that is free.
+  package struct ArrivalLoad: Equatable, Sendable {
+    package struct Stage: Equatable, Sendable {
+      package var durationNs: UInt64
+      package var endHz: Double
+    }
+
+    package var startHz: Double
+    package var stages: [Stage] = []
+    package var isPoisson = false
+    package var userCountMax: UInt64
+
+    package var durationNs: UInt64 { stages.reduce(0) { $0 + $1.durationNs } }
+  }
+
   /// An objective as it was written; `name` or `tag` say of what.
   package struct NamedObjective: Equatable, Sendable {
     package var text: String
@@ -336,7 +443,7 @@ package struct Program: Equatable, Sendable {
     let value: Int
     switch part.kind {
     case .literal: return Int(part.b)
-    case .slot: value = Int(slots[Int(part.a)].byteCountMax)
+    case .slot, .pick: value = Int(slots[Int(part.a)].byteCountMax)
     case .cell:
       let table = tables[Int(part.a)]
       let count = Int(table.rowCount) * max(1, table.columns.count)

@@ -52,17 +52,24 @@ final class AgentScript {
     return nil
   }
 
-  static let welcome = Welcome(
-    run: 7, session: 3, planHash: testHash(testPlan().bytes),
-    planByteCount: UInt32(testPlan().bytes.count), heartbeatIntervalNs: second, liveness: 3)
+  static let welcome = Welcome(session: 3, heartbeatIntervalNs: second, liveness: 3)
+  var run = testRun
+  /// No other run follows.
+  var isLast = true
 
   /// Connected, welcomed, with the plan and its workers up: lives 100, 101 …
   func join() {
     tell(.connected)
     tell(.received(.welcome(Self.welcome)))
-    tell(.received(.planChunk(PlanChunk(chunk: 0, bytes: testPlan().bytes))))
+    takePlan()
+  }
+
+  /// The run's plan, and its workers up.
+  func takePlan(firstLife: UInt64 = 100) {
+    obey(.prepare, epoch: 0)
+    tell(.received(.planChunk(PlanChunk(run: run, chunk: 0, bytes: testPlan().bytes))))
     for slot in machine.settings.cpus.indices {
-      tell(.workerReady(slot: slot, life: UInt64(100 + slot)))
+      tell(.workerReady(slot: slot, life: firstLife + UInt64(slot)))
     }
   }
 
@@ -77,14 +84,22 @@ final class AgentScript {
         epoch: epoch, position: UInt32(slot), workerCount: 9, connections: connections)
       return Order.Assignment(slot: UInt16(slot), life: UInt64(100 + slot), share: share)
     }
-    return Order(
+    var order = Order(
       number: number,
       echo: lastReport.map {
         Order.Echo(
           reportNumber: $0.number, reportSentNs: $0.sentNs, reportReceivedNs: nowNs + 7 * second)
       },
-      sentNs: nowNs + 7 * second, leaseNs: leaseNs, phase: phase, startNs: 60 * second,
-      epoch: epoch, assignments: assignments)
+      sentNs: nowNs + 7 * second, isLast: isLast)
+    order.run = run
+    order.planHash = testHash(testPlan().bytes)
+    order.planByteCount = UInt32(testPlan().bytes.count)
+    order.leaseNs = leaseNs
+    order.phase = phase
+    order.startNs = phase == .prepare ? nil : 60 * second
+    order.epoch = epoch
+    order.assignments = assignments
+    return order
   }
 
   @discardableResult
@@ -192,15 +207,16 @@ extension [AgentMachine.Effect] {
     let agent = AgentScript()
     agent.tell(.connected)
     agent.tell(.received(.welcome(AgentScript.welcome)))
+    agent.obey(.prepare, epoch: 0)
     #expect(agent.count(.planRequest) == 1)
     var damaged = testPlan().bytes
     damaged[20] ^= 1
-    let first = agent.tell(.received(.planChunk(PlanChunk(chunk: 0, bytes: damaged))))
+    let first = agent.tell(.received(.planChunk(PlanChunk(run: testRun, chunk: 0, bytes: damaged))))
     #expect(first.notices == [.planDamaged])
     agent.advance(byNs: second)
     #expect(agent.count(.planRequest) > 1)
     for _ in 0..<3 {
-      agent.tell(.received(.planChunk(PlanChunk(chunk: 0, bytes: testPlan().bytes))))
+      agent.tell(.received(.planChunk(PlanChunk(run: testRun, chunk: 0, bytes: testPlan().bytes))))
     }
     let starts = agent.effects.filter { if case .startWorkers = $0 { true } else { false } }
     #expect(starts == [.startWorkers(testPlan())])
@@ -398,7 +414,7 @@ extension [AgentMachine.Effect] {
     #expect(
       Set(
         agent.sent.compactMap {
-          if case .ledger(let ledger) = $0 { ledger.incarnation.life } else { nil }
+          if case .ledger(let ledger, _) = $0 { ledger.incarnation.life } else { nil }
         }
       ).count == 3)
   }
@@ -422,6 +438,90 @@ extension [AgentMachine.Effect] {
     #expect(agent.exit == .delivered)
   }
 
+  // MARK: Runs
+
+  /// No second handshake, the same clock, and nothing of the first run in the second.
+  @Test func oneRunFollowsAnotherOnTheSameConnection() {
+    let agent = AgentScript(workers: 1)
+    agent.isLast = false
+    agent.join()
+    agent.obey(epoch: 4, connections: [5])
+    let batch = batch(0)
+    agent.tell(.batchClosed(batch))
+    agent.obey(.stop, epoch: 4)
+    agent.tell(.workerFinished(slot: 0, testLedger(agent: 1, life: 100, of: [batch])))
+    agent.acknowledge([batch], ledger: true)
+    #expect(agent.obey(.end, epoch: 4).contains(.leaveRun))
+    #expect(agent.lastReport?.run == 0)
+    #expect(agent.lastReport?.workers == [])
+    // What a worker of that run still says is of no use any more.
+    agent.tell(.batchClosed(self.batch(1)))
+    agent.tell(.workerDied(slot: 0, testLedger(agent: 1, life: 100, of: [batch])))
+    agent.obey(.end, epoch: 4)
+    #expect(agent.count(.goodbye) == 0)
+    #expect(agent.exit == nil)
+
+    agent.run = 8
+    agent.takePlan(firstLife: 200)
+    #expect(agent.count(.hello) == 1)
+    #expect(agent.lastReport?.run == 8)
+    #expect(agent.lastReport?.workers.map(\.life) == [200])
+    let effects = agent.tell(
+      .received(
+        .order(
+          {
+            var order = agent.order(epoch: 1, number: 1_000)
+            order.assignments = [
+              Order.Assignment(
+                slot: 0, life: 200,
+                share: Share(epoch: 1, position: 0, workerCount: 1, connections: 3))
+            ]
+            return order
+          }())))
+    #expect(effects.shares == [0: 3])
+    let next = testBatch(agent: 1, life: 200, sequence: 0)
+    agent.tell(.batchClosed(next))
+    let last = agent.sent.compactMap { if case .batchPart(let part) = $0 { part } else { nil } }
+      .last
+    #expect(last?.run == 8)
+    #expect(last?.life == 200)
+  }
+
+  /// It writes down what the master did not take, and is there for the next run.
+  @Test func aRunThatEndedWithoutItCostsItNoMoreThanThatRun() {
+    let agent = AgentScript(workers: 1)
+    agent.isLast = false
+    agent.join()
+    agent.tell(.batchClosed(batch(0)))
+    let effects = agent.obey(.abandon, epoch: 1)
+    #expect(
+      effects.contains(
+        .persist(
+          run: testRun, planHash: testHash(testPlan().bytes), batches: [batch(0)], ledgers: [])))
+    #expect(agent.exit == nil)
+    agent.run = 8
+    agent.takePlan(firstLife: 200)
+    #expect(agent.lastReport?.run == 8)
+    agent.obey(.end, epoch: 1)
+    agent.run = 0
+    agent.isLast = true
+    agent.obey(epoch: 0)
+    #expect(agent.count(.goodbye) == 1)
+    agent.tell(.received(.farewell(Farewell())))
+    #expect(agent.exit == .gaveUp)
+  }
+
+  /// A master that was killed between two runs may come back.
+  @Test func standingByItLooksForItsMasterWithoutAnEnd() {
+    let agent = AgentScript(workers: 1)
+    agent.isLast = false
+    agent.join()
+    agent.obey(.end, epoch: 1)
+    agent.tell(.closed("reset"))
+    agent.advance(byNs: 3_600 * second)
+    #expect(agent.exit == nil)
+  }
+
   @Test func itLeavesByHandingOverAndSaysGoodbyeWhenEverythingIsDelivered() {
     let agent = AgentScript(workers: 1)
     agent.join()
@@ -440,7 +540,7 @@ extension [AgentMachine.Effect] {
   @Test func whatCannotBeDeliveredIsWrittenDown() {
     func persisted(_ agent: AgentScript) -> [Batch] {
       var all: [Batch] = []
-      for case .persist(let batches, _) in agent.effects { all += batches }
+      for case .persist(_, _, let batches, _) in agent.effects { all += batches }
       return all
     }
     // Told twice to leave.
@@ -456,6 +556,7 @@ extension [AgentMachine.Effect] {
     abandoned.join()
     abandoned.tell(.batchClosed(batch(0)))
     abandoned.obey(.abandon, epoch: 1)
+    abandoned.tell(.received(.farewell(Farewell())))
     #expect(abandoned.exit == .gaveUp)
     #expect(persisted(abandoned) == [batch(0)])
 

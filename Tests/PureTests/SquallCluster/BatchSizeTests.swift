@@ -7,7 +7,7 @@ import Testing
 @Suite struct BatchSizeTests {
   /// Around 2 ms, as a service answers that is neither idle nor in trouble.
   private func histogram(samples: Int, sigma: Double, seed: UInt64) -> SparseHistogram {
-    var random = Jitter(seed: seed)
+    var random = SplitMix64(seed: seed)
     func unit() -> Double { (Double(random.next() >> 11) + 0.5) * 0x1p-53 }
     return LoadSample.sparse(
       (0..<samples).map { _ in
@@ -56,6 +56,7 @@ import Testing
       batch.worker.late = 100
       batch.worker.portFailures = 100
       batch.worker.descriptorFailures = 1
+      batch.worker.lastOkNs = batch.endNs - 20_000
       for index in 0..<endpoints {
         var endpoint = Batch.Endpoint(index: UInt16(index))
         endpoint.counters.sent = 100_000
@@ -80,7 +81,7 @@ import Testing
     print("batch: \(empty) bytes once, \(around) around each part, \(perEndpoint) per endpoint")
     #expect(parts.count == 1)
     // Even all of it for one endpoint.
-    #expect(empty + around + perEndpoint <= 180)
+    #expect(empty + around + perEndpoint <= 200)
     #expect(perEndpoint <= 120)
     #expect((empty + around) / 20 + perEndpoint <= 120)
   }
@@ -88,7 +89,7 @@ import Testing
   /// Names are in the plan, and nowhere else.
   @Test func aBatchDoesNotRepeatNames() {
     var long = testPlan()
-    long.endpoints[0].name = String(repeating: "n", count: 500)
+    long.content.endpoints[0].name = String(repeating: "n", count: 500)
     #expect(long.bytes.count > testPlan().bytes.count + 400)
     let batch = testBatch(agent: 1, life: 1, sequence: 0)
     #expect(batch.encoded().count < 100)

@@ -4,9 +4,9 @@ import Testing
 
 /// One message of each kind, made from a seed: what the codec must carry and the decoder survive.
 struct MessageSamples {
-  var random: Jitter
+  var random: SplitMix64
 
-  init(seed: UInt64) { random = Jitter(seed: seed) }
+  init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
   mutating func below(_ end: UInt64) -> UInt64 { UInt64.random(in: 0..<end, using: &random) }
   /// Of any size, small ones as often as large ones.
@@ -81,9 +81,14 @@ struct MessageSamples {
     batch.worker.late = number()
     batch.worker.portFailures = number()
     batch.worker.descriptorFailures = number()
+    batch.worker.lastOkNs = min(batch.endNs, number())
     batch.connect = histogram()
     batch.scheduleLag = histogram()
     batch.fairness = histogram()
+    batch.iterations.started = number()
+    batch.iterations.abandoned = number()
+    batch.iterations.dropped = number()
+    batch.iterations.durations = histogram()
     for index in 0..<below(4) {
       var counters = Counters()
       counters.sent = number()
@@ -94,6 +99,7 @@ struct MessageSamples {
       for cause in 0..<ErrorCause.count where flag() { counters.errors[cause] = number() }
       for _ in 0..<below(4) { counters.statuses[UInt16(below(600))] = number() }
       for _ in 0..<below(4) { counters.malformations[UInt8(below(256))] = number() }
+      for _ in 0..<below(4) { counters.checks[UInt8(below(256))] = number() }
       for finding in Finding.allCases where flag() { counters.findings[finding] = number() }
       for sample in SquallLoad.Sample.allCases where flag() {
         counters.samples[sample] = bytes(Int(below(64)))
@@ -111,7 +117,7 @@ struct MessageSamples {
     case .hello:
       return .hello(
         Hello(
-          build: text(), agent: number(), host: text(),
+          build: text(), agent: number(), host: text(), process: UInt32(number(bits: 32)),
           cpus: (0...below(30)).map { _ in UInt16(number(bits: 16)) }, nonce: bytes(16),
           run: number(), planHash: flag() ? [] : bytes(32)))
     case .refusal:
@@ -121,12 +127,14 @@ struct MessageSamples {
     case .welcome:
       return .welcome(
         Welcome(
-          run: number(), session: number(), planHash: bytes(32),
-          planByteCount: UInt32(number(bits: 26)), heartbeatIntervalNs: number(bits: 40) + 1,
+          session: number(), heartbeatIntervalNs: number(bits: 40) + 1,
           liveness: UInt8(below(255) + 1)))
-    case .planRequest: return .planRequest(PlanRequest(chunk: UInt32(number(bits: 32))))
+    case .planRequest:
+      return .planRequest(PlanRequest(run: number(), chunk: UInt32(number(bits: 32))))
     case .planChunk:
-      return .planChunk(PlanChunk(chunk: UInt32(number(bits: 32)), bytes: bytes(Int(below(500)))))
+      return .planChunk(
+        PlanChunk(
+          run: number(), chunk: UInt32(number(bits: 32)), bytes: bytes(Int(below(500)))))
     case .report:
       let workers = (0..<below(20)).map { slot in
         var worker = Report.Worker(
@@ -140,31 +148,40 @@ struct MessageSamples {
       return .report(
         Report(
           number: UInt32(number(bits: 32)), sentNs: number(bits: 62),
-          orderNumber: UInt32(number(bits: 32)), isPlanReady: flag(), isLeaving: flag(),
+          orderNumber: UInt32(number(bits: 32)), run: number(), isPlanReady: flag(),
+          isLeaving: flag(),
           isFull: flag(), isStopped: flag(), workers: workers))
     case .order:
       let epoch = UInt32(number(bits: 32))
       let echo = Order.Echo(
         reportNumber: UInt32(number(bits: 32)), reportSentNs: number(bits: 62),
         reportReceivedNs: number(bits: 62))
-      return .order(
-        Order(
-          number: UInt32(number(bits: 32)), echo: flag() ? echo : nil, sentNs: number(bits: 62),
-          leaseNs: number(bits: 45), phase: Order.Phase(rawValue: UInt8(below(5)))!,
-          startNs: flag() ? nil : number(bits: 62), epoch: epoch,
-          assignments: (0..<below(20)).map {
-            Order.Assignment(
-              slot: UInt16($0), life: number(), share: share(epoch: epoch),
-              untilNs: flag() ? .max : number())
-          }))
+      var order = Order(
+        number: UInt32(number(bits: 32)), echo: flag() ? echo : nil, sentNs: number(bits: 62),
+        isLast: flag())
+      if flag() { return .order(order) }
+      order.run = number() | 1
+      order.planHash = flag() ? [] : bytes(32)
+      order.planByteCount = UInt32(number(bits: 26))
+      order.leaseNs = number(bits: 45)
+      order.phase = Order.Phase(rawValue: UInt8(below(5)))!
+      order.startNs = flag() ? nil : number(bits: 62)
+      order.epoch = epoch
+      order.assignments = (0..<below(20)).map {
+        Order.Assignment(
+          slot: UInt16($0), life: number(), share: share(epoch: epoch),
+          untilNs: flag() ? .max : number())
+      }
+      return .order(order)
     case .batchPart:
       let count = UInt16(below(UInt64(BatchPart.countMax)) + 1)
       return .batchPart(
         BatchPart(
-          worker: UInt16(number(bits: 16)), life: number(), sequence: UInt32(number(bits: 32)),
+          run: number(), worker: UInt16(number(bits: 16)), life: number(),
+          sequence: UInt32(number(bits: 32)),
           part: UInt16(below(UInt64(count))), partCount: count,
           bytes: bytes(Int(below(UInt64(BatchPart.byteCountMax))) + 1)))
-    case .ledger: return .ledger(ledger())
+    case .ledger: return .ledger(ledger(), run: number())
     case .acknowledgement:
       return .acknowledgement(
         Acknowledgement(
@@ -415,7 +432,7 @@ struct MessageSamples {
     }
     // The largest there can be.
     let largest = BatchPart(
-      worker: .max, life: .max, sequence: .max, part: 4_094, partCount: 4_095,
+      run: .max, worker: .max, life: .max, sequence: .max, part: 4_094, partCount: 4_095,
       bytes: Array(repeating: 1, count: BatchPart.byteCountMax))
     let datagram = Datagram(
       frame: Frame(.batchPart(largest), sequence: .max), session: .max, authenticate: mac)
@@ -438,7 +455,7 @@ struct MessageSamples {
 
   @Test(arguments: UInt64(0)..<50)
   func aDatagramIsAcceptedOnce(seed: UInt64) {
-    var random = Jitter(seed: seed)
+    var random = SplitMix64(seed: seed)
     var arrivals = (1...UInt32(3_000)).flatMap { number in
       Array(repeating: number, count: Int.random(in: 0...2, using: &random))
     }
@@ -459,7 +476,7 @@ struct MessageSamples {
   /// Loss, duplication, and reordering by less than a window never change the total.
   @Test(arguments: UInt64(0)..<100)
   func eachNumberIsFreshOnce(seed: UInt64) {
-    var random = Jitter(seed: seed)
+    var random = SplitMix64(seed: seed)
     var arrivals = (0..<UInt32(500)).flatMap { Array(repeating: $0, count: 2) }
     for start in stride(from: 0, to: arrivals.count, by: 64) {
       arrivals[start..<min(start + 64, arrivals.count)].shuffle(using: &random)

@@ -20,16 +20,16 @@ struct InProcessRun {
   static let digests = Digests(hash: { bytes in Array("hash of \(bytes.count)".utf8) })
 
   init(plan: Plan, workers: Int) {
-    var settings = MasterMachine.Settings(
-      run: 7, build: "test", plan: plan, seed: 1, digests: Self.digests)
-    settings.expectWorkers = workers
+    var settings = MasterMachine.Settings(build: "test", seed: 1, digests: Self.digests)
     settings.useInProcess()
+    var run = RunSettings(run: testRun, plan: plan)
+    run.expectWorkers = workers
     master = MasterMachine(settings: settings)
     agent = AgentMachine(
       settings: AgentMachine.Settings(
         agent: 42, build: "test", host: "here", cpus: (0..<UInt16(workers)).map { $0 }, seed: 2,
         digests: Self.digests))
-    masterEvents = [.started]
+    masterEvents = [.started, .begin(run, recovered: nil)]
     agentEvents = [.started]
     pump()
   }
@@ -100,7 +100,7 @@ struct InProcessRun {
       agentEvents.append(.workerAdopted(slot: slot, epoch: share.epoch, sentBefore: 0))
     case .stopWorker(let slot): stopped.insert(slot)
     case .exit(let exit): self.exit = exit
-    case .joined, .renewShare, .persist, .log: break
+    case .joined, .renewShare, .persist, .leaveRun, .log: break
     }
   }
 
@@ -127,11 +127,12 @@ struct InProcessRun {
 
 func testPlan(connections: UInt32 = 10) -> Plan {
   Plan(
-    url: "http://localhost/", method: "GET", destinations: [.init(host: "localhost", port: 80)],
-    endpoints: [
-      .init(name: "/", request: Array("GET / HTTP/1.1\r\n\r\n".utf8), expectsNoBody: false)
-    ],
-    connections: connections)
+    to: .init(url: "http://localhost/", destinations: [.init(host: "localhost", port: 80)]),
+    sending: .init(
+      method: "GET",
+      endpoints: [
+        .init(name: "/", request: Array("GET / HTTP/1.1\r\n\r\n".utf8), expectsNoBody: false)
+      ]), over: .init(connections))
 }
 
 @Suite struct LocalRunTests {

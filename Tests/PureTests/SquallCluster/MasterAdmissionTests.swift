@@ -32,6 +32,7 @@ import Testing
     otherRun.run = 8
     #expect(refusal(otherRun).0?.reason == .otherRun)
     var otherPlan = hello
+    otherPlan.run = testRun
     otherPlan.planHash = Array(repeating: 1, count: 32)
     #expect(refusal(otherPlan).0?.reason == .otherPlan)
   }
@@ -142,9 +143,9 @@ import Testing
     let misplaced: [Message] =
       [
         .proof(Proof(proof: Array(repeating: 0, count: 32))),
-        .planRequest(PlanRequest(chunk: 0)),
+        .planRequest(PlanRequest(run: testRun, chunk: 0)),
         .report(Report(number: 1, sentNs: 1)),
-        .ledger(testLedger(agent: 1, life: 5, of: [batch])),
+        .ledger(testLedger(agent: 1, life: 5, of: [batch]), run: testRun),
         .goodbye(Goodbye()), .farewell(Farewell()),
         .refusal(Refusal(build: "x", reason: .full)),
       ] + parts(of: batch).map { .batchPart($0) }

@@ -40,7 +40,7 @@ import Testing
 
   @Test(arguments: UInt64(0)..<50)
   func anyOrderWithAnyRepetitionGivesTheSameTotals(seed: UInt64) {
-    var random = Jitter(seed: seed)
+    var random = SplitMix64(seed: seed)
     let master = running()
     let batches = batches(40, buckets: 600)
     var arrivals = batches.flatMap { parts(of: $0) }
@@ -74,7 +74,7 @@ import Testing
     let batch = batches(1)[0]
     deliver(batch, to: master)
     master.isDiskFast = false
-    master.tell(.ledger(testLedger(agent: 1, life: 100, of: [batch])), from: 1)
+    master.tell(.ledger(testLedger(agent: 1, life: 100, of: [batch]), run: testRun), from: 1)
     master.advance(byNs: 30 * millisecond)
     #expect(master.lastEntry(to: 1, life: 100)?.hasLedger == false)
     master.commit()
@@ -153,7 +153,7 @@ import Testing
   @Test func aLedgerInAnotherAgentsNameIsTheSame() {
     let master = running()
     master.join(ScriptedAgent(2, workers: 1))
-    master.tell(.ledger(testLedger(agent: 2, life: 200, of: [])), from: 1)
+    master.tell(.ledger(testLedger(agent: 2, life: 200, of: []), run: testRun), from: 1)
     #expect(master.closed == [1])
     #expect(!master.recorded.contains { if case .ledger = $0 { true } else { false } })
   }
@@ -191,7 +191,7 @@ import Testing
     #expect(next.connectionsMax <= 10)
 
     next.tell(.stop)
-    next.tell(.ledger(testLedger(agent: 1, life: 100, of: all)), from: 1)
+    next.tell(.ledger(testLedger(agent: 1, life: 100, of: all), run: testRun), from: 1)
     #expect(next.outcome?.isComplete == true)
     #expect(next.outcome?.sums.sent == 50)
   }
@@ -199,7 +199,7 @@ import Testing
   @Test func aRecordWithTheEndInItOnlySaysGoodbye() {
     let first = running()
     first.tell(.stop)
-    first.tell(.ledger(testLedger(agent: 1, life: 100, of: [])), from: 1)
+    first.tell(.ledger(testLedger(agent: 1, life: 100, of: []), run: testRun), from: 1)
     #expect(first.outcome != nil)
     var recovery = Recovery()
     for entry in first.recorded { recovery.apply(entry) }

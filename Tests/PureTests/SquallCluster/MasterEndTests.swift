@@ -16,7 +16,8 @@ import Testing
     let life = master.agents[0].workers[worker].life
     master.agents[0].workers[worker].state = .finished
     master.tell(
-      .ledger(testLedger(agent: 1, slot: UInt16(worker), life: life, of: batches)), from: 1)
+      .ledger(testLedger(agent: 1, slot: UInt16(worker), life: life, of: batches), run: testRun),
+      from: 1)
   }
 
   @Test func theRunStartsByItselfWhenAllExpectedWorkersAreThere() {
@@ -32,7 +33,7 @@ import Testing
   }
 
   @Test func tooFewWorkersEndTheRunWithThatReason() {
-    let master = MasterScript(expectWorkers: 3) { $0.expectWorkersMaxWaitNs = 5 * second }
+    let master = MasterScript(expectWorkers: 3, maxWaitNs: 5 * second)
     master.join(ScriptedAgent(1, workers: 2))
     master.advance(byNs: 6 * second)
     #expect(master.outcome?.reason == .tooFewWorkers)
@@ -82,6 +83,31 @@ import Testing
     #expect(master.lastOrder(to: 1)?.phase == .abandon)
   }
 
+  /// The end is written down as any other, with what is missing, and the agents still hear of it.
+  @Test func abandonedItEndsAtOnceAndSaysWhatIsMissing() {
+    let master = running(workers: 2)
+    master.tell(.stop)
+    finish(master, worker: 0)
+    #expect(master.outcome == nil)
+    master.tell(.abandon)
+    let missing = Incarnation(agent: 1, worker: 1, life: 101)
+    #expect(master.outcome?.gaps == [.silent(missing, afterNs: 0)])
+    #expect(master.outcome?.reason == .stopped)
+    #expect(!master.isDismissed)
+    master.report(0)
+    #expect(master.lastOrder(to: 1)?.phase == .abandon)
+    master.advance(byNs: second / 2)
+    #expect(master.isDismissed)
+  }
+
+  @Test func abandonedBeforeItsStartItEndsAtOnce() {
+    let master = MasterScript(expectWorkers: 3)
+    master.join(ScriptedAgent(1, workers: 2))
+    master.tell(.abandon)
+    #expect(master.outcome?.reason == .stopped)
+    #expect(master.outcome?.gaps == [])
+  }
+
   @Test func aLedgerThatDisagreesIsSaid() {
     let master = running()
     let batch = testBatch(agent: 1, life: 100, sequence: 0)
@@ -116,7 +142,8 @@ import Testing
     master.agents[0].workers[1].state = .dead
     master.report(0)
     master.tell(
-      .ledger(testLedger(agent: 1, slot: 1, life: 101, of: [], ending: .killed(9))), from: 1)
+      .ledger(testLedger(agent: 1, slot: 1, life: 101, of: [], ending: .killed(9)), run: testRun),
+      from: 1)
     master.advance(byNs: 2 * second)
     #expect(master.heldConnections == 10, "the other has its load")
     master.tell(.stop)
@@ -130,7 +157,7 @@ import Testing
     master.tell(
       .report(
         Report(
-          number: 100, sentNs: master.nowNs, isPlanReady: true, isStopped: true,
+          number: 100, sentNs: master.nowNs, run: testRun, isPlanReady: true, isStopped: true,
           workers: master.agents[0].workers)), from: 1)
     #expect(master.machine.stage == .collecting)
   }
@@ -138,7 +165,7 @@ import Testing
   @Test func theCountedRequestsAreAllHandedOutAndThenTheRunStops() {
     var plan = testPlan(connections: 4)
     plan.requestCount = 1_001
-    plan.durationNs = 3_600 * second
+    plan.times.durationNs = 3_600 * second
     let master = MasterScript(plan: plan)
     master.start([ScriptedAgent(1, workers: 3)])
     let quotas = master.agents[0].held.values.map(\.requestQuota)
@@ -151,5 +178,94 @@ import Testing
     master.agents[0].workers[2].isExhausted = true
     master.report(0)
     #expect(master.machine.stage == .collecting)
+  }
+
+  // MARK: One run after the other
+
+  private func living() -> MasterScript {
+    let master = running { $0.leadsOneRun = false }
+    let batch = testBatch(agent: 1, life: 100, sequence: 0)
+    for part in parts(of: batch) { master.tell(.batchPart(part), from: 1) }
+    master.tell(.stop)
+    finish(master, worker: 0, of: [batch])
+    master.report(0)
+    return master
+  }
+
+  private func nextRun(_ master: MasterScript) {
+    master.begin(8, testPlan(connections: 6), expectWorkers: 1)
+    master.agents[0].workers = [.init(slot: 0, life: 300, state: .ready)]
+    master.agents[0].held = [:]
+  }
+
+  @Test func theFleetOutlivesARunAndTheNextNeedsNoHandshake() {
+    let master = living()
+    #expect(master.outcome?.sums.sent == 10)
+    #expect(master.lastOrder(to: 1)?.phase == .end)
+    #expect(master.lastOrder(to: 1)?.isLast == false)
+    #expect(!master.isDismissed)
+    nextRun(master)
+    #expect(master.machine.sums.sent == 0)
+    // Before it has said that it left the first, the agent hears of no other.
+    #expect(master.lastOrder(to: 1)?.run == testRun)
+    master.agents[0].number += 1
+    master.tell(.report(Report(number: master.agents[0].number, sentNs: master.nowNs)), from: 1)
+    #expect(master.lastOrder(to: 1)?.run == 8)
+    #expect(master.lastOrder(to: 1)?.phase == .prepare)
+    master.report(0)
+    master.settle()
+    #expect(master.heldConnections == 6)
+    #expect(master.machine.stage == .running)
+    #expect(master.joined == [1])
+  }
+
+  @Test func aCountThatComesLateIsInNoOtherRun() {
+    let master = living()
+    nextRun(master)
+    let late = testBatch(agent: 1, life: 100, sequence: 1)
+    for part in parts(of: late) { master.tell(.batchPart(part), from: 1) }
+    master.tell(.ledger(testLedger(agent: 1, life: 100, of: [late]), run: testRun), from: 1)
+    #expect(master.machine.sums.sent == 0)
+    #expect(master.merged.count == 1)
+  }
+
+  /// An agent that was away when its run ended learns whether all of its counts are there.
+  @Test(arguments: [true, false])
+  func whoWasAwayAtTheEndHearsOfItLater(delivered: Bool) {
+    let master = living()
+    if !delivered {
+      master.begin(8, testPlan(), expectWorkers: 1)
+      master.agents[0].number += 1
+      master.tell(.report(Report(number: master.agents[0].number, sentNs: master.nowNs)), from: 1)
+      master.agents[0].workers = [.init(slot: 0, life: 300, state: .ready)]
+      master.report(0)
+      master.settle()
+      master.agents[0].isSilent = true
+      master.tell(.closed(peer: 1))
+      master.tell(.stop)
+      master.advance(byNs: 70 * second)
+      #expect(master.outcome?.gaps.count == 1)
+    }
+    let old = master.run
+    master.begin(9, testPlan())
+    var hello = master.agents[0].hello
+    hello.run = old
+    master.tell(.connected(peer: 50))
+    master.tell(.hello(hello), from: 50)
+    master.tell(.report(Report(number: 1, sentNs: master.nowNs, run: old)), from: 50)
+    #expect(master.lastOrder(to: 50)?.run == old)
+    #expect(master.lastOrder(to: 50)?.phase == (delivered ? .end : .abandon))
+  }
+
+  @Test func closedBetweenRunsItSendsEverybodyHome() {
+    let master = living()
+    master.tell(.close)
+    master.agents[0].number += 1
+    master.tell(.report(Report(number: master.agents[0].number, sentNs: master.nowNs)), from: 1)
+    #expect(master.lastOrder(to: 1)?.run == 0)
+    #expect(master.lastOrder(to: 1)?.isLast == true)
+    #expect(!master.isDismissed)
+    master.tell(.goodbye(Goodbye()), from: 1)
+    #expect(master.isDismissed)
   }
 }

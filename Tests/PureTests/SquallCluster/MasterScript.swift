@@ -9,7 +9,7 @@ func testHash(_ bytes: [UInt8], salt: UInt64 = 0) -> [UInt8] {
   let seed = bytes.reduce(salt ^ 0xcbf2_9ce4_8422_2325) {
     ($0 ^ UInt64($1)) &* 0x100_0000_01b3
   }
-  var random = Jitter(seed: seed)
+  var random = SplitMix64(seed: seed)
   return (0..<32).map { _ in UInt8(truncatingIfNeeded: random.next() >> 32) }
 }
 
@@ -59,11 +59,14 @@ func testLedger(
     ending: ending)
 }
 
-func parts(of batch: Batch) -> [BatchPart] {
+/// The run of most tests.
+let testRun: UInt64 = 7
+
+func parts(of batch: Batch, run: UInt64 = testRun) -> [BatchPart] {
   let pieces = batch.encodedParts()
   return pieces.indices.map {
     BatchPart(
-      worker: batch.name.incarnation.worker, life: batch.name.incarnation.life,
+      run: run, worker: batch.name.incarnation.worker, life: batch.name.incarnation.life,
       sequence: batch.name.sequence, part: UInt16($0), partCount: UInt16(pieces.count),
       bytes: pieces[$0])
   }
@@ -117,6 +120,7 @@ final class MasterScript {
   var notices: [MasterMachine.Notice] = []
   var outcome: Outcome?
   var isDismissed = false
+  var run = testRun
   /// Entries become durable at once. Without it, by `commit`.
   var isDiskFast = true
   /// The most connections that were ever held at one time.
@@ -125,14 +129,27 @@ final class MasterScript {
 
   init(
     plan: Plan = testPlan(), expectWorkers: Int = 0, token: UInt64? = nil,
-    recovered: Recovery? = nil, _ adjust: (inout MasterMachine.Settings) -> Void = { _ in }
+    maxWaitNs: UInt64 = .max, recovered: Recovery? = nil,
+    _ adjust: (inout MasterMachine.Settings) -> Void = { _ in }
   ) {
     var settings = MasterMachine.Settings(
-      run: 7, build: "test master", plan: plan, seed: 1, digests: testDigests(token: token))
-    settings.expectWorkers = expectWorkers
+      build: "test master", seed: 1, digests: testDigests(token: token))
     adjust(&settings)
-    machine = MasterMachine(settings: settings, recovered: recovered)
+    machine = MasterMachine(settings: settings)
     tell(.started)
+    begin(testRun, plan, expectWorkers: expectWorkers, maxWaitNs: maxWaitNs, recovered: recovered)
+  }
+
+  func begin(
+    _ run: UInt64, _ plan: Plan = testPlan(), expectWorkers: Int = 0, maxWaitNs: UInt64 = .max,
+    recovered: Recovery? = nil
+  ) {
+    var settings = RunSettings(run: run, plan: plan)
+    settings.expectWorkers = expectWorkers
+    settings.expectWorkersMaxWaitNs = maxWaitNs
+    self.run = run
+    outcome = nil
+    tell(.begin(settings, recovered: recovered))
   }
 
   func tell(_ event: MasterMachine.Event) {
@@ -199,7 +216,7 @@ final class MasterScript {
     let agent = agents[index]
     let report = Report(
       number: agent.number, sentNs: nowNs,
-      orderNumber: lastOrder(to: agent.peer)?.number ?? 0, isPlanReady: true,
+      orderNumber: lastOrder(to: agent.peer)?.number ?? 0, run: run, isPlanReady: true,
       isLeaving: agent.isLeaving, isFull: agent.isFull, workers: agent.workers)
     tell(.report(report), from: agent.peer)
   }

@@ -12,7 +12,7 @@ import Testing
 
   static func longPlan(connections: UInt32 = 12) -> Plan {
     var plan = testPlan(connections: connections)
-    plan.durationNs = 3_600 * second
+    plan.times.durationNs = 3_600 * second
     return plan
   }
 
@@ -31,7 +31,7 @@ import Testing
   @Test func theStartLeavesTimeToOpenTheConnections() throws {
     func startNs(_ connections: UInt32, rampNs: UInt64 = 0) throws -> UInt64 {
       var plan = Self.longPlan(connections: connections)
-      plan.rampNs = rampNs
+      plan.connections.rampNs = rampNs
       let master = running([ScriptedAgent(1, workers: 2)], plan: plan)
       return try #require(master.lastOrder(to: 1)?.startNs)
     }
@@ -207,7 +207,7 @@ import Testing
   /// Whatever comes and goes, in whatever order: what is held at one time never exceeds the plan.
   @Test(arguments: UInt64(1)...60)
   func theSumOfSharesNeverExceedsThePlan(seed: UInt64) {
-    var random = Jitter(seed: seed)
+    var random = SplitMix64(seed: seed)
     let connections = UInt32.random(in: 1...40, using: &random)
     var plan = Self.longPlan(connections: connections)
     if Bool.random(using: &random) { plan.load = .open(Schedule(startHz: 10)) }

@@ -1,4 +1,5 @@
 import SquallHTTP
+import SquallLoad
 import Testing
 
 @Suite struct HeadMemoTests {
@@ -7,7 +8,7 @@ import Testing
   /// One memo for all of them, as one worker has: whatever came before, nothing is read differently.
   @Test(arguments: UInt64(0)..<8)
   func changesNothingInWhatIsRead(seed: UInt64) {
-    var random = ParserRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var memo = HeadMemo()
     for _ in 0..<3_000 {
       let vector = ResponseVector.all.randomElement(using: &random)!

@@ -1,5 +1,6 @@
 import Glibc
 import SquallHTTP
+import SquallLoad
 import Testing
 
 /// Broken messages by the million, each made from a good one: whatever is read, it is read the same
@@ -51,7 +52,7 @@ import Testing
 
   private func fuzz(
     _ name: String, _ corpus: [[UInt8]],
-    _ disagreement: ([UInt8], inout ParserRandom) -> String?
+    _ disagreement: ([UInt8], inout SplitMix64) -> String?
   ) {
     let environment = { (name: String) in getenv(name).flatMap { Double(String(cString: $0)) } }
     let seed =
@@ -59,7 +60,7 @@ import Testing
     let duration = Duration.seconds(environment("SQUALL_FUZZ_SECONDS") ?? 1.5)
     print("fuzzing \(name): SQUALL_FUZZ_SEED=\(seed)")
     fflush(nil)
-    var random = ParserRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let clock = ContinuousClock()
     let deadline = clock.now + duration
     var count = 0
@@ -75,7 +76,7 @@ import Testing
     print("fuzzing \(name): \(count) messages")
   }
 
-  private func mutated(_ corpus: [[UInt8]], random: inout ParserRandom) -> [UInt8] {
+  private func mutated(_ corpus: [[UInt8]], random: inout SplitMix64) -> [UInt8] {
     var bytes = corpus.randomElement(using: &random)!
     for _ in 0..<Int.random(in: 1...4, using: &random) {
       let place = Int.random(in: 0...bytes.count, using: &random)

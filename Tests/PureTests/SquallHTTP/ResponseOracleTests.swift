@@ -2,6 +2,7 @@ import NIOCore
 import NIOEmbedded
 import NIOHTTP1
 import SquallHTTP
+import SquallLoad
 import Testing
 
 /// What was said about one response, in terms both parsers share.
@@ -17,13 +18,13 @@ private struct Conversation {
   var accounts: [Account] = []
   var endsAtClose = false
 
-  init(random: inout ParserRandom) {
+  init(random: inout SplitMix64) {
     for _ in 0..<Int.random(in: 1...6, using: &random) where !endsAtClose {
       add(random: &random)
     }
   }
 
-  private mutating func add(random: inout ParserRandom) {
+  private mutating func add(random: inout SplitMix64) {
     for _ in 0..<(random.chance(20) ? Int.random(in: 1...3, using: &random) : 0) {
       let interim = ["100 Continue", "102 Processing", "103 Early Hints"].randomElement(
         using: &random)!
@@ -44,7 +45,7 @@ private struct Conversation {
     func insert(_ field: String) {
       fields.insert(field, at: Int.random(in: 0...fields.count, using: &random))
     }
-    let name = { (text: String, random: inout ParserRandom) in
+    let name = { (text: String, random: inout SplitMix64) in
       String(text.map { random.chance(20) ? Character($0.uppercased()) : $0 })
     }
     var payload = body
@@ -61,7 +62,7 @@ private struct Conversation {
     bytes += Array("HTTP/1.1 \(status) \(reason)\r\n\(fields.joined())\r\n".utf8) + payload
   }
 
-  private static func fields(_ count: Int, random: inout ParserRandom) -> [String] {
+  private static func fields(_ count: Int, random: inout SplitMix64) -> [String] {
     let names = [
       "Server", "Date", "X-Request-Id", "Content-Type", "Set-Cookie", "x_odd.name~1", "ETag",
       "Connectio", "Content-Lengt", "Vary", "T", "Keep-Alive",
@@ -77,7 +78,7 @@ private struct Conversation {
     }
   }
 
-  private static func chunked(_ body: [UInt8], random: inout ParserRandom) -> [UInt8] {
+  private static func chunked(_ body: [UInt8], random: inout SplitMix64) -> [UInt8] {
     var bytes = [UInt8]()
     var rest = body[...]
     while !rest.isEmpty {
@@ -98,7 +99,7 @@ private struct Conversation {
 @Suite struct ResponseOracleTests {
   @Test(arguments: UInt64(0)..<1_500)
   func agreesWithNIOOnWellFormedResponses(seed: UInt64) throws {
-    var random = ParserRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let conversation = Conversation(random: &random)
     let ours = read(random.pieces(conversation.bytes, cutCountMax: 30), conversation)
     let theirs = try decode(random.pieces(conversation.bytes, cutCountMax: 30), conversation)

@@ -1,4 +1,5 @@
 import SquallHTTP
+import SquallLoad
 import Testing
 
 @Suite struct ResponseParserTests {
@@ -47,7 +48,7 @@ import Testing
     let bytes = vector.bytes
     let whole = read([bytes[...]], vector, closes: closes)
 
-    var random = ParserRandom(seed: UInt64(bytes.count))
+    var random = SplitMix64(seed: UInt64(bytes.count))
     let cuts =
       vector.isLarge
       ? (0..<40).map { _ in Int.random(in: 0...bytes.count, using: &random) }

@@ -49,8 +49,6 @@ import Testing
     ("http:", .missingScheme("http:")),
     ("http:/a", .missingScheme("http:/a")),
     (" http://a", .missingScheme(" http://a")),
-    ("https://a", .tlsUnsupported),
-    ("HTTPS://a", .tlsUnsupported),
     ("ftp://a", .unsupportedScheme("ftp")),
     ("http2://a", .unsupportedScheme("http2")),
     ("http://u@a", .userInfo),
@@ -103,7 +101,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("example.com", "http://"), ("https://a", "TLS"), ("http://u@a", "-H 'Authorization"),
+    ("example.com", "http://"), ("http://u@a", "-H 'Authorization"),
     ("http://a/x y", "a space: write it as %20"), ("http://a/é", "%C3%A9"),
     ("http://::1", "brackets"), ("http://a/\u{1B}[2J", "%1B"), ("http://a:x", "65535"),
   ])

@@ -76,7 +76,7 @@ struct JSONValueTests {
 
   @Test(arguments: UInt64(0)..<200)
   func anyBytesAreReadOrRefused(seed: UInt64) {
-    var random = LoadRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let alphabet = Array("{}[]\",:0123456789.eE+-truefalsn \\u\n\u{1}é".utf8)
     for _ in 0..<50 {
       let bytes = (0..<Int.random(in: 0...30, using: &random)).map { _ in

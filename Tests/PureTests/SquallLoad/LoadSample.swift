@@ -57,15 +57,3 @@ enum LoadSample {
     return batch
   }
 }
-
-/// xorshift64*: the same numbers again for the same seed.
-struct LoadRandom: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed &* 2 &+ 0x9e37_79b9_7f4a_7c15 }
-  mutating func next() -> UInt64 {
-    state ^= state >> 12
-    state ^= state << 25
-    state ^= state >> 27
-    return state &* 0x2545_f491_4f6c_dd1d
-  }
-}

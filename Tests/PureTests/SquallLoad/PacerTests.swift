@@ -45,6 +45,17 @@ struct PacerTests {
     #expect(pacer.take(nowNs: 1_000_000) == 1_000_000)
   }
 
+  /// Connections that end before the load are opened again for what is to come.
+  @Test(arguments: [Load.closed, .open(Schedule(startHz: 10))])
+  func whatAShareAllowsIsKnownBeforeItsFirstRequest(load: Load) {
+    var pacer = Pacer(load: load, share: .idle(epoch: 0), endNs: 10 * Self.second)
+    #expect(pacer.quotaLeft == 0)
+    _ = pacer.adopt(share(0, of: 1, quota: 3))
+    #expect(pacer.quotaLeft == 3)
+    _ = pacer.take(nowNs: 0)
+    #expect(pacer.quotaLeft == 2)
+  }
+
   @Test func aRequestTakenLateKeepsItsInstant() {
     var pacer = Pacer(
       load: .open(Schedule(startHz: 1000)), share: share(0, of: 1), endNs: 10 * Self.second)
@@ -120,7 +131,7 @@ struct PacerTests {
   /// exactly once by somebody, whenever each of them learns of it and however far behind it is.
   @Test(arguments: schedules, UInt64(0)..<12)
   func aNewDealNeitherRepeatsNorSkipsAnIndex(schedule: Schedule, seed: UInt64) {
-    var random = LoadRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let deals: [(workers: UInt32, fromNs: UInt64)] = [
       (3, 0), (2, 1_000_000_007),
       (4, UInt64.random(in: 1_100_000_000...1_400_000_000, using: &random)),
@@ -136,7 +147,7 @@ struct PacerTests {
         let heardNs = UInt64.random(in: nowNs...max(nowNs, deal.fromNs), using: &random)
         if pacer != nil {
           if Bool.random(using: &random) { taken += all(&pacer!, untilNs: heardNs) }
-          pacer!.adopt(dealt)
+          _ = pacer!.adopt(dealt)
         } else {
           pacer = Pacer(load: .open(schedule), share: dealt, endNs: 4 * Self.second)
         }
@@ -158,8 +169,8 @@ struct PacerTests {
   @Test func anOlderDealChangesNothing() {
     var pacer = Pacer(
       load: .open(Schedule(startHz: 1000)), share: share(0, of: 2, epoch: 5), endNs: Self.second)
-    pacer.adopt(share(0, of: 1, epoch: 4))
-    pacer.adopt(share(0, of: 1, epoch: 5))
+    _ = pacer.adopt(share(0, of: 1, epoch: 4))
+    _ = pacer.adopt(share(0, of: 1, epoch: 5))
     #expect(all(&pacer).count == 500)
   }
 
@@ -167,21 +178,42 @@ struct PacerTests {
     var pacer = Pacer(
       load: .open(Schedule(startHz: 1000)), share: share(0, of: 2), endNs: Self.second)
     let before = all(&pacer, untilNs: 500_000_000)
-    pacer.adopt(share(0, of: 1, epoch: 2, fromNs: 300_000_000))
+    _ = pacer.adopt(share(0, of: 1, epoch: 2, fromNs: 300_000_000))
     let after = all(&pacer)
     #expect(before.last == 500_000_000)
     #expect(after.first == 501_000_000)
     #expect(after.count == 499)
   }
 
+  /// A deal that was overtaken before its time had come leaves no gap.
+  @Test func aDealMayBeginBeforeTheOneItOvertakes() {
+    var pacer = Pacer(
+      load: .open(Schedule(startHz: 1000)), share: .idle(epoch: 1), endNs: Self.second)
+    _ = pacer.adopt(share(0, of: 100, epoch: 2, fromNs: 800_000_000))
+    _ = pacer.adopt(share(0, of: 2, epoch: 3, fromNs: 700_000_000))
+    #expect(all(&pacer).first == 700_000_000)
+  }
+
+  @Test func aDealThatEndsBeforeItBeginsEndsTheOlderOne() {
+    var pacer = Pacer(
+      load: .open(Schedule(startHz: 1000)), share: share(0, of: 1), endNs: Self.second)
+    _ = pacer.adopt(share(0, of: 2, epoch: 2, fromNs: 800_000_000))
+    _ = pacer.adopt(share(0, of: 2, epoch: 3, fromNs: 800_000_000), untilNs: 700_000_000)
+    #expect(all(&pacer).count == 700)
+    _ = pacer.adopt(share(1, of: 2, epoch: 4, fromNs: 700_000_000))
+    #expect(all(&pacer).first == 701_000_000)
+  }
+
   @Test func aBacklogOfTooManyDealsIsDroppedAndCounted() {
     var pacer = Pacer(
       load: .open(Schedule(startHz: 1000)), share: share(0, of: 1), endNs: Self.second)
     let deals = UInt32(Pacer.waitingShareCountMax) + 1
+    var droppedCount: UInt64 = 0
     for epoch in 1...deals {
-      pacer.adopt(share(0, of: 1, epoch: epoch + 1, fromNs: UInt64(epoch) * 10_000_000))
+      droppedCount += pacer.adopt(
+        share(0, of: 1, epoch: epoch + 1, fromNs: UInt64(epoch) * 10_000_000))
     }
-    #expect(pacer.droppedCount == 10)
+    #expect(droppedCount == 10)
     #expect(all(&pacer).count == 990)
   }
 
@@ -204,7 +236,7 @@ struct PacerTests {
     #expect(pacer.take(nowNs: 2) == 2)
     #expect(pacer.take(nowNs: 3) == nil)
     #expect(pacer.isExhausted)
-    pacer.adopt(share(0, of: 2, epoch: 2, quota: 1, fromNs: 50))
+    _ = pacer.adopt(share(0, of: 2, epoch: 2, quota: 1, fromNs: 50))
     #expect(pacer.nextDueNs == 50)
     #expect(pacer.take(nowNs: 49) == nil)
     #expect(pacer.take(nowNs: 60) == 60)
@@ -213,7 +245,7 @@ struct PacerTests {
 
   @Test func aClosedLoopChangesItsQuotaWhenTheNewDealBegins() {
     var pacer = Pacer(load: .closed, share: share(0, of: 1, quota: 100), endNs: Self.second)
-    pacer.adopt(share(0, of: 2, epoch: 2, quota: 1, fromNs: 50))
+    _ = pacer.adopt(share(0, of: 2, epoch: 2, quota: 1, fromNs: 50))
     #expect(pacer.take(nowNs: 49) == 49)
     #expect(pacer.quota == 99)
     #expect(pacer.take(nowNs: 50) == 50)

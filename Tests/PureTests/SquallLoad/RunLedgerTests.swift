@@ -5,7 +5,7 @@ struct RunLedgerTests {
   /// A run of three workers: two seconds of warm-up, five measured, a drain; worker 1 is killed
   /// after the fourth second and comes back as another life.
   private func batches(seed: UInt64) -> [Batch] {
-    var random = LoadRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var batches: [Batch] = []
     for worker in 0..<3 as Range<UInt16> {
       var sequence: UInt32 = 0
@@ -32,7 +32,7 @@ struct RunLedgerTests {
 
   @Test(arguments: UInt64(0)..<20)
   func anyOrderGivesTheSameTotals(seed: UInt64) {
-    var random = LoadRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let batches = batches(seed: seed)
     var forward = RunLedger(endpointCount: 1)
     var shuffled = RunLedger(endpointCount: 1)
@@ -75,6 +75,68 @@ struct RunLedgerTests {
     let intervals = ledger.timeline.intervals
     #expect(intervals.reduce(0) { $0 + $1.tally.ok } == whole.ok)
     #expect(intervals.reduce(0) { $0 + $1.tally.sent } == whole.sent)
+  }
+
+  /// 100 a second: 200 in the warm-up, 300 in the measured time.
+  private func balance(
+    warmup: (sent: Int, dropped: UInt64) = (200, 0), measured: [(sent: Int, dropped: UInt64)],
+    requestCount: UInt64 = .max, endedEarly: Bool = false
+  ) -> Balance? {
+    var plan = Plan(
+      to: .init(url: "", destinations: []), sending: .init(method: "GET", endpoints: []),
+      load: .open(Schedule(startHz: 100)), over: .init(8))
+    plan.times.warmupNs = 2_000_000_000
+    plan.times.durationNs = 3_000_000_000
+    plan.requestCount = requestCount
+    var ledger = RunLedger(endpointCount: 1)
+    let first = LoadSample.incarnation()
+    ledger.merge(
+      LoadSample.batch(
+        first, sequence: 0, interval: 1, phase: .warmup,
+        service: Array(repeating: 1000, count: warmup.sent), dropped: warmup.dropped))
+    for (index, (sent, dropped)) in measured.enumerated() {
+      ledger.merge(
+        LoadSample.batch(
+          LoadSample.incarnation(worker: UInt16(index)), sequence: 1, interval: UInt32(2 + index),
+          service: Array(repeating: 1000, count: sent), dropped: dropped))
+    }
+    return ledger.balance(plan, endedEarly: endedEarly)
+  }
+
+  @Test func whatNoWorkerCountsIsDropped() {
+    #expect(
+      balance(measured: [(100, 0), (90, 10), (100, 0)])
+        == Balance(due: 300, dropped: 10, unassigned: 0))
+    #expect(
+      balance(measured: [(100, 0), (50, 10), (100, 0)])
+        == Balance(due: 300, dropped: 50, unassigned: 40))
+    // What was nobody's in the warm-up is not in the measured time's count.
+    #expect(
+      balance(warmup: (150, 0), measured: [(100, 0), (50, 10), (100, 0)])
+        == Balance(due: 300, dropped: 50, unassigned: 40))
+    // A worker gave up in the measured time what had fallen due in the warm-up.
+    #expect(
+      balance(warmup: (150, 0), measured: [(100, 50), (100, 0), (100, 0)])
+        == Balance(due: 300, dropped: 0, unassigned: 0))
+  }
+
+  @Test func aCountOfRequestsIsWhatIsDue() {
+    #expect(
+      balance(measured: [(100, 0), (50, 0)], requestCount: 350)
+        == Balance(due: 150, dropped: 0, unassigned: 0))
+    #expect(
+      balance(measured: [(100, 0), (50, 0)], requestCount: 1000)
+        == Balance(due: 300, dropped: 150, unassigned: 150))
+  }
+
+  /// Of the three workers two end with the load, which is stopped after two seconds.
+  @Test func aLoadThatIsStoppedHasNothingDueAfterwards() {
+    #expect(
+      balance(measured: [(100, 0), (80, 5)], endedEarly: true)
+        == Balance(due: 200, dropped: 20, unassigned: 15))
+    #expect(
+      balance(measured: [(100, 0), (130, 5)], endedEarly: true)
+        == Balance(due: 235, dropped: 5, unassigned: 0))
   }
 
   @Test func theWarmUpIsNotCounted() {
@@ -230,7 +292,7 @@ struct TimelineTests {
 struct CompactHistogramTests {
   @Test(arguments: UInt64(0)..<10)
   func itIsTheDenseHistogramWithoutTheEmptyBuckets(seed: UInt64) {
-    var random = LoadRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var dense = Histogram()
     var compact = CompactHistogram()
     for _ in 0..<20 {

@@ -41,10 +41,63 @@ struct CauseTests {
       words(result).contains("NO OK ANSWER no answer of 127.0.0.1:8080 could be read: \(sentence)"))
     #expect(words(result).contains("- 20 answers malformed: \(sentence); --debug shows one"))
     #expect(words(result).contains("- 1 answer malformed: a field line has no colon"))
-    #expect(HtmlReport(result).text.contains(sentence))
+    #expect(HtmlReport(result, with: .none).text.contains(sentence))
     let text = result.json.indentedText
     #expect(text.contains(sentence))
     #expect(try RunResult(text: Array(text.utf8)) == result)
+  }
+
+  /// A run whose target gives nothing in some of its seconds, for a cause.
+  private func silent(
+    _ seconds: ClosedRange<Int>, _ cause: ErrorCause, isOpen: Bool = false
+  ) -> RunResult {
+    var run = SampleRun(lagNs: isOpen ? [5_000_000_000] : [], late: isOpen ? 900 : 0)
+    if isOpen { run.open(2_000) }
+    for index in run.batches.indices where seconds.contains(index % 5) {
+      run.batches[index].endpoints[0].counters.statuses = [:]
+      run.batches[index].endpoints[0].service = .init()
+      run.batches[index].endpoints[0].response = .init()
+      run.batches[index].endpoints[0].firstByte = .init()
+      run.batches[index].endpoints[0].counters.sent = cause == .connect ? 0 : 100
+      run.batches[index].endpoints[0].counters.errors[Int(cause.rawValue)] = 100
+      if isOpen { run.batches[index].endpoints[0].counters.dropped = 1_000 }
+    }
+    return run.result()
+  }
+
+  @Test(arguments: [
+    (ErrorCause.connect, "no connection could be opened any more"),
+    (.timeout, "requests were taken and not answered in time"),
+    (.reset, "connections were closed without an answer"),
+  ])
+  func aTargetThatStopsAnsweringIsTheHeadline(cause: ErrorCause, words: String) throws {
+    for isOpen in [false, true] {
+      let result = silent(3...4, cause, isOpen: isOpen)
+      #expect(result.verdict.targetGoneNs == 3_000_000_000)
+      #expect(result.verdict.okPerSBeforeGone == 2_000)
+      #expect(!result.verdict.valid)
+      #expect(!result.verdict.saturated, "\(result.verdict.reasons)")
+      let text = self.words(result)
+      #expect(
+        text.contains("TARGET GONE the target stopped answering 3.00s into the run: \(words)"))
+      #expect(text.contains("until then it gave 2,000 ok/s"))
+      #expect(try RunResult(text: Array(result.json.indentedText.utf8)) == result)
+    }
+  }
+
+  @Test func aTargetThatCameBackIsNotGone() {
+    let result = silent(1...2, .connect)
+    #expect(result.verdict.targetGoneNs == nil)
+    #expect(result.verdict.valid)
+    #expect(words(result).contains("gave no ok answer from 1.00s to 3.00s of the run"))
+  }
+
+  @Test func aTimeInWhichNothingFailedIsNoTargetsFault() {
+    var run = SampleRun()
+    for index in run.batches.indices where index % 5 == 4 {
+      run.batches[index].endpoints[0] = Batch.Endpoint(index: 0, counters: Counters())
+    }
+    #expect(run.result().verdict.targetGoneNs == nil)
   }
 
   @Test func aLimitOfOursIsSaidToBeOurs() {
@@ -88,12 +141,12 @@ struct CauseTests {
   @Test func aKeepAliveLimitThatIsNotAnnouncedIsNamedWithItsNumber() {
     let exact = run(.closed, isWhole: false) {
       $0.findings = [
-        .reuseClosed: 10, .answersBeforeClose: 70, .answersBeforeCloseSquared: 490,
+        .reuseClosed: 20, .answersBeforeClose: 140, .answersBeforeCloseSquared: 980,
       ]
     }
     #expect(
       words(exact).contains(
-        "10 requests met a connection that the target had just closed, after 7 answers: a keep-alive "
+        "20 requests met a connection that the target had just closed, after 7 answers: a keep-alive "
           + "limit that it does not announce; --requests-per-connection 7 avoids it"))
     // 2, 7 and 12 answers: no limit of a number.
     let uneven = run(.closed, isWhole: false) {

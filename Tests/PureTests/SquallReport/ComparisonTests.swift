@@ -30,7 +30,7 @@ struct ComparisonTests {
   }
 
   /// A factor around 1 with the given standard deviation of its logarithm, or so.
-  private func noise(_ deviation: Double, _ random: inout LoadRandom) -> Double {
+  private func noise(_ deviation: Double, _ random: inout SplitMix64) -> Double {
     var sum = 0.0
     for _ in 0..<12 { sum += Double.random(in: -0.5...0.5, using: &random) }
     return 1 + deviation * sum
@@ -42,7 +42,7 @@ struct ComparisonTests {
 
   @Test(arguments: [2, 3, 5, 6, 10, 20])
   func runsOfTheSameAreCalledDifferentAtMostOnceInTwenty(pairs: Int) {
-    var random = LoadRandom(seed: UInt64(pairs))
+    var random = SplitMix64(seed: UInt64(pairs))
     var alarms = 0
     var rows = 0
     for trial in 0..<150 {
@@ -68,7 +68,7 @@ struct ComparisonTests {
   }
 
   @Test func aDifferenceOfFivePercentIsFoundWithTenPairs() {
-    var random = LoadRandom(seed: 77)
+    var random = SplitMix64(seed: 77)
     var found = 0
     for trial in 0..<100 {
       let baseline = (0..<10).map { _ in run(cpu: 0.4 * noise(0.03, &random)) }
@@ -134,7 +134,7 @@ struct ComparisonTests {
   @Test func oneRunASideClaimsOnlyWhatExceedsUsualNoise() {
     func single(_ serviceNs: UInt64, perSecond: Int) -> RunResult {
       var sample = SampleRun(serviceNs: serviceNs)
-      sample.plan.durationNs = 10_000_000_000
+      sample.plan.times.durationNs = 10_000_000_000
       sample.batches = []
       for worker in 0..<2 as Range<UInt16> {
         for second in 0..<10 as Range<UInt32> {

@@ -4,7 +4,7 @@ import Testing
 
 struct HdrEncodingTests {
   private func sample(seed: UInt64, count: Int = 2000) -> CompactHistogram {
-    var random = LoadRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var histogram = CompactHistogram()
     for _ in 0..<count {
       let duration =
@@ -86,7 +86,7 @@ struct HdrEncodingTests {
   /// Quantiles of our buckets against HdrHistogram's at three significant digits, of the same values.
   @Test(arguments: UInt64(0)..<5)
   func quantilesAgreeWithHdrHistogram(seed: UInt64) {
-    var random = LoadRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var ours = Histogram()
     var theirs = HdrReference(
       lowestDiscernibleValue: 1, highestTrackableValue: HdrEncoding.highestNs,

@@ -6,7 +6,7 @@ struct RateSearchTests {
   /// A target with one server: response time grows as 1 / (1 - load) and beyond the limit without end.
   private func measure(
     _ step: RateSearch.Step, limitHz: Double, generatorHz: Double = .infinity, noise: Double = 0,
-    _ random: inout LoadRandom
+    _ random: inout SplitMix64
   ) throws -> RateSearch.Measurement {
     var result = RunResult()
     let limit = limitHz * (1 + (noise == 0 ? 0 : Double.random(in: -noise...noise, using: &random)))
@@ -27,7 +27,7 @@ struct RateSearchTests {
     limitHz: Double, generatorHz: Double = .infinity, noise: Double = 0, seed: UInt64 = 1,
     options: RateSearch.Options = .init()
   ) throws -> RateSearch {
-    var random = LoadRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var search = RateSearch(options: options)
     while let step = search.step {
       search.measured(
@@ -67,7 +67,7 @@ struct RateSearchTests {
 
   /// Lateness is in the response times already: a rate that meets its objectives all the same is met.
   @Test func aLateGeneratorThatMeetsTheObjectivesHasNotFoundALimit() throws {
-    var random = LoadRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     var search = RateSearch(options: .init())
     while let step = search.step {
       var measurement = try measure(step, limitHz: 20_000, &random)
@@ -106,7 +106,7 @@ struct RateSearchTests {
   }
 
   @Test func aConfirmingRunIsLongerAndARateThatFailsItIsLowered() throws {
-    var random = LoadRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     var search = RateSearch(options: .init())
     var confirmations: [Double] = []
     while let step = search.step {

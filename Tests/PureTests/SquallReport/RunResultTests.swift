@@ -6,12 +6,13 @@ import Testing
 /// A run of two workers with plain numbers, to be bent by each test.
 struct SampleRun {
   var plan = Plan(
-    url: "http://127.0.0.1:8080/", method: "GET",
-    destinations: [.init(host: "127.0.0.1", port: 8080)],
-    endpoints: [
-      .init(name: "GET /", request: Array("GET / HTTP/1.1\r\n\r\n".utf8), expectsNoBody: false)
-    ],
-    connections: 16)
+    to: .init(
+      url: "http://127.0.0.1:8080/", destinations: [.init(host: "127.0.0.1", port: 8080)]),
+    sending: .init(
+      method: "GET",
+      endpoints: [
+        .init(name: "GET /", request: Array("GET / HTTP/1.1\r\n\r\n".utf8), expectsNoBody: false)
+      ]), over: .init(16))
   var facts = RunFacts()
   var batches: [Batch] = []
   var objectives: [Objective] = []
@@ -21,7 +22,7 @@ struct SampleRun {
     serviceNs: UInt64 = 8_000_000, lagNs: [UInt64] = [], late: UInt64 = 0,
     cpuNs: UInt64 = 400_000_000
   ) {
-    plan.durationNs = 5_000_000_000
+    plan.times.durationNs = 5_000_000_000
     facts.tool.version = "0.1"
     facts.host.cpuModel = "CPU of \"this\" <host>"
     facts.startedAt = "2026-01-02T03:04:05Z"
@@ -41,7 +42,7 @@ struct SampleRun {
   }
 
   var ledger: RunLedger {
-    var ledger = RunLedger(endpointCount: plan.endpoints.count)
+    var ledger = RunLedger(endpointCount: plan.content.endpoints.count)
     for batch in batches { ledger.merge(batch) }
     return ledger
   }
@@ -76,6 +77,18 @@ struct SampleRun {
 }
 
 struct RunResultTests {
+  /// What is due later is not missing from a run that goes on.
+  @Test func aRunThatGoesOnMissesNothing() {
+    var run = SampleRun()
+    run.open(2000)
+    run.plan.times.durationNs = 10_000_000_000
+    #expect(run.result().requests.unassigned == 10_000)
+    run.facts.goesOn = true
+    #expect(run.result().requests.due == nil)
+    #expect(run.result().requests.unassigned == 0)
+    #expect(run.result().requests.dropped == 0)
+  }
+
   @Test func withoutAnOkAnswerNoFormatShowsALatency() throws {
     var run = SampleRun()
     run.answerNothingOk()
@@ -91,7 +104,9 @@ struct RunResultTests {
     for (name, cell) in zip(names, cells) where name.hasPrefix("response_") {
       #expect(cell.isEmpty, "\(name) is \(cell)")
     }
-    for text in [TextReport(result).text, HtmlReport(result).text, LocustCsv(result).stats] {
+    for text in [
+      TextReport(result).text, HtmlReport(result, with: .none).text, LocustCsv(result).stats,
+    ] {
       for word in ["0ns", "NaN", "nan", "inf,", " inf"] { #expect(!text.contains(word), "\(word)") }
     }
     #expect(TextReport(result).text.contains("NO OK ANSWER"))
@@ -171,6 +186,9 @@ struct RunResultTests {
     let file = URL(filePath: #filePath)
       .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent().appending(path: "docs/result.schema.json")
+    if ProcessInfo.processInfo.environment["SQUALL_WRITE_SCHEMA"] != nil {
+      try RunResult.schemaDocument.indentedText.write(to: file, atomically: true, encoding: .utf8)
+    }
     #expect(try String(contentsOf: file, encoding: .utf8) == RunResult.schemaDocument.indentedText)
   }
 
@@ -217,7 +235,7 @@ struct RunResultTests {
     open.open(2000)
     open.objectives = try Objective.list("p99<20ms")
     open.plan.requestCount = 5
-    open.plan.deadlineNs = 7
+    open.plan.times.deadlineNs = 7
     var empty = SampleRun()
     empty.batches = []
     empty.facts.workers = [:]
@@ -301,7 +319,7 @@ struct VerdictTests {
     #expect(!verdict.valid)
     #expect(verdict.reasons.count == 2)
     #expect(verdict.reasons[0].hasPrefix("worker 0 (cpu 0) was 96% busy"))
-    #expect(verdict.reasons[0].contains("-w"))
+    #expect(verdict.reasons[0].contains("use another host"))
   }
 
   @Test func oneNearItsLimitIsCautioned() {
@@ -331,6 +349,35 @@ struct VerdictTests {
     run.open(2000)
     #expect(!run.result().verdict.saturated)
     #expect(run.result().verdict.cautions.contains(sentence))
+  }
+
+  @Test func whoTookTheCPUIsNamedOnlyWhereItIsKnown() {
+    func reasons(_ change: (inout SampleRun) -> Void) -> [String] {
+      var run = SampleRun()
+      for index in 5..<10 { run.batches[index].worker.runQueueWaitNs = 600_000_000 }
+      change(&run)
+      return run.result().verdict.reasons
+    }
+    let waited = "the worker on cpu 1 waited 60% of the time for its CPU: "
+    #expect(
+      reasons { $0.facts.cpusSharedWithTarget = [1] } == [
+        waited + "the target runs there; keep them apart with --cpus or on two hosts"
+      ])
+    #expect(
+      reasons { $0.facts.workers[WorkerPlace(agent: 7, worker: 0)]?.cpu = 1 } == [
+        waited + "other workers of ours run there; use at most 1 worker (-w 1)"
+      ])
+    #expect(
+      reasons {
+        $0.facts.quota = RunFacts.Quota(cpus: 0.3, periodCount: 46, throttledCount: 43)
+      } == [
+        "the workers were held back in 43 of 46 periods: the CPU quota of this container or control "
+          + "group is 0.30 CPUs; raise the quota, or ask for less load"
+      ])
+    #expect(
+      reasons {
+        $0.facts.quota = RunFacts.Quota(cpus: 4, periodCount: 46, throttledCount: 0)
+      } == [waited + "other processes run there; stop them, or choose other CPUs (--cpus)"])
   }
 
   @Test func lateSendsWithConnectionsFreeAreTheGenerators() {
@@ -385,7 +432,7 @@ struct VerdictTests {
     let impossible = SampleRun(serviceNs: 9_000_000).result().verdict
     #expect(impossible.cautions[0].contains("times or counts are wrong"))
     var ramped = SampleRun(serviceNs: 6_000_000)
-    ramped.plan.rampNs = 1
+    ramped.plan.connections.rampNs = 1
     #expect(ramped.result().verdict.cautions == [])
     var open = SampleRun()
     open.open(2000)

@@ -139,7 +139,7 @@ struct CompilerFaultTests {
       #"3:11: 'choice()' does not fit: write ${choice(a,b)}"#),
     Wrong(
       #"{get: "/p/${token}"}"#,
-      #"3:11: 'token' is not captured, data or a function: write one of choice, float, hex, int, iteration, now, seq, text, user, uuid, worker"#
+      #"3:11: 'token' is not captured, data or a function: write one of choice, float, hex, int, iteration, now, pick, seq, text, user, uuid, worker"#
     ),
     Wrong(
       #"{get: "/p/${uuid"}"#,
@@ -166,8 +166,11 @@ struct CompilerFaultTests {
       #"{get: "/p/${var.id}"}"#,
       #"3:11: nothing sets 'id': give --set id=VALUE, or write ${var.id:-value}"#),
     Wrong(
-      #"{get: "/p/${pick(items)}"}"#,
-      #"3:11: 'pick' is not carried out yet: capture one element with take: random"#),
+      #"{get: "/p/${pick(a)}", capture: {a: $.a}}"#,
+      #"3:11: 'a' is one value: capture it with take: all or collect, or write ${a}"#),
+    Wrong(
+      #"{get: "/p/${pick(a,b)}"}"#,
+      #"3:11: 'pick(a,b)' does not fit: write ${pick(name)} of a list"#),
     Wrong(
       #"{get: /, capture: {token: $.a}}"#,
       #"3:20: 'token' is captured and never used: use it or take it out"#),
@@ -176,17 +179,23 @@ struct CompilerFaultTests {
       #"3:41: 'header' contradicts 'json': give one of them"#),
     Wrong(
       #"{get: "/${a}", capture: {a: {take: random}}}"#,
-      #"3:29: a capture says where: json, header, cookie or between"#),
+      #"3:29: a capture says where: json, header, cookie, between or regex"#),
     Wrong(
-      #"{get: "/${a}", capture: {a: {regex: "(.*)"}}}"#,
-      #"3:30: 'regex' is not carried out yet: say what stands before and after it with between: ['…', '…']"#
+      #"{get: "/${a}", capture: {a: {regex: "a.*"}}}"#,
+      #"3:37: 'regex' 'a.*', column 4: what is to be taken stands in a group, as in id=(\d+)"#
     ),
     Wrong(
       #"{get: "/${a}", capture: {a: {json: $.a, take: all}}}"#,
-      #"3:47: 'take: all' is not carried out yet: take: random takes one of them"#),
+      #"3:9: 'a' is a list: write ${pick(a)}, or 'each: a' around the step"#),
     Wrong(
-      #"{get: "/${a}", capture: {a: {json: $.a, take: last}}}"#,
-      #"3:47: 'last' is not something to take: write one of first, random"#),
+      #"{get: "/${a}", capture: {a: {json: $.a, take: some}}}"#,
+      #"3:47: 'some' is not something to take: write one of all, first, last, random"#),
+    Wrong(
+      #"{get: "/${a}", capture: {a: {json: $.a, keep: 3}}}"#,
+      #"3:47: 'keep' says how many of take: all"#),
+    Wrong(
+      #"{get: "/${a}", capture: {a: {json: $.a, collect: 900, max: 100}}}"#,
+      #"3:26: 900 values of 100 bytes are more than 64 KiB: keep fewer"#),
     Wrong(
       #"{get: "/${a}", capture: {a: {header: X, take: random}}}"#,
       #"3:41: only json has several to take from"#),
@@ -242,8 +251,8 @@ struct CompilerFaultTests {
       #"{get: /, timeout: soon}"#,
       #"3:19: 'timeout' 'soon': expected a duration such as 10s, 1m30s, 250ms or 50us"#),
     Wrong(
-      #"{get: /, redirects: 3}"#,
-      #"3:21: redirects are not followed yet: write 0, capture {next: {header: Location}}, and get ${next}"#
+      #"{get: /, redirects: 11}"#,
+      #"3:21: 'redirects' '11': outside of 0 to 10"#
     ),
     Wrong(
       #"{get: /, else: stop}"#,
@@ -288,8 +297,15 @@ struct CompilerFaultTests {
       #"{get: /, body: x}"#,
       #"3:16: 'body' must be a mapping, this is 'x'"#),
     Wrong(
-      #"{get: /, multipart: {a: b}}"#,
-      #"3:10: 'multipart' is not carried out yet: send form, text, json or body: {file: …}"#),
+      #"{post: /, multipart: {}}"#,
+      #"3:22: 'multipart' is empty: write multipart: {title: x, doc: {file: a.pdf}}"#),
+    Wrong(
+      #"{post: /, multipart: {a: {type: text/plain}}}"#,
+      #"3:26: 'file' is missing: write {file: a.pdf, type: application/pdf}"#),
+    Wrong(
+      #"{post: /, multipart: {a: {file: none.pdf}}}"#,
+      #"3:33: the file 'none.pdf' cannot be read: name one that is there, by its path from this file"#
+    ),
     Wrong(
       #"{post: /, json: {a: 1, a: 2}}"#,
       #"3:24: the member 'a' is given twice: take one out"#),
@@ -339,27 +355,42 @@ struct CompilerFaultTests {
       #"3:6: 'if' asks whether something was captured: write 'if: ${name}'"#),
     Wrong(
       #"{if: "${token}", do: [{get: /}]}"#,
-      #"3:7: 'token' is not captured, data or a function: write one of choice, float, hex, int, iteration, now, seq, text, user, uuid, worker"#
+      #"3:7: 'token' is not captured, data or a function: write one of choice, float, hex, int, iteration, now, pick, seq, text, user, uuid, worker"#
     ),
     Wrong(
       #"{use: login}"#,
       #"3:7: 'login' is not a block under 'steps': there is none"#),
     Wrong(
       #"{each: items, do: [{get: /}]}"#,
-      #"3:2: 'each' is not carried out yet: capture one element with take: random"#),
+      #"3:8: 'items' is not captured: there is none"#),
     Wrong(
-      #"{until: x, do: [{get: /}]}"#,
-      #"3:2: 'until' is not carried out yet: write repeat: N with a think time"#),
+      #"{each: a, do: [{get: "/${a}", capture: {a: $.a}}]}"#,
+      #"3:8: 'a' is one value: capture it with take: all, or collect"#),
+    Wrong(
+      #"{each: a, do: [{get: "/${a}", capture: {a: {json: $.a, take: all}}}]}"#,
+      #"3:41: 'each' goes over 'a': capture it elsewhere"#),
+    Wrong(
+      #"{each: a, do: [{each: a, do: [{get: /, capture: {a: {json: $.a, take: all}}}]}]}"#,
+      #"3:23: 'each' goes over 'a' already"#),
+    Wrong(
+      #"{get: /, until: {status: 200}}"#,
+      #"3:17: 'at_most' is missing: it says how often, as in at_most: 20"#),
+    Wrong(
+      #"{get: /, until: {at_most: 3}}"#,
+      #"3:17: 'until' awaits nothing: write until: {json: {$.done: true}, at_most: 20}"#),
+    Wrong(
+      #"{get: /, until: {status: 200, at_most: 1}}"#,
+      #"3:40: 'at_most' '1': outside of 2 to 1000"#),
     Wrong(
       #"{get: /, do: [{get: /}]}"#,
-      #"3:10: 'do' is not a key of a request: write one of auth, body, capture, check, delete, else, form, get, head, headers, json, name, options, patch, post, put, query, redirects, text, timeout"#
+      #"3:10: 'do' is not a key of a request: write one of auth, body, capture, check, delete, else, form, get, head, headers, json, multipart, name, options, patch, post, put, query, redirects, text, timeout, until"#
     ),
     Wrong(
       #"get"#,
       #"3:1: a step must be a mapping, this is 'get'"#),
     Wrong(
       #"{repeat: 2, do: [{repeat: 2, do: [{repeat: 2, do: [{repeat: 2, do: [{repeat: 2, do: [{get: /}]}]}]}]}]}"#,
-      #"3:78: more than 4 repeats within one another"#),
+      #"3:78: more than 4 loops within one another"#),
   ]
 
   static let documents: [Wrong] = [
@@ -377,7 +408,7 @@ struct CompilerFaultTests {
       #"1:1: 'target' is missing: write it as http://host[:port], or give --host"#),
     Wrong(
       #"{squall: 1, target: "ftp://x"}"#,
-      #"1:21: the scheme "ftp" is not supported: write the target as http://host[:port]/path"#),
+      #"1:21: the scheme "ftp" is not supported: write the target as http[s]://host[:port]/path"#),
     Wrong(
       #"{squall: 1, target: "http://x/path", users: {a: {do: [{get: /}]}}}"#,
       #"1:21: 'target' ends with the host: write the path in the steps"#),
@@ -456,7 +487,7 @@ struct CompilerFaultTests {
       #"1:87: 'rows.nmae' is not captured, data or a function: did you mean 'rows.name'?"#),
     Wrong(
       #"{squall: 1, target: "http://x", data: {rows: {file: a.csv}}, users: {a: {do: [{get: "/${rows}"}]}}}"#,
-      #"1:87: 'rows' is not captured, data or a function: write one of choice, float, hex, int, iteration, now, rows.age, rows.name, seq, text, user, uuid, worker"#
+      #"1:87: 'rows' is not captured, data or a function: write one of choice, float, hex, int, iteration, now, pick, rows.age, rows.name, seq, text, user, uuid, worker"#
     ),
     Wrong(
       #"{squall: 1, target: "http://x", data: {rows: {file: bad.csv}}, users: {a: {do: [{get: "/${rows.name}"}]}}}"#,
@@ -475,7 +506,7 @@ struct CompilerFaultTests {
       #"1:41: the block 'login' is never used: write '- use: login', or take it out"#),
     Wrong(
       #"{squall: 1, target: "http://x", steps: {login: [{use: login}]}, users: {a: {do: [{use: login}]}}}"#,
-      #"1:55: the block 'login' uses itself: login → login"#),
+      #"1:55: the block 'login' uses itself: login -> login"#),
     Wrong(
       #"{squall: 1, target: "http://x", steps: {login: [{get: /}], login: []}, users: {a: {do: [{use: login}]}}}"#,
       #"1:60: the block 'login' is there twice, first in line 1"#),
@@ -484,15 +515,26 @@ struct CompilerFaultTests {
       #"1:58: no step of the user 'a' captures 't': capture it before it is used"#),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {}}"#,
-      #"1:69: 'load' is empty: say how many users"#),
+      #"1:69: 'load' is empty: say how many users, or how many iterations"#),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {requests: {rate: 5}}}"#,
-      #"1:70: 'requests' is not carried out yet: users can be said, or leave load out and give -R with a URL"#
+      #"1:70: 'requests' is not carried out yet: iterations can be said, or leave load out and give -R with a URL"#
     ),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {iterations: {rate: 5}}}"#,
-      #"1:70: 'iterations' is not carried out yet: users can be said, as in users: {stages: [{to: 50, over: 10s}, {for: 1m}]}"#
-    ),
+      #"1:82: 'max' is missing: it says how many users do them, as in users: {max: 500}"#),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {iterations: {users: {max: 5}}}}"#,
+      #"1:82: 'rate' is missing: it says how many begin, as in rate: 50/s"#),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {iterations: {rate: 0, users: {max: 5}}}}"#,
+      #"1:89: at this rate no iteration ever begins: write rate: 50/s"#),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {iterations: {rate: 5, arrival: random, users: {max: 5}}}}"#,
+      #"1:101: 'random' is not a way to arrive: write one of poisson, uniform"#),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {users: {stages: [{to: 5, over: 1s}]}, iterations: {rate: 5, users: {max: 5}}}}"#,
+      #"1:108: 'iterations' contradicts 'users': give one of them"#),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {users: {stages: [{to: 5}]}}}"#,
       #"1:87: a stage is {to: USERS, over: TIME} or {for: TIME}"#),
@@ -512,11 +554,18 @@ struct CompilerFaultTests {
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, slo: [{tag: read, is: "p99<1s"}]}"#,
       #"1:75: 'read' is not a tag of this scenario: there is none"#),
     Wrong(
-      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, setup: [{get: /}]}"#,
-      #"1:63: 'setup' is not carried out yet: do it in on_start, or before the run"#),
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, setup: [{get: /, capture: {t: $.t}}]}"#,
+      #"1:90: 't' is captured and never used: use it or take it out"#),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: "/${t}", capture: {t: $.t}}]}}, setup: [{get: "/${t}"}]}"#,
+      #"1:104: no step of 'setup' captures 't': capture it before it is used"#),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: "/${pick(t)}"}]}}, setup: [{get: /, capture: {t: {json: $.t, take: all}}}]}"#,
+      #"1:82: 't' is a list, and setup gives single values to users: take one"#),
     Wrong(
       #"{squall: 1, target: "http://x", include: [a.yaml]}"#,
-      #"1:33: 'include' is not carried out yet: put its steps and data into this file"#),
+      #"1:43: the file 'a.yaml' cannot be read: name one that is there, by its path from this file"#
+    ),
     Wrong(
       #"{squall: 1, target: "http://x", defaults: {cookies: yes}, users: {a: {do: [{get: /}]}}}"#,
       #"1:53: 'cookies' must be true or false, this is 'yes'"#),

@@ -8,8 +8,10 @@ struct FlowYAML {
   private var line = 1
   private var column = 1
 
-  static func document(_ text: String, name: String = "shop.yaml") -> Document {
-    var reader = FlowYAML(text)
+  static func document(
+    _ text: String, name: String = "shop.yaml", source: Int = 0
+  ) -> Document {
+    var reader = FlowYAML(text, source: source)
     reader.skipSpace()
     let root = reader.node()
     reader.skipSpace()
@@ -17,7 +19,12 @@ struct FlowYAML {
     return Document(root: root, sources: [.init(name: name, text: text)])
   }
 
-  private init(_ text: String) { characters = Array(text) }
+  private let source: Int
+
+  private init(_ text: String, source: Int) {
+    characters = Array(text)
+    self.source = source
+  }
 
   private var next: Character? { index < characters.count ? characters[index] : nil }
 
@@ -31,7 +38,7 @@ struct FlowYAML {
   }
 
   private mutating func node() -> Node {
-    let place = Place(source: 0, line: line, column: column)
+    let place = Place(source: source, line: line, column: column)
     switch next {
     case "{":
       advance()
@@ -46,7 +53,7 @@ struct FlowYAML {
         skipSpace()
         let value =
           next == "," || next == "}"
-          ? Node(.scalar("", isPlain: true), at: Place(source: 0, line: line, column: column))
+          ? Node(.scalar("", isPlain: true), at: Place(source: source, line: line, column: column))
           : node()
         entries.append(.init(key: key, value: value))
         skipSpace()

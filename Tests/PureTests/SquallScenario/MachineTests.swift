@@ -192,6 +192,184 @@ struct MachineTests {
     }
   }
 
+  /// Where iterations are due by a schedule, a user waits for each. Its first request was due when the
+  /// iteration was, unless the user thinks before it; the others are due when they are sent.
+  @Test func anIterationBeginsWhenItIsDue() throws {
+    let script = try Script(
+      document: """
+        {squall: 1, target: http://x, users: {a: {think: 1h, on_start: [{get: /start}], tasks: [
+         {task: a, do: [{get: /a}, {get: /b}]}]}}}
+        """)
+    script.machine.isOpen = true
+    var dueNs: [UInt64?] = []
+    func send() -> Bool {
+      guard case .send = script.machine.next(0, nowNs: script.nowNs) else { return false }
+      dueNs.append(script.machine.takeDueNs(0))
+      script.machine.beginReply(0, nowNs: script.nowNs)
+      _ = script.machine.beganIteration(0)
+      return script.answer("") == .good
+    }
+    script.nowNs = 5
+    #expect(script.machine.isIdle(0) == false)
+    #expect(send())
+    #expect(script.machine.next(0, nowNs: 10) == .idle)
+    #expect(script.machine.isIdle(0) == true)
+    for startNs in [7, 30] as [UInt64] {
+      script.machine.arrive(0, scheduledNs: startNs)
+      #expect(script.machine.isIdle(0) == false)
+      script.nowNs += 40
+      #expect(send() && send())
+      let ended = script.machine.next(0, nowNs: script.nowNs)
+      #expect(
+        ended == .iterationEnded(.init(startNs: startNs, hasSent: true, isAbandoned: false)))
+      #expect(script.machine.next(0, nowNs: script.nowNs) == .idle)
+      #expect(script.machine.isIdle(0) == true)
+    }
+    #expect(dueNs == [nil, 7, nil, 30, nil])
+  }
+
+  private func redirect(_ status: Int, _ location: String) -> [UInt8] {
+    Self.reply(
+      status: status, fields: ["Location: \(location)", "Set-Cookie: n=\(status)"], body: "{}")
+  }
+
+  /// Each hop is a request under a name of its own; what is checked and captured is the last answer.
+  @Test func redirectsAreFollowedAsFarAsIsSaid() throws {
+    let script = try Script(
+      """
+      {post: /form, form: {a: b}, headers: {X-A: b}, redirects: 2, check: {status: 200, contains: done},
+       capture: {v: $.v}, else: stop user}, {get: "/v/${v}"}
+      """)
+    #expect(try script.send().hasPrefix("POST /form HTTP/1.1\r\n"))
+    #expect(script.answer(pieces: [redirect(302, "HTTP://Shop.test:8080/a?b#c")]) == .good)
+    let hop = try script.send()
+    #expect(hop.hasPrefix("GET /a?b HTTP/1.1\r\nHost: shop.test:8080\r\n"), "\(hop)")
+    #expect(hop.contains("X-A: b\r\n") && hop.contains("Cookie: n=302\r\n"))
+    #expect(!hop.contains("Content-Length"))
+    #expect(script.answer(pieces: [redirect(303, "http://shop.test:8080")]) == .good)
+    #expect(script.nextRequestLine == "GET / HTTP/1.1")
+    #expect(script.answer(#"{"v":5,"x":"done"}"#) == .good)
+    #expect(script.nextRequestLine == "GET /v/5 HTTP/1.1")
+    _ = script.answer("")
+    #expect(
+      script.machine.program.endpoints.map(\.name)
+        == ["POST /form", "POST /form, redirected", "GET /v/${v}"])
+    // One more than is followed is judged as it stands, and so is an answer that leads nowhere.
+    for (index, location) in ["/1", "/2", "/3"].enumerated() {
+      let line = try #require(script.nextRequestLine)
+      #expect(line == (index == 0 ? "POST /form HTTP/1.1" : "GET /\(index) HTTP/1.1"))
+      let judgement = script.answer(pieces: [redirect(301, location)])
+      #expect(script.words(judgement) == (index == 2 ? "status 200" : nil))
+    }
+    #expect(script.nextRequestLine == nil)
+  }
+
+  @Test(
+    arguments: [
+      (302, "https://shop.test:8080/", "strayed"), (302, "http://shop.test:80800/", "strayed"),
+      (302, "//other.test/", "strayed"), (302, "next", "strayed"), (307, "/x", nil),
+      (304, "/x", nil), (302, "", nil),
+    ] as [(Int, String, String?)])
+  func aRedirectThatCannotBeFollowedIsNot(status: Int, location: String, words: String?) throws {
+    let script = try Script("{post: /form, redirects: 3}, {get: /next}")
+    _ = try script.send()
+    let judgement = script.answer(pieces: [redirect(status, location)])
+    // 307 keeps the method, so it is not followed behind a POST; as an answer it is good.
+    #expect(script.words(judgement) == words)
+    #expect(script.nextRequestLine == "GET /next HTTP/1.1")
+  }
+
+  @Test func aMethodThatIsKeptIsKept() throws {
+    let script = try Script("{head: /a, redirects: 1}, {get: /b, redirects: 1}")
+    #expect(script.nextRequestLine == "HEAD /a HTTP/1.1")
+    #expect(script.answer(pieces: [redirect(308, "/c")]) == .good)
+    #expect(script.nextRequestLine == "HEAD /c HTTP/1.1")
+    _ = script.answer("")
+    #expect(script.nextRequestLine == "GET /b HTTP/1.1")
+    #expect(script.answer(pieces: [redirect(307, "/d")]) == .good)
+    #expect(script.nextRequestLine == "GET /d HTTP/1.1")
+    #expect(Program(bytes: script.machine.program.bytes) == script.machine.program)
+    #expect(
+      script.machine.program.explanation.contains("GET /b; status 200-399; follows redirects\n"))
+    #expect(!script.machine.program.explanation.contains("location"))
+  }
+
+  /// RFC 7578, with the boundary that the head names.
+  @Test func aFormOfPartsIsSentWithItsFiles() throws {
+    let script = try Script(
+      document: Sample.scenario(
+        #"""
+        {post: /, multipart: {title: "x ${user}", doc: {file: "dir/a.pdf", type: application/pdf},
+         'a"b': {file: dir/a.pdf, name: "c\"d"}}}
+        """#.replacing("'a\"b'", with: #""a\"b""#)), files: ["dir/a.pdf": "%PDF"])
+    let request = try script.send()
+    let boundary = try #require(
+      request.firstMatch(of: /Content-Type: multipart\/form-data; boundary=(squall-[0-9a-f]+)\r\n/)
+    ).output.1
+    let body = [
+      #"Content-Disposition: form-data; name="title""#, "", "x 0", "--\(boundary)",
+      #"Content-Disposition: form-data; name="doc"; filename="a.pdf""#,
+      "Content-Type: application/pdf", "", "%PDF", "--\(boundary)",
+      #"Content-Disposition: form-data; name="a%22b"; filename="c%22d""#,
+      "Content-Type: application/octet-stream", "", "%PDF", "--\(boundary)--", "",
+    ].joined(separator: "\r\n")
+    #expect(request.hasSuffix("\r\n\r\n--\(boundary)\r\n" + body), "\(request)")
+    #expect(request.contains("Content-Length: \(body.utf8.count + boundary.utf8.count + 4)\r\n"))
+  }
+
+  /// An iteration is told with its beginning, and whether it came to its last step.
+  @Test func anIterationIsToldWithItsBeginning() throws {
+    let script = try Script("{get: /a, else: next iteration}, {think: 2s}, {get: /b}")
+    var ended: [Iteration] = []
+    var sentAtNs: [UInt64?] = []
+    var thoughtNs: UInt64 = 0
+    for status in [200, 200, 500, 200] {
+      script.nowNs += 5
+      while true {
+        let action = script.machine.next(0, nowNs: script.nowNs)
+        if case .iterationEnded(let iteration) = action { ended.append(iteration) }
+        if case .think(let untilNs) = action {
+          thoughtNs += untilNs - script.nowNs
+          script.nowNs = untilNs
+        }
+        guard case .send = action else { continue }
+        script.machine.beginReply(0, nowNs: script.nowNs)
+        sentAtNs.append(script.machine.beganIteration(0))
+        _ = script.answer(pieces: [Self.reply(status: status, fields: [], body: "")])
+        break
+      }
+    }
+    #expect(thoughtNs == 2_000_000_000)
+    #expect(sentAtNs == [5, nil, 2_000_000_015, 2_000_000_020])
+    #expect(
+      ended == [
+        Iteration(startNs: 5, hasSent: true, isAbandoned: false),
+        Iteration(startNs: 2_000_000_015, hasSent: true, isAbandoned: true),
+      ])
+  }
+
+  /// Equal words under one name are one check, whichever request asks them.
+  @Test func theChecksOfANameAreNumbered() throws {
+    let script = try Script(
+      """
+      {get: /a, name: n, check: {contains: x}, capture: {v: $.v}},
+      {get: /b, name: n, check: {contains: y, status: 201, has: [v]}}, {get: /c}
+      """)
+    let program = script.machine.program
+    #expect(
+      program.endpoints.map(\.checks) == [
+        [
+          "status 200-399", "contains 'x'", "v is longer than the 64 bytes kept for it",
+          "status 201", "contains 'y'", "has v",
+        ], ["status 200-399"],
+      ])
+    #expect(program.checks.map(\.number) == [0, 1, 3, 4, 5, 0])
+    #expect(program.captures.map(\.number) == [2])
+    #expect(program.checkWords(of: 0, number: 4) == "contains 'y'")
+    #expect(program.checkWords(of: 1, number: 4) == nil)
+    #expect(program.checkWords(of: 1, number: Program.jarCheckNumber)?.contains("jar") == true)
+  }
+
   @Test func branchesAndLoopsGoTheirWay() throws {
     let script = try Script(
       #"""
@@ -289,7 +467,7 @@ final class Script {
         thoughtNs += untilNs - nowNs
         nowNs = untilNs
       case .iterationEnded: continue
-      case .ended: return nil
+      case .idle, .ended: return nil
       }
     }
     return nil
@@ -340,6 +518,7 @@ final class Script {
     case .failed(let check): machine.program.text(machine.program.checks[check].label)
     case .overflowed(let capture): machine.program.text(machine.program.captures[capture].label)
     case .jarFull: "the jar is full"
+    case .strayed: "strayed"
     }
   }
 }

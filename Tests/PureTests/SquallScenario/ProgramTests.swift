@@ -90,6 +90,68 @@ struct ProgramTests {
         """)
   }
 
+  /// What setup captured is every user's from its beginning on, and nothing else of it is in the load.
+  @Test func whatSetupCapturedGoesToAllUsers() throws {
+    let (main, setup) = try Compiler.compileWithSetup(
+      FlowYAML.document(
+        """
+        {squall: 1, target: http://x, steps: {seed: [{post: /seed, capture: {id: $.id, word: $.word}}]},
+         setup: [{use: seed}, {get: "/ready/${id}"}],
+         users: {a: {do: [{post: /p, json: {id: "${id}", word: "${word}"}}]}}}
+        """))
+    let program = try #require(setup)
+    #expect(program.endpoints.map(\.name) == ["POST /seed", "GET /ready/${id}"])
+    #expect(main.endpoints.map(\.name) == ["POST /p"])
+    #expect(main.slots == program.slots)
+    var given = main
+    given.constants = [
+      .init(slot: 0, isBare: true, text: Array("7".utf8)),
+      .init(slot: 1, isBare: false, text: Array("x".utf8)),
+    ]
+    #expect(Program(bytes: given.bytes) == given)
+    var machine = Machine(program: given, seed: 1, userCount: 9, rowCount: 2)
+    for row in 0..<2 {
+      let isBegun = machine.begin(row, index: UInt64(row))
+      #expect(isBegun)
+      guard case .send = machine.next(row, nowNs: 0) else {
+        Issue.record("nothing is sent")
+        return
+      }
+      var buffer = [UInt8](repeating: 0, count: 1_000)
+      let rendering = buffer.withUnsafeMutableBytes { machine.render(row, into: $0, nowNs: 0) }
+      guard case .bytes(let count) = rendering else {
+        Issue.record("\(rendering)")
+        return
+      }
+      let request = String(decoding: buffer[..<count], as: UTF8.self)
+      #expect(request.hasSuffix(#"{"id":7,"word":"x"}"#), "\(request)")
+    }
+    let constants = machine.constants(1)
+    #expect(constants == given.constants)
+    given.constants[0].text = [UInt8](repeating: 0x37, count: 65)
+    #expect(Program(bytes: given.bytes) == nil)
+  }
+
+  @Test func iterationsAtARateAreRead() throws {
+    let program = try Sample.program(
+      """
+      {squall: 1, target: http://x, users: {a: {do: [{get: /}]}},
+       load: {iterations: {rate: 50/s, arrival: poisson, users: {max: 2k},
+        stages: [{to: 1k/s, over: 30s}, {for: 1m}]}}}
+      """)
+    let arrivals = try #require(program.arrivals)
+    #expect(arrivals.startHz == 50)
+    #expect(arrivals.isPoisson)
+    #expect(arrivals.userCountMax == 2_000)
+    #expect(arrivals.stages.map(\.endHz) == [1_000, 1_000])
+    #expect(arrivals.durationNs == 90_000_000_000)
+    #expect(Program(bytes: program.bytes) == program)
+    #expect(
+      program.explanation.contains(
+        "50 iterations begin a second, then to 1000 a second over 30s, then for 1m, at random "
+          + "instants; up to 2000 users do them"), "\(program.explanation)")
+  }
+
   @Test func aProgramTravelsUnchanged() throws {
     let program = try Self.program()
     #expect(Program(bytes: program.bytes) == program)
@@ -215,7 +277,7 @@ struct ProgramTests {
         sentNs.append(nowNs)
         nowNs += sentNs.count == 3 ? 1_500_000_000 : 300_000_000
       case .think(let untilNs): nowNs = untilNs
-      case .iterationEnded, .ended: continue
+      case .iterationEnded, .idle, .ended: continue
       }
     }
     #expect(sentNs == [0, 1_000, 2_000, 3_500, 4_500].map { $0 * 1_000_000 })

@@ -1,5 +1,6 @@
 import Glibc
 import SquallHTTP
+import SquallLoad
 import Testing
 
 /// Whatever is read, it is read the same wherever it is cut, nothing is read past its end, and
@@ -38,7 +39,7 @@ import Testing
 
   @Test(arguments: H2Conversation.all)
   func aFlippedBitIsReadTheSameWhereverItIsCut(_ conversation: H2Conversation) {
-    var random = ParserRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     for index in conversation.bytes.indices {
       for bit in 0..<8 {
         var bytes = conversation.bytes
@@ -59,7 +60,7 @@ import Testing
     let duration = Duration.seconds(environment("SQUALL_FUZZ_SECONDS") ?? 1.5)
     print("fuzzing HTTP/2: SQUALL_FUZZ_SEED=\(seed)")
     fflush(nil)
-    var random = ParserRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let clock = ContinuousClock()
     let deadline = clock.now + duration
     var count = 0
@@ -81,7 +82,7 @@ import Testing
   }
 
   /// Frames of good conversations in a new order, with blocks, bytes and lengths changed.
-  private func broken(_ random: inout ParserRandom) -> [UInt8] {
+  private func broken(_ random: inout SplitMix64) -> [UInt8] {
     var frames = (0..<Int.random(in: 1...8, using: &random)).map { _ in
       Self.frames.randomElement(using: &random)!
     }

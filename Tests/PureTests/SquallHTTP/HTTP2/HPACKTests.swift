@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import NIOHPACK
 import SquallHTTP
+import SquallLoad
 import Testing
 
 /// One side's decoder, with what it read as text.
@@ -107,7 +108,7 @@ private struct Story {
   /// Fields that come back, so that tables fill, entries are evicted and used.
   @Test(arguments: UInt64(0)..<40)
   func readsWhatTheOracleWrote(seed: UInt64) throws {
-    var random = ParserRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var oracle = H2Oracle()
     var decoding = Decoding()
     for block in 0..<200 {
@@ -132,7 +133,7 @@ private struct Story {
     }
   }
 
-  private static func field(_ random: inout ParserRandom) -> (String, String) {
+  private static func field(_ random: inout SplitMix64) -> (String, String) {
     let names = [
       ":status", "server", "date", "content-length", "content-type", "x-request-id", "x-a", "etag",
       "set-cookie", "cache-control", "vary",
@@ -154,7 +155,7 @@ private struct Story {
   /// A broken block is refused by both or read alike by both, and never read past its end.
   @Test(arguments: UInt64(0)..<20)
   func agreesWithTheOracleOnBrokenBlocks(seed: UInt64) {
-    var random = ParserRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var refused = 0
     for _ in 0..<400 {
       var oracle = H2Oracle()

@@ -1,0 +1,91 @@
+internal import SquallHTTP
+internal import SquallLoad
+
+/// HTTP/2 (RFC 9113). Each request is a stream, whose tag is its flight's place.
+struct HTTP2: Dialect, ~Copyable {
+  /// Made once for the life of a worker.
+  @safe struct Common {
+    fileprivate let requests: UnsafeMutablePointer<H2Requests>
+    fileprivate let reader: UnsafeMutablePointer<ResponseHeadReader>
+
+    init(_ template: H2RequestTemplate) {
+      unsafe requests = .allocate(capacity: 1)
+      unsafe requests.initialize(to: H2Requests([template]))
+      unsafe reader = .allocate(capacity: 1)
+      unsafe reader.initialize(to: ResponseHeadReader())
+    }
+
+    @inline(__always)
+    fileprivate var request: H2Request { unsafe requests.pointee[0] }
+
+    /// What a buffer for one sending must hold.
+    var composedByteCount: Int { 16_384 + request.headByteCountMax }
+  }
+
+  static var composes: Bool { true }
+  static var isOrdered: Bool { false }
+
+  private var connection = H2Connection(streamCountMax: 1)
+
+  mutating func opened(depth: UInt32, common: Common) {
+    connection = H2Connection(streamCountMax: depth)
+  }
+
+  @inline(__always)
+  func room(depth: UInt32, inFlight: UInt32, inBatches: Bool) -> UInt32 {
+    inBatches ? connection.refill : connection.room
+  }
+
+  @inline(__always)
+  func fits(_ output: OutgoingBytes, common: Common) -> Bool {
+    connection.fits(common.request, output)
+  }
+
+  @inline(__always)
+  mutating func put(tag: UInt32, common: Common, into output: inout OutgoingBytes) -> UInt32 {
+    guard let key = connection.open(common.request, tag: tag, into: &output) else {
+      preconditionFailure("a request that fits does not")
+    }
+    return key
+  }
+
+  func expect(noBody: Bool) {}
+
+  @inline(__always)
+  var hasOutput: Bool { connection.hasOutput }
+
+  mutating func write(into output: inout OutgoingBytes) { connection.write(into: &output) }
+
+  @inline(__always)
+  mutating func next<Sink: ReplySink & ~Copyable>(
+    _ bytes: inout UnsafeRawBufferPointer, into sink: inout Sink, common: inout Common
+  ) -> DialectEvent {
+    while true {
+      switch unsafe connection.next(&bytes, reader: &common.reader.pointee) {
+      case .needsMore: return .needsMore
+      case .head(let tag, _): return .begun(tag: tag)
+      case .body: continue
+      case .ended(let tag, let status, let bodyByteCount):
+        return .answered(
+          tag: tag, status: status, bodyByteCount: bodyByteCount, isLast: connection.isDone)
+      case .reset(let tag, _): return .reset(tag: tag)
+      case .unprocessed(let tag): return .unprocessed(tag: tag)
+      case .settings: return .roomChanged
+      case .goAway: return .goingAway
+      case .violation(let violation, let tag):
+        return .broken(
+          .init(
+            number: H2Violation.firstNumber + violation.rawValue, isOfStart: violation.isOfStart),
+          tag: tag)
+      }
+    }
+  }
+
+  /// A stream ends by a flag of its own, never by the connection's end.
+  func ended(isCut: Bool) -> DialectEvent { .needsMore }
+
+  mutating func cancel(key: UInt32) -> Bool { connection.cancel(key) }
+
+  var hasBegun: Bool { false }
+  var bodyByteCount: UInt64 { 0 }
+}

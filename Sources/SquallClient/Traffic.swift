@@ -1,0 +1,112 @@
+internal import SquallHTTP
+internal import SquallLoad
+internal import SquallScenario
+
+/// What is said on the connections of a worker, and what its answers are worth.
+protocol Traffic: ~Copyable {
+  /// A connection belongs to a user, who says what comes next. Otherwise any connection that is free
+  /// takes the next request, which is the same each time.
+  static var hasUsers: Bool { get }
+  /// Room for one rendered request; 0 where requests are not rendered.
+  var renderedByteCountMax: Int { get }
+
+  /// Users are numbered over all workers: this worker's first, and how far the next is.
+  mutating func number(first: UInt64, stride: UInt64)
+  /// What the row's user does now. Only with users.
+  mutating func next(_ row: Int, nowNs: UInt64) -> UserMove
+  /// Renders the request that `next` named. Returns its bytes' number; nil when it cannot be sent.
+  mutating func render(
+    _ row: Int, into buffer: UnsafeMutableRawBufferPointer, nowNs: UInt64
+  ) -> Int?
+  /// The user does nothing until then.
+  mutating func rest(_ row: Int, untilNs: UInt64)
+
+  /// How many of this worker's users there are at an instant of run time, and until when at least; nil
+  /// when all of them are there to the end.
+  func userCount(atNs nowNs: UInt64) -> (count: Int, untilNs: UInt64)?
+  /// Some users have something to do before they go.
+  var hasEndings: Bool { get }
+  /// The row's user does what it has to do before it goes, and goes.
+  mutating func dismiss(_ row: Int)
+  /// The row is to have a user again.
+  mutating func readmit(_ row: Int)
+  /// The row's user goes at once.
+  mutating func forget(_ row: Int)
+  /// The row's user was dismissed and is still there, and how many are.
+  func isLeaving(_ row: Int) -> Bool
+  var leavingCount: Int { get }
+
+  /// Iterations begin on the schedule, and any user that waits takes one.
+  var isOpen: Bool { get }
+  func isWaiting(_ row: Int) -> Bool
+  mutating func arrive(_ row: Int, scheduledNs: UInt64)
+
+  /// Reads an answer's bytes up to the next event, and takes from them what the user waits for.
+  mutating func read<Talk: Dialect & ~Copyable>(
+    _ row: Int, _ bytes: inout UnsafeRawBufferPointer, talk: inout Talk, common: inout Talk.Common,
+    nowNs: UInt64
+  ) -> DialectEvent
+  /// A request is on its way. Returns when its iteration began, if it is the first of one.
+  mutating func sent(_ row: Int, nowNs: UInt64) -> UInt64?
+  /// An answer is complete: the number of the user's check that it fails, or nil.
+  mutating func judge(_ row: Int, status: UInt16, serviceNs: UInt64) -> UInt8?
+  /// A request found no answer, or could not be rendered.
+  mutating func failed(_ row: Int)
+}
+
+/// What a user does next.
+enum UserMove {
+  case send(UserRequest)
+  case rest(untilNs: UInt64)
+  /// An iteration is over; there is more.
+  case iterationEnded(Iteration)
+  /// Nothing until an iteration is due.
+  case wait
+  /// Nothing any more.
+  case leave
+}
+
+/// What the engine must know of a user's request.
+struct UserRequest {
+  /// When it was due, if that is not for the pacer to say.
+  var scheduledNs: UInt64?
+  /// It begins an iteration that was due then.
+  var isArrival: Bool
+  var endpoint: UInt16
+  var timeoutNs: UInt64
+  var expectsNoBody: Bool
+}
+
+/// One request, again and again.
+struct FixedTraffic: Traffic, ~Copyable {
+  static var hasUsers: Bool { false }
+  var renderedByteCountMax: Int { 0 }
+
+  func number(first: UInt64, stride: UInt64) {}
+  func next(_ row: Int, nowNs: UInt64) -> UserMove { .leave }
+  func render(_ row: Int, into buffer: UnsafeMutableRawBufferPointer, nowNs: UInt64) -> Int? { nil }
+  func rest(_ row: Int, untilNs: UInt64) {}
+  func userCount(atNs nowNs: UInt64) -> (count: Int, untilNs: UInt64)? { nil }
+  var hasEndings: Bool { false }
+  func dismiss(_ row: Int) {}
+  func readmit(_ row: Int) {}
+  func forget(_ row: Int) {}
+  func isLeaving(_ row: Int) -> Bool { false }
+  var leavingCount: Int { 0 }
+  var isOpen: Bool { false }
+  func isWaiting(_ row: Int) -> Bool { false }
+  func arrive(_ row: Int, scheduledNs: UInt64) {}
+
+  @inline(__always)
+  func read<Talk: Dialect & ~Copyable>(
+    _ row: Int, _ bytes: inout UnsafeRawBufferPointer, talk: inout Talk, common: inout Talk.Common,
+    nowNs: UInt64
+  ) -> DialectEvent {
+    var sink = NoSink()
+    return unsafe talk.next(&bytes, into: &sink, common: &common)
+  }
+
+  func sent(_ row: Int, nowNs: UInt64) -> UInt64? { nil }
+  func judge(_ row: Int, status: UInt16, serviceNs: UInt64) -> UInt8? { nil }
+  func failed(_ row: Int) {}
+}

@@ -1,9 +1,0 @@
-internal import CSquall
-
-/// What this program calls itself.
-package enum Build {
-  package static let version = "0.1.0"
-  package static let description = "squall \(version)"
-  /// The commit it was built from; empty when unknown.
-  package static let commit = unsafe String(cString: squall_commit())
-}

@@ -1,0 +1,27 @@
+internal import Glibc
+internal import SquallEngine
+
+/// The whole of a small text file, as those under /proc are; nil when it cannot be read.
+func readText(_ path: String) -> String? {
+  readBytes(path).map { String(decoding: $0, as: UTF8.self) }
+}
+
+/// The whole of a file; nil when it cannot be read.
+func readBytes(_ path: String) -> [UInt8]? {
+  let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+  guard descriptor >= 0 else { return nil }
+  defer { close(descriptor) }
+  return readAll(descriptor)
+}
+
+/// What is left to read of a descriptor; nil on an error.
+func readAll(_ descriptor: Int32) -> [UInt8]? {
+  var bytes: [UInt8] = []
+  var chunk = [UInt8](repeating: 0, count: 65_536)
+  while true {
+    let count = uninterrupted { unsafe read(descriptor, &chunk, chunk.count) }
+    guard count >= 0 else { return nil }
+    guard count > 0 else { return bytes }
+    bytes += chunk.prefix(count)
+  }
+}

@@ -1,0 +1,201 @@
+internal import NIOConcurrencyHelpers
+internal import SquallCluster
+package import SquallLoad
+
+/// Runs on one fleet, one after the other, as whoever may ask wants them, until this master is told to end.
+package final class RunSeries: RunControl {
+  /// What the command line decides.
+  package struct Wishes: Sendable {
+    /// Workers without which no run begins.
+    package var expectWorkers = 1
+    /// The process ends so long after a run; nil: it goes on.
+    package var quitsAfterNs: UInt64?
+    /// What an order leaves out; a run of its own URL or scenario has nothing of it. Nil when the command
+    /// line has no URL.
+    package var usual: PlanDraft?
+    /// The run of the command line, with its objectives; nil when it names none.
+    package var own: (plan: Plan, objectives: [String])?
+    /// A new run, with objectives beside those of the command line.
+    package var record: @Sendable (Plan, [String]) throws(Complaint) -> RunRecord
+    /// A run has ended, the number given of this process: its result is to be recorded and shown. Returns
+    /// how it came out.
+    package var ended: @Sendable (RunRecord, RunHost.Finished, Int) async -> ExitStatus
+
+    package init(
+      usual: PlanDraft?, own: (plan: Plan, objectives: [String])?,
+      record: @escaping @Sendable (Plan, [String]) throws(Complaint) -> RunRecord,
+      ended: @escaping @Sendable (RunRecord, RunHost.Finished, Int) async -> ExitStatus
+    ) {
+      self.usual = usual
+      self.own = own
+      self.record = record
+      self.ended = ended
+    }
+  }
+
+  private struct State {
+    /// A run goes on, or is about to.
+    var isLeading = false
+    var isEnding = false
+    var endedCount = 0
+    /// Of the last run.
+    var status = ExitStatus.good
+    /// Runs that are in memory only, oldest first.
+    var past: [RecordedRunSummary] = []
+    var recordPath: String?
+  }
+
+  /// A run begins with the workers that are ready by then, if not with all that were there.
+  private static let readyWaitNs: UInt64 = 10_000_000_000
+  private static let pastCountMax = 1_000
+
+  private let host: RunHost
+  private let wishes: Wishes
+  private let state: NIOLockedValueBox<State>
+  private let ends: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
+
+  /// `recordPath` is where runs are recorded; nil for nowhere.
+  package init(on host: RunHost, recordPath: String?, wishes: Wishes) {
+    self.host = host
+    self.wishes = wishes
+    state = NIOLockedValueBox(State(recordPath: recordPath))
+    ends = AsyncStream.makeStream(of: Void.self)
+  }
+
+  package var feed: Feed? { host.feed }
+  package func figures() async -> LiveFigures? { await host.figures() }
+  package func totals() async -> RunTotals? { await host.totals() }
+  package func picture() async -> RunPicture? { await host.picture() }
+  /// How the last run came out.
+  package var status: ExitStatus { state.withLockedValue { $0.status } }
+  package var recordPath: String? { state.withLockedValue { $0.recordPath } }
+
+  /// Opens the workers' port, and leads a run that is given to its end, as one that was started.
+  package func open(leading record: RunRecord?) async throws(Complaint) {
+    if record != nil { state.withLockedValue { $0.isLeading = true } }
+    try await host.open(leading: record)
+    if let record { Task { await self.lead(record) } }
+  }
+
+  package func start(_ document: JSONValue) async throws(Objection) -> UInt64 {
+    let isFree = state.withLockedValue { state in
+      defer { if !state.isEnding { state.isLeading = true } }
+      return !state.isLeading && !state.isEnding
+    }
+    guard isFree else {
+      throw Objection(
+        .untimely, "a run goes on: it has to end, or be stopped, before another begins")
+    }
+    do throws(Objection) {
+      let readyCount = await host.figures().status.readyCount
+      let expected = max(1, wishes.expectWorkers)
+      guard readyCount >= expected else {
+        throw Objection(
+          .untimely,
+          "\(readyCount) of \(expected) workers are ready: start squall worker on more hosts")
+      }
+      let record = try record(document)
+      await host.begin(record, expectWorkers: readyCount)
+      Task { await self.lead(record) }
+      Task { await self.startLate(record.run) }
+      return record.run
+    } catch {
+      state.withLockedValue { $0.isLeading = false }
+      throw error
+    }
+  }
+
+  private func record(_ document: JSONValue) throws(Objection) -> RunRecord {
+    let (plan, objectives) = try wanted(document)
+    do throws(Complaint) {
+      return try wishes.record(plan, objectives)
+    } catch {
+      throw Objection(error.exitCode == .usage ? .unusable : .unavailable, error.sentence)
+    }
+  }
+
+  private func wanted(_ document: JSONValue) throws(Objection) -> (Plan, [String]) {
+    if document == .object([]) {
+      guard let own = wishes.own else {
+        throw Objection(
+          .unusable, "the command line names no run: say what to load, with its url or scenario")
+      }
+      return own
+    }
+    do throws(RunOrder.Fault) {
+      let order = try RunOrder(document, over: wishes.usual)
+      return (order.plan, order.objectives)
+    } catch {
+      let place = error.line.map { " (line \($0), column \(error.column ?? 1))" } ?? ""
+      let subject = error.field.isEmpty ? "" : "'\(error.field)'\(place): "
+      throw Objection(.unusable, subject + error.sentence)
+    }
+  }
+
+  /// Not for ever does a run wait for a worker that does not come up.
+  private func startLate(_ run: UInt64) async {
+    guard (try? await Task.sleep(nanoseconds: Self.readyWaitNs)) != nil,
+      host.record?.run == run
+    else { return }
+    await host.startLoad()
+  }
+
+  /// Leads the run that has begun to its end.
+  private func lead(_ record: RunRecord) async {
+    guard let finished = try? await host.finished() else { return tellToEnd() }
+    let number = state.withLockedValue { state in
+      state.endedCount += 1
+      return state.endedCount
+    }
+    let status = await wishes.ended(record, finished, number)
+    let summary = record.path == nil ? await host.summary() : nil
+    state.withLockedValue { state in
+      state.isLeading = false
+      state.status = status
+      if let summary { state.past = state.past.suffix(Self.pastCountMax - 1) + [summary] }
+    }
+    if state.withLockedValue({ $0.isEnding }) { return tellToEnd() }
+    guard let quitsAfterNs = wishes.quitsAfterNs else { return }
+    guard (try? await Task.sleep(nanoseconds: quitsAfterNs)) != nil else { return }
+    // Another run may have begun, and its end decides.
+    if state.withLockedValue({ !$0.isLeading && $0.endedCount == number }) { end() }
+  }
+
+  package func stop() async throws(Objection) {
+    guard state.withLockedValue({ $0.isLeading }) else {
+      throw Objection(.untimely, "no run goes on")
+    }
+    host.stop()
+  }
+
+  package func runs() async throws(Objection) -> [RecordedRunSummary] {
+    if let recordPath { return try RecordFile.runsForControl(recordPath) }
+    let (past, isLeading) = state.withLockedValue { ($0.past, $0.isLeading) }
+    let now = isLeading ? await host.summary() : nil
+    return (now.map { [$0] } ?? []) + past.reversed()
+  }
+
+  // MARK: The end
+
+  /// Ends the run that goes on, and with it the series.
+  package func end() {
+    let isLeading = state.withLockedValue { state in
+      state.isEnding = true
+      return state.isLeading
+    }
+    if isLeading { host.stop() } else { tellToEnd() }
+  }
+
+  private func tellToEnd() { ends.continuation.yield() }
+
+  /// The first time as `end`; from then on: now, with what is known.
+  package func interrupted(_ count: Int) {
+    if count == 1 { end() } else { host.interrupted(count) }
+  }
+
+  /// Until the series has been told to end and no run goes on.
+  package func ended() async {
+    for await _ in ends.stream { break }
+    await host.leadNoMore()
+  }
+}

@@ -1,0 +1,195 @@
+import { ask, Problem } from "./api.js";
+import { h, put, say } from "./dom.js";
+import { clock, count, instant } from "./format.js";
+import { RunPage } from "./run.js";
+
+// The run that goes on.
+
+export class Live {
+  constructor(tell) {
+    this.tell = tell;
+    this.page = null;
+    this.run = null;
+    this.elapsed = h("span", { class: "muted" });
+    this.start = h("button", { type: "button", class: "main", hidden: true, onclick: () => this.command("start") },
+      "Start");
+    this.stop = h("button", { type: "button", class: "stop", hidden: true, onclick: () => this.command("stop") },
+      "Stop");
+    this.report = h("a", { class: "button", hidden: true, target: "_blank", rel: "noopener" }, "Report");
+    this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
+    this.waiting = h("p", { class: "notice", hidden: true });
+    this.place = h("div");
+    this.log = h("ol", { class: "log", tabindex: 0, "aria-label": "Log" });
+    this.logRoot = h("section", { class: "table", hidden: true }, h("h2", null, "Log"), this.log);
+    this.lastLine = 0;
+    this.root = h("div", null,
+      h("div", { class: "actions" }, this.start, this.stop, this.report, h("span", { class: "grow" }),
+        this.elapsed),
+      this.problem, this.waiting, this.place, this.logRoot);
+  }
+
+  async begin() {
+    const status = await this.status();
+    if (this.isForgotten) return;
+    if (status) await this.take(status); else this.idle();
+    this.listen();
+  }
+
+  // Null while there is no run.
+  async status() {
+    try {
+      return await ask("/api/status");
+    } catch (error) {
+      if (error instanceof Problem && error.status === 503) return null;
+      throw error;
+    }
+  }
+
+  idle() {
+    this.tell("no run");
+    this.waiting.hidden = false;
+    put(this.waiting, "No run goes on. ", h("a", { href: "#/new" }, "Begin one"), ", or look at ",
+      h("a", { href: "#/history" }, "those that were"), ".");
+  }
+
+  listen() {
+    this.source = new EventSource("/api/live");
+    this.source.onopen = () => {
+      this.problem.hidden = true;
+      this.tell(this.word ?? "");
+    };
+    this.source.onmessage = event => this.take(JSON.parse(event.data)).catch(error => this.fail(error));
+    this.source.onerror = () => {
+      if (this.isForgotten) return;
+      this.tell(this.hasEnded ? this.word : "no connection: trying again");
+      if (this.source.readyState !== EventSource.CLOSED) return;
+      this.source.close();
+      this.later = setTimeout(() => this.again(), 2_000);
+    };
+  }
+
+  async again() {
+    try {
+      const status = await this.status();
+      if (this.isForgotten) return;
+      if (status) await this.take(status);
+      this.listen();
+    } catch (error) {
+      if (error instanceof Problem && error.status === 0) {
+        this.later = setTimeout(() => this.again(), 2_000);
+      } else {
+        throw error;
+      }
+    }
+  }
+
+  // A status or an event, which has a view too.
+  async take(figures) {
+    if (this.isForgotten) return;
+    if (figures.run === null) {
+      this.showState(figures);
+      if (figures.log) this.showLog(figures.log);
+      return;
+    }
+    if (figures.run !== this.run) {
+      this.run = figures.run;
+      this.page?.forget();
+      this.page = new RunPage(true);
+      this.isFetching = false;
+      this.hasAll = false;
+      this.isWhole = false;
+      put(this.place, this.page.root);
+    }
+    this.showState(figures);
+    if (figures.log) this.showLog(figures.log);
+    if (figures.view && !this.isWhole) {
+      this.fleet = figures.fleet;
+      const hasGap = this.page.misses(figures.view);
+      this.page.show(figures.view, figures.fleet);
+      if (!hasGap && this.hasAll && !this.hasEnded) return;
+    } else if (this.isWhole) {
+      return;
+    }
+    await this.fetchAll();
+  }
+
+  // The whole run: when it is met in its middle, when events were missed, and once it is over.
+  async fetchAll() {
+    if (this.isFetching) return;
+    this.isFetching = true;
+    const { run, hasEnded } = this;
+    try {
+      const view = await ask(`/api/runs/${run}/view`);
+      if (run !== this.run || this.isForgotten) return;
+      this.hasAll = true;
+      this.isWhole = hasEnded;
+      this.page.isLive = !hasEnded;
+      this.page.show(view, this.fleet ?? null);
+    } catch (error) {
+      // A master that ends with its run has told the end already.
+      if (!(hasEnded && error instanceof Problem && error.status === 0)) throw error;
+    } finally {
+      this.isFetching = false;
+    }
+    if (this.hasEnded && !hasEnded) await this.fetchAll();
+  }
+
+  showState(figures) {
+    const { state } = figures;
+    const words = {
+      waiting: `waiting: ${count(figures.workers_ready, "worker")} ready`, preparing: "preparing",
+      running: "running", collecting: "collecting the last counts", ended: "ended",
+    };
+    this.word = words[state] ?? state;
+    this.hasEnded = state === "ended";
+    if (!this.hasEnded) this.isWhole = false;
+    this.tell(this.word);
+    const isFirst = state === "waiting" && this.run === null;
+    this.start.hidden = !isFirst && state !== "ended";
+    this.start.disabled = figures.workers_ready === 0;
+    this.stop.hidden = state !== "running" && state !== "preparing";
+    this.report.hidden = this.run === null;
+    if (this.run !== null) this.report.setAttribute("href", `/api/runs/${this.run}/report.html`);
+    this.waiting.hidden = !isFirst;
+    if (isFirst) {
+      say(this.waiting, figures.workers_ready > 0
+        ? "Workers are ready. Start sends the load."
+        : "No worker is ready yet: start squall worker --master-host HOST on each host.");
+    }
+    say(this.elapsed, figures.elapsed_ns === null ? "" : clock(Math.floor(figures.elapsed_ns / 1e9)));
+  }
+
+  showLog(lines) {
+    for (const line of lines) {
+      if (line.number <= this.lastLine) continue;
+      this.lastLine = line.number;
+      this.log.prepend(h("li", null, h("span", { class: "muted" }, `${instant(line.at)} `), line.text));
+    }
+    while (this.log.children.length > 200) this.log.lastChild.remove();
+    this.logRoot.hidden = this.log.children.length === 0;
+  }
+
+  async command(name) {
+    this.problem.hidden = true;
+    try {
+      await this.take(await ask(`/api/${name}`, "POST"));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  fail(error) {
+    if (error instanceof Problem && error.status === 401) throw error;
+    this.problem.hidden = false;
+    say(this.problem, error.message);
+    if (!(error instanceof Problem)) throw error;
+  }
+
+  forget() {
+    this.isForgotten = true;
+    this.tell("");
+    this.source?.close();
+    clearTimeout(this.later);
+    this.page?.forget();
+  }
+}

@@ -1,0 +1,433 @@
+import { Charts, nines } from "./charts.js";
+import { h, put, say, Table } from "./dom.js";
+import { bytes, clock, count, duration, grouped, instant, none, percent, rate, short } from "./format.js";
+
+// One run as it is drawn everywhere: in the HTML report, live, and in the history. It is given a view
+// (squall.view/1), and again a newer one of the same run.
+
+const palette = ["s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"];
+const seconds = column => (column.end_ns - column.start_ns) / 1e9;
+const perSecond = (column, number) => seconds(column) > 0 ? number / seconds(column) : null;
+const signs = { good: "✓", caution: "!", bad: "✕", unknown: "?" };
+
+// Charts that every run has; a set is a run's columns, so that several can lie on top of each other.
+export function timeSpecs(names = [""]) {
+  const each = lines => names.flatMap((name, set) => lines.map((line, place) => ({
+    ...line, set, name: name === "" ? line.name : lines.length > 1 ? `${name} ${line.name}` : name,
+    colour: name === "" ? line.colour : palette[set * lines.length % 8 + place % 8] ?? line.colour,
+  })));
+  return {
+    rate: {
+      title: "Responses per second", scale: "linear", format: short,
+      series: [
+        ...each([{ name: "ok", colour: "s1",
+          // What the drain brings is of requests sent before it: no rate of its own.
+          value: column => column.phase === "drain" ? null : perSecond(column, column.ok) }]),
+        ...(names[0] === "" ? [
+          { name: "not ok", colour: "s4", value: column => perSecond(column, column.not_ok) },
+          { name: "target", colour: "muted", isDashed: true,
+            value: column => column.phase === "drain" ? null : column.target_per_s ?? null },
+        ] : []),
+      ],
+    },
+    latency: {
+      title: names[0] === "" ? "Response time" : "Response time, p99", scale: "log", format: duration,
+      series: names[0] === "" ? [
+        { name: "p50", colour: "s1", value: column => column.p50 },
+        { name: "p90", colour: "s3", value: column => column.p90 },
+        { name: "p99", colour: "s2", value: column => column.p99 },
+        { name: "max", colour: "s4", isThin: true, value: column => column.max },
+        { name: "service p99", colour: "s2", isDashed: true, value: column => column.service_p99 ?? null },
+      ] : each([{ name: "p99", colour: "s2", value: column => column.p99 }]),
+    },
+    median: {
+      title: "Response time, median", scale: "log", format: duration,
+      series: each([{ name: "p50", colour: "s1", value: column => column.p50 }]),
+    },
+    heat: {
+      title: "All response times: the stronger, the more", scale: "log", format: duration, series: [],
+      rows: column => column.heat,
+    },
+    inFlight: {
+      title: "Requests in flight, mean", scale: "linear", format: short,
+      series: each([{ name: "in flight", colour: "s6", value: column => column.in_flight }]),
+    },
+  };
+}
+
+const causes = ["connect", "reset", "send", "timeout", "deadline", "parse", "status", "closed", "tls",
+  "check", "other", "dropped"];
+
+function failureSpec(seen) {
+  return {
+    title: "Failures per second, by cause", scale: "linear", format: short, isStacked: true,
+    series: seen.map((cause, place) => ({
+      name: cause, colour: palette[place % 8],
+      value: column => {
+        const number = cause === "dropped" ? column.dropped : column.errors?.[cause] ?? 0;
+        return number > 0 ? perSecond(column, number) : null;
+      },
+    })),
+  };
+}
+
+function workerSpec(title, scale, show, lines, value, least) {
+  return {
+    title, scale, format: show, least,
+    series: lines.map((name, line) => ({
+      name, colour: palette[line % 8], value: column => value(column)?.[line] ?? null,
+    })),
+  };
+}
+
+export class RunPage {
+  // The page of a run that goes on has the newest figures in its legends.
+  constructor(isLive = false) {
+    this.isLive = isLive;
+    this.columns = new Map();
+    this.title = h("h1");
+    this.words = h("p", { class: "muted" });
+    this.badges = h("p", { class: "badges" });
+    this.tiles = new Map();
+    this.tileRoot = h("section", { class: "tiles", "aria-label": "Figures" });
+    this.lightRoot = h("ul", { class: "lights", "aria-label": "Can the numbers be trusted?" });
+    this.remarks = h("ul", { class: "remarks", "aria-label": "Remarks" });
+    this.chartRoot = h("div");
+    this.names = nameTable();
+    this.latency = latencyTable();
+    this.checks = checkTable();
+    this.iterations = iterationTable();
+    this.failures = failureTable();
+    this.workers = workerTable();
+    this.plan = planTable();
+    this.root = h("article", { class: "run" },
+      h("header", null, this.title, this.words, this.badges),
+      this.tileRoot, this.lightRoot, this.remarks, this.chartRoot,
+      this.names.root, this.iterations.root, this.failures.root, this.checks.root, this.latency.root, this.workers.root, this.plan.root);
+  }
+
+  // `fleet` are the workers as a master sees them now; without it those of the result are shown.
+  show(view, fleet = null) {
+    const result = view.result;
+    for (const column of view.columns) this.columns.set(`${column.phase} ${column.index}`, column);
+    this.ordered = [...this.columns.values()].sort((a, b) => a.start_ns - b.start_ns);
+    const { plan } = result;
+    say(this.title, `${plan.method} ${plan.url}`);
+    say(this.words, headline(result));
+    this.showBadges(result);
+    this.showTiles(result);
+    this.showLights(view.lights);
+    put(this.remarks, result.verdict.reasons.map(text => h("li", { class: "bad" }, text)),
+      result.verdict.cautions.map(text => h("li", null, text)));
+    this.showCharts(view);
+    this.showTables(result, fleet);
+  }
+
+  // A gap between what was shown and what is new, for whoever can fetch what is between.
+  misses(view) {
+    const first = view.columns[0];
+    return this.columns.size > 0 && first !== undefined
+      && !this.columns.has(`${first.phase} ${first.index}`)
+      && !this.ordered.some(column => column.end_ns >= first.start_ns - 1e6);
+  }
+
+  showBadges(result) {
+    const badges = [];
+    if (result.interrupted) badges.push(["bad", "interrupted"]);
+    if (result.verdict.incomplete) badges.push(["bad", "incomplete"]);
+    if (!this.isLive) {
+      badges.push(result.verdict.valid ? ["good", "valid"] : ["bad", "not valid"]);
+    }
+    for (const objective of result.slo) {
+      const value = objective.value === undefined ? "" : `, now ${measure(objective)}`;
+      const verdict = objective.pass === undefined ? "not judged" : objective.pass ? "passes" : "fails";
+      badges.push([objective.pass === true ? "good" : objective.pass === false ? "bad" : "muted",
+        `${objective.expression} ${verdict}${this.isLive ? value : value.replace("now ", "")}`]);
+    }
+    for (const [key, value] of Object.entries(result.plan.labels)) badges.push(["muted", `${key}=${value}`]);
+    put(this.badges, badges.map(([state, text]) => h("span", { class: `badge ${state}` },
+      signs[state] ? `${signs[state]} ` : "", text)));
+  }
+
+  tile(name, value, note) {
+    let tile = this.tiles.get(name);
+    if (!tile) {
+      tile = { value: h("b"), note: h("span", { class: "muted" }) };
+      this.tiles.set(name, tile);
+      this.tileRoot.append(h("div", null, h("span", { class: "muted" }, name), tile.value, tile.note));
+    }
+    say(tile.value, value);
+    say(tile.note, note);
+  }
+
+  showTiles(result) {
+    const response = result.latency_ns.response;
+    const { target_per_s: target, achieved_ratio: ratio } = result.rate;
+    this.tile("Throughput", result.measured_ns > 0 ? rate(result.rate.ok_per_s) : none, "ok/s");
+    if (target !== undefined) this.tile("Target", rate(target), `/s, ${percent(ratio)} sent`);
+    this.tile("Ok", grouped(result.requests.ok), "responses");
+    this.tile("Failed", percent(failedShare(result)), `${grouped(result.requests.not_ok)} not ok`);
+    this.tile("p50", duration(response.p50), "response");
+    this.tile("p99", duration(response.p99), "response");
+    this.tile("p99.9", duration(response["p99.9"]), "response");
+    const busy = result.workers.map(worker => worker.busy_ratio);
+    this.tile("Busiest worker", busy.length > 0 ? percent(Math.max(...busy)) : none, "of its CPU");
+  }
+
+  showLights(lights) {
+    this.lights ??= new Map();
+    const kept = lights.map(light => {
+      const line = this.lights.get(light.name)
+        ?? { sign: h("i", { "aria-hidden": "true" }), state: h("span", { class: "hidden" }), text: h("span") };
+      line.root ??= h("li", null, line.sign, h("b", null, light.name), line.state, line.text);
+      this.lights.set(light.name, line);
+      line.root.className = light.state;
+      say(line.sign, signs[light.state]);
+      say(line.state, { good: " good: ", caution: " caution: ", bad: " bad: ", unknown: " unknown: " }[light.state]);
+      say(line.text, light.sentence);
+      return line.root;
+    });
+    if (kept.some((line, place) => this.lightRoot.children[place] !== line)
+      || this.lightRoot.children.length !== kept.length) put(this.lightRoot, kept);
+  }
+
+  showCharts(view) {
+    const seen = causes.filter(cause => cause === "dropped"
+      ? view.result.requests.dropped > 0 : view.result.errors[cause] > 0);
+    const kind = `${view.worker_lines.join()} ${seen} ${view.result.plan.schedule !== undefined}`;
+    if (kind !== this.kind) this.makeCharts(view, seen);
+    this.kind = kind;
+    this.charts.show([this.ordered]);
+    const { response, service } = view.curves;
+    this.curve.root.hidden = response === null;
+    if (response) this.curve.show([response, service ?? []]);
+  }
+
+  makeCharts(view, seen) {
+    const zoom = this.charts?.zoom ?? null;
+    this.charts?.forget();
+    this.curve?.forget();
+    const isOpen = view.result.plan.schedule !== undefined;
+    const common = timeSpecs();
+    if (!isOpen) {
+      common.rate.series = common.rate.series.filter(series => series.name !== "target");
+      common.latency.series = common.latency.series.filter(series => series.name !== "service p99");
+    }
+    const lines = view.worker_lines;
+    const specs = [common.rate, common.latency, common.heat, common.inFlight];
+    if (seen.length > 0) specs.push(failureSpec(seen));
+    specs.push(workerSpec("Workers: share of their CPU used", "linear", percent, lines,
+      column => column.busy, 1));
+    if (isOpen) {
+      specs.push(workerSpec("Workers: how late requests left, p99", "log", duration, lines,
+        column => column.lag_p99));
+    }
+    this.charts = new Charts(specs);
+    this.charts.isLive = this.isLive;
+    this.charts.zoomTo(zoom);
+    this.curve = new Charts([{
+      title: "Percentiles of response time: each nine as wide as the last", scale: "log", format: duration,
+      series: [
+        { name: "response", colour: "s1", value: ([, ns]) => ns },
+        ...(isOpen ? [{ name: "service", colour: "s2", isDashed: true, set: 1, value: ([, ns]) => ns }] : []),
+      ],
+    }], nines);
+    put(this.chartRoot, this.charts.root, this.curve.root);
+  }
+
+  showTables(result, fleet) {
+    const share = number => result.requests.ok > 0
+      ? number / result.requests.ok * result.rate.ok_per_s : null;
+    const rows = result.requests_by_name.map(row =>
+      ({ ...row, rate: share(row.ok), response: row.latency_ns.response }));
+    const totals = {
+      name: "All", sent: result.requests.sent, ok: result.requests.ok, not_ok: result.requests.not_ok,
+      response: result.latency_ns.response, rate: result.rate.ok_per_s,
+      bytes_body: result.bytes.body,
+    };
+    this.names.show(rows, rows.length > 1 ? totals : null,
+      rest(result.name_count, rows.length, "names"));
+    this.latency.show(Object.entries(result.latency_ns)
+      .filter(([, summary]) => summary.count > 0).map(([name, summary]) => ({ name, ...summary })));
+    this.checks.show(result.requests_by_name.flatMap(({ name, checks }) =>
+      checks.map(one => ({ name, ...one }))));
+    this.iterations.show(result.iterations ? [result.iterations] : []);
+    this.failures.show(failures(result, this.ordered));
+    this.workers.show(fleet ?? result.workers.map((worker, number) => ({ number, ...worker })), null,
+      rest(result.worker_count, result.workers.length, "workers"));
+    this.plan.show(planRows(result));
+  }
+
+  forget() {
+    this.charts?.forget();
+    this.curve?.forget();
+  }
+}
+
+function rest(all, shown, noun) {
+  return all > shown ? `${grouped(all - shown)} more ${noun} are in the JSON.` : "";
+}
+
+function failedShare(result) {
+  const failed = result.requests.not_ok + result.errors.connect + result.errors.tls;
+  const attempts = failed + result.requests.ok;
+  return attempts > 0 ? failed / attempts : null;
+}
+
+function headline(result) {
+  const { plan } = result;
+  const parts = [plan.schedule === undefined ? "closed loop" : "open loop",
+    count(plan.connections, plan.method === "scenario" ? "user" : "connection"), count(result.worker_count, "worker"),
+    `${clock(result.measured_ns / 1e9)} measured`];
+  if (result.started_at) parts.push(instant(result.started_at));
+  parts.push(`${result.tool.name} ${result.tool.version}`);
+  return parts.join(" · ");
+}
+
+// The value of an objective in the unit of what it is about.
+function measure(objective) {
+  const metric = objective.expression;
+  if (metric.startsWith("errors")) return percent(objective.value);
+  if (metric.startsWith("rate")) return `${rate(objective.value)}/s`;
+  return duration(objective.value);
+}
+
+function nameTable() {
+  const time = (name, key) => ({
+    name, show: row => duration(row.response[key]), sort: row => row.response[key],
+  });
+  const number = (name, show, sort) => ({ name, show, sort });
+  return new Table("Requests by name", [
+    { name: "name", isText: true, show: row => row.name, sort: row => row.name },
+    number("sent", row => grouped(row.sent), row => row.sent),
+    number("ok", row => grouped(row.ok), row => row.ok),
+    number("not ok", row => grouped(row.not_ok), row => row.not_ok),
+    number("ok/s", row => rate(row.rate), row => row.rate),
+    time("mean", "mean"), time("p50", "p50"), time("p95", "p95"), time("p99", "p99"),
+    time("p99.9", "p99.9"), time("max", "max"),
+    number("body", row => row.ok + row.not_ok > 0 ? bytes(row.bytes_body / (row.ok + row.not_ok)) : none,
+      row => row.bytes_body / Math.max(1, row.ok + row.not_ok)),
+  ], row => row.name);
+}
+
+function latencyTable() {
+  const keys = ["mean", "stdev", "min", "p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "max"];
+  return new Table("Latency", [
+    { name: "", isText: true, show: row => row.name.replaceAll("_", " ") },
+    { name: "count", show: row => grouped(row.count) },
+    ...keys.map(key => ({ name: key, show: row => duration(row[key]) })),
+  ], row => row.name);
+}
+
+// Status codes that are no failure are told too: the table says what became of everything.
+function failures(result, columns) {
+  const seen = cause => {
+    const found = columns.filter(column =>
+      cause === "dropped" ? column.dropped > 0 : column.errors?.[cause] > 0);
+    return found.length === 0 ? [null, null]
+      : [found[0].start_ns / 1e9, found[found.length - 1].end_ns / 1e9];
+  };
+  const rows = Object.entries(result.errors).filter(([, number]) => number > 0)
+    .map(([cause, number]) => ({ cause, number, seen: seen(cause), example: example(result, cause) }));
+  if (result.requests.dropped > 0) {
+    rows.push({ cause: "dropped", number: result.requests.dropped, seen: seen("dropped"),
+      example: "due, and given up unsent" });
+  }
+  return rows;
+}
+
+function example(result, cause) {
+  const { causes } = result;
+  if (cause === "status") {
+    const codes = Object.entries(result.status).filter(([code]) => Number(code) >= 400 || Number(code) < 200);
+    return codes.map(([code, number]) => `${grouped(number)} × ${code}`).join(", ");
+  }
+  if (cause === "parse" && causes) {
+    return causes.malformed.map(one => `${grouped(one.count)} × ${one.explanation}`).join("; ");
+  }
+  if (cause === "check" && causes?.samples) {
+    return Object.entries(causes?.samples ?? {}).map(([kind, text]) => `${kind}: ${text}`).join("; ");
+  }
+  return "";
+}
+
+function checkTable() {
+  return new Table("Checks that failed", [
+    { name: "name", isText: true, show: row => row.name, sort: row => row.name },
+    { name: "check", isText: true, show: row => row.check, sort: row => row.check },
+    { name: "failed", show: row => grouped(row.failed), sort: row => row.failed },
+  ], row => `${row.name} ${row.check}`);
+}
+
+function iterationTable() {
+  return new Table("Iterations of users", [
+    ...["started", "completed", "abandoned", "interrupted"].map(name =>
+      ({ name, show: row => grouped(row[name]) })),
+    ...["mean", "p50", "p95", "p99", "max"].map(name =>
+      ({ name, show: row => duration(row.time_ns[name]) })),
+  ], () => "all");
+}
+
+function failureTable() {
+  return new Table("Failures", [
+    { name: "cause", isText: true, show: row => row.cause },
+    { name: "count", show: row => grouped(row.number), sort: row => row.number },
+    { name: "first", show: row => clock(row.seen[0]), sort: row => row.seen[0] },
+    { name: "last", show: row => clock(row.seen[1]), sort: row => row.seen[1] },
+    { name: "what", isText: true, show: row => row.example },
+  ], row => row.cause);
+}
+
+function workerTable() {
+  return new Table("Workers", [
+    { name: "worker", isText: true, show: row => row.number, sort: row => row.number },
+    { name: "host", isText: true, show: row => row.host, sort: row => row.host },
+    { name: "cpu", show: row => row.cpu ?? "any", sort: row => row.cpu },
+    { name: "state", isText: true, sort: row => row.state ?? "",
+      show: row => row.state ?? (row.lost ? "lost" : "ended") },
+    { name: "connections", show: row => grouped(row.connections), sort: row => row.connections },
+    { name: "busy", show: row => percent(row.busy_ratio), sort: row => row.busy_ratio },
+    { name: "lag p99", show: row => duration(row.schedule_lag_p99_ns), sort: row => row.schedule_lag_p99_ns },
+    { name: "sent", show: row => grouped(row.sent), sort: row => row.sent },
+    { name: "ok", show: row => grouped(row.ok), sort: row => row.ok },
+    { name: "not ok", show: row => grouped(row.not_ok), sort: row => row.not_ok },
+    { name: "in flight", show: row => grouped(row.in_flight_at_stop), sort: row => row.in_flight_at_stop },
+    { name: "lives", show: row => row.restarts === undefined ? row.incarnations.length : row.restarts + 1 },
+  ], row => row.number);
+}
+
+function planTable() {
+  return new Table("Plan", [
+    { name: "", isText: true, show: row => row[0] }, { name: "", isText: true, show: row => row[1] },
+  ], row => row[0]);
+}
+
+function planRows(result) {
+  const { plan, requests } = result;
+  const rows = [
+    ["target", plan.destinations.join(", ")],
+    ["protocol", `HTTP/${result.http?.version ?? "1.1"}${result.tls ? ` over TLS ${result.tls.version ?? ""}` : ""}`],
+    ["timeout", duration(plan.timeout_ns)],
+    ["warm-up, drain", `${duration(plan.warmup_ns)}, ${duration(plan.drain_ns)}`],
+  ];
+  if (plan.schedule) rows.push(["rate", scheduleWords(plan.schedule)]);
+  if (plan.pipeline > 1) rows.push(["pipeline", grouped(plan.pipeline)]);
+  if (plan.streams !== undefined) rows.push(["streams", grouped(plan.streams)]);
+  if (requests.dropped > 0) rows.push(["dropped", grouped(requests.dropped)]);
+  if (requests.in_flight_at_stop > 0) rows.push(["in flight", grouped(requests.in_flight_at_stop)]);
+  rows.push(["bytes in, out", `${bytes(result.bytes.received)}, ${bytes(result.bytes.sent)}`]);
+  if (result.host.cpu_model) {
+    rows.push(["host", `${result.host.cpu_model}, ${count(result.host.cpus, "CPU")}, `
+      + `kernel ${result.host.kernel}`]);
+  }
+  if (result.backend) rows.push(["backend", result.backend]);
+  if (result.run) rows.push(["run", result.run]);
+  if (result.argv.length > 0) rows.push(["command", result.argv.join(" ")]);
+  return rows;
+}
+
+export function scheduleWords(schedule) {
+  const steps = [`${short(schedule.start_per_s)}/s`, ...schedule.stages.map(stage =>
+    `${duration(stage.duration_ns)} to ${short(stage.end_per_s)}/s`)];
+  return `${steps.join(", ")}, ${schedule.arrival} arrival`;
+}

@@ -1,0 +1,166 @@
+import Foundation
+import Glibc
+import Testing
+
+/// Chromium with a script that does on a page what a person does. Where they are not installed these
+/// tests say that they are skipped.
+enum Browser {
+  static let isInstalled =
+    ["/usr/bin/chromium", "/usr/bin/chromedriver", "/usr/lib/python3/dist-packages/selenium"]
+    .allSatisfy { FileManager.default.fileExists(atPath: $0) }
+
+  private static let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .appendingPathComponent("Browser/page.py").path
+
+  /// Begins a job; its words are those of the script.
+  static func start(_ job: String, _ words: String...) throws -> Child {
+    try Child("/usr/bin/python3", [script, job] + words)
+  }
+
+  /// What a job saw, once it is done.
+  static func seen(
+    by child: Child, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws -> Measured {
+    let ending = try child.awaitEnd(withinMs: 180_000)
+    #expect(
+      ending == Child.Ending(code: 0), "\(child.errors)\(child.output)",
+      sourceLocation: sourceLocation)
+    let seen = try Measured(child.output)
+    #expect(seen["complaints"] as? [String] == [], sourceLocation: sourceLocation)
+    if let markup = seen["markup"] as? [Any] {
+      #expect(markup[0] as? Int == 0 && markup[1] is NSNull, sourceLocation: sourceLocation)
+    }
+    return seen
+  }
+}
+
+extension EndToEnd {
+  @Suite(.serialized, .enabled(if: Browser.isInstalled, "chromium and selenium are not installed"))
+  struct BrowserTests {
+    private static let hostile = "<img src=x onerror=window.hacked=1>"
+
+    private func webPort(_ master: Child) throws -> UInt16 {
+      try master.run { master.errors.contains("/api/start\n") }
+      let text = master.errors.components(separatedBy: "the page is at http://127.0.0.1:")[1]
+      return try #require(UInt16(text.prefix { $0.isNumber }))
+    }
+
+    private func number(_ cell: String) -> Int {
+      Int(cell.replacingOccurrences(of: ",", with: "")) ?? -1
+    }
+
+    /// A run that is started, watched and stopped on the page: the totals on it are those of the result
+    /// and of the target, and names are words.
+    @Test func aRunIsLedOnThePage() throws {
+      let cluster = try Cluster(
+        Cluster.gentle + ["-d", "600s", "--label", "note=" + Self.hostile], expectWorkers: 1,
+        isHeadless: false)
+      try cluster.addAgent()
+      try cluster.hear("is ready")
+      let watching = try Browser.start("watch", "http://127.0.0.1:\(try webPort(cluster.master))/")
+      let (result, count) = try cluster.finish(withinMs: 200_000)
+      let seen = try Browser.seen(by: watching)
+      let rows = try #require(seen["rows"] as? [[String]])
+      #expect(rows.count == 1)
+      #expect(number(rows[0][1]) == result.sent)
+      #expect(number(rows[0][2]) == result.ok)
+      #expect(result.sent == count)
+      #expect(
+        seen["lights"] as? [String]
+          == ["Generator", "Schedule", "Target", "Counts", "Workers", "Intervals"])
+    }
+
+    /// What was is found again, with the numbers it had, and compared.
+    @Test func runsThatWereAreLookedAtAndCompared() throws {
+      let folder = try Folder()
+      let target = try Served()
+      let record = folder.path + "/record.db"
+      var results: [Measured] = []
+      for label in ["first", Self.hostile] {
+        let master = try Squall.start([
+          "master", target.url, "-R", "500", "-c", "4", "-d", "1s", "--headless", "--format",
+          "json",
+          "--master-bind-port", "0", "--record", record, "--label", "note=" + label,
+        ])
+        try master.run { master.errors.contains("waiting for workers at 127.0.0.1:") }
+        let text = master.errors.components(separatedBy: "workers at 127.0.0.1:")[1]
+        let worker = try Squall.start(
+          ["worker", "--master-port", "\(text.prefix { $0.isNumber })", "-w", "1", "--no-pin"],
+          environment: ["XDG_DATA_HOME": folder.path])
+        #expect(try master.awaitEnd() == Child.Ending(code: 0), "\(master.errors)")
+        try worker.awaitEnd()
+        results.append(try Measured(master.output))
+      }
+      let master = try Squall.start([
+        "master", target.url, "--master-bind-port", "0", "--web-port", "0", "--record", record,
+      ])
+      let first = try #require(results[0]["run"] as? String)
+      let looking = try Browser.start(
+        "look-back", "http://127.0.0.1:\(try webPort(master))/", first)
+      let seen = try Browser.seen(by: looking)
+      let rows = try #require(seen["rows"] as? [[String]])
+      #expect(rows.count >= 2)
+      #expect((seen["verdicts"] as? [String])?.contains("no difference") == true)
+      let totals = try #require(seen["totals"] as? [String])
+      #expect(number(totals[1]) == results[0].sent && number(totals[2]) == results[0].ok)
+      #expect(seen["overflowing"] as? [Int] == [])
+      let list = try Measured(try fetch("/api/runs", port: try webPort(master)))
+      let runs = try #require(list["runs"] as? [[String: Any]])
+      #expect(runs.contains { $0["note"] as? String == "a <b>note</b>" })
+    }
+
+    /// A form says what is wrong while it is typed, and shows what would be sent.
+    @Test func aRunIsDescribedOnThePage() throws {
+      let target = try Served()
+      let master = try Squall.start([
+        "master", target.url, "--master-bind-port", "0", "--web-port", "0", "--no-record",
+      ])
+      let seen = try Browser.seen(
+        by: try Browser.start(
+          "fill", "http://127.0.0.1:\(try webPort(master))/", target.url,
+          "squall: 1\ntarget: \(target.url)\nusers:\n  a:\n    \(Self.hostile): []\n"))
+      #expect(seen["marked"] as? [String] == ["duration"])
+      #expect((seen["hint"] as? String)?.contains("<img") == true)
+      #expect(try target.count() == 1)
+    }
+
+    /// With a token nothing is told before it is shown, and it stays out of addresses.
+    @Test func whoKnowsTheTokenSignsIn() throws {
+      let token = "0123456789abcdefghijklmn"
+      let master = try Squall.start(
+        [
+          "master", "http://127.0.0.1:9/", "--master-bind-port", "0", "--web-host", "0.0.0.0",
+          "--web-port", "0", "--no-record",
+        ], environment: ["SQUALL_TOKEN": token])
+      try master.run { master.errors.contains("/api/start\n") }
+      let text = master.errors.components(separatedBy: "the page is at http://0.0.0.0:")[1]
+      let port = text.prefix { $0.isNumber }
+      let seen = try Browser.seen(
+        by: try Browser.start("sign-in", "http://127.0.0.1:\(port)/", token))
+      let cookies = try #require(seen["cookies"] as? [[String: Any]])
+      #expect(cookies.count == 1)
+      #expect(cookies[0]["httpOnly"] as? Bool == true)
+      #expect(cookies[0]["sameSite"] as? String == "Strict")
+      #expect((cookies[0]["value"] as? String)?.contains(token) == false)
+      #expect((seen["address"] as? String)?.contains(token) == false)
+    }
+
+    /// The report is the same page in a file: it draws, has a cursor and zoom, and asks nobody.
+    @Test func theReportDrawsByItself() throws {
+      let folder = try Folder()
+      let target = try Served()
+      let child = try Squall.ended([
+        "run", "--format", "html", "-o", folder.path + "/r.html", "-R", "500", "-c", "4", "-d",
+        "3s",
+        "--label", "note=" + Self.hostile, target.url,
+      ])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      let seen = try Browser.seen(
+        by: try Browser.start("report", "file://" + folder.path + "/r.html"))
+      #expect((seen["told"] as? String)?.contains("ok ") == true)
+      let rows = try #require(seen["rows"] as? [[String]])
+      #expect(number(rows[0][2]) == 1_500)
+      #expect(seen["requests"] as? [String] == [])
+    }
+  }
+}

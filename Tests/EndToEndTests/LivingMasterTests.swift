@@ -1,0 +1,186 @@
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEnd {
+  /// Runs that follow each other on one fleet, by the API of a master that lives.
+  @Suite struct LivingMasterTests {
+    /// A target, two hosts with a worker each, and a master that may be started again and again.
+    private final class Fleet {
+      let target: Served
+      let folder: Folder
+      let port: UInt16
+      private(set) var master: Child
+      private(set) var workers: [Child] = []
+
+      init() throws {
+        target = try Served()
+        folder = try Folder()
+        port = try closedPort()
+        master = try Self.master(target, folder, port)
+        for _ in 0..<2 {
+          workers.append(
+            try Squall.start(
+              ["worker", "--master-port", "\(port)", "-w", "1", "--no-pin"],
+              environment: ["XDG_DATA_HOME": folder.path]))
+        }
+        try awaitWorkers()
+      }
+
+      deinit { for child in workers + [master] { child.end() } }
+
+      private static func master(_ target: Served, _ folder: Folder, _ port: UInt16) throws -> Child
+      {
+        let master = try Squall.start([
+          "master", target.url, "-R", "1000", "-c", "8", "-d", "1s", "--interval", "250ms",
+          "--expect-workers", "2", "--heartbeat-interval", "200ms", "--master-bind-port", "\(port)",
+          "--web-port", "0", "--record", folder.path + "/record.db", "--format", "json",
+        ])
+        try master.run(withinMs: 30_000) { master.errors.contains("/api/start\n") }
+        return master
+      }
+
+      /// As `kill -9` and a new start with the same words.
+      func restartMaster() throws {
+        master.signal(SIGKILL)
+        try master.awaitEnd()
+        master = try Self.master(target, folder, port)
+      }
+
+      private var web: UInt16 {
+        get throws {
+          let text =
+            master.errors.components(separatedBy: "figures at http://127.0.0.1:").last ?? ""
+          return try #require(UInt16(text.prefix { $0.isNumber }), "\(master.errors)")
+        }
+      }
+
+      func ask(
+        _ method: String, _ path: String, _ body: String = ""
+      ) throws -> (status: Int, object: [String: Any]) {
+        let socket = try connection(to: try web)
+        defer { close(socket) }
+        let request = Array(
+          ("\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            + "Content-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
+            + body).utf8)
+        try #require(send(socket, request, request.count, Int32(MSG_NOSIGNAL)) == request.count)
+        var bytes: [UInt8] = []
+        var room = [UInt8](repeating: 0, count: 65_536)
+        while case let count = recv(socket, &room, room.count, 0), count > 0 {
+          bytes += room.prefix(count)
+        }
+        let text = String(decoding: bytes, as: UTF8.self)
+        let json = text.components(separatedBy: "\r\n\r\n").dropFirst().joined()
+        let object = try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any]
+        return (Int(text.split(separator: " ")[1]) ?? 0, try #require(object, "\(text)"))
+      }
+
+      func awaitWorkers() throws {
+        try until { try ask("GET", "/api/status").object["workers_ready"] as? Int == 2 }
+      }
+
+      func until(_ isReached: () throws -> Bool) throws {
+        try master.run(withinMs: 30_000, until: isReached)
+      }
+
+      func start(_ document: String = "{}") throws {
+        let answer = try ask("POST", "/api/start", document)
+        #expect(answer.status == 202, "\(answer.object)")
+      }
+
+      /// Newest first.
+      func runs() throws -> [[String: Any]] {
+        try #require(try ask("GET", "/api/runs").object["runs"] as? [[String: Any]])
+      }
+
+      func awaitEnd(ofRun number: Int) throws {
+        try until {
+          let runs = try runs()
+          return runs.count == number && runs.allSatisfy { $0["state"] as? String == "ended" }
+        }
+      }
+
+      func expectSumsAreTheTargets() throws {
+        let sent = try runs().map { ($0["requests"] as? [String: Any])?["sent"] as? Int ?? 0 }
+        #expect(sent.allSatisfy { $0 > 0 }, "\(sent)")
+        #expect(try target.count() == sent.reduce(0, +), "\(sent)\n\(master.errors)")
+      }
+
+      /// Told to end, the master sends everybody home.
+      func end() throws {
+        master.signal(SIGTERM)
+        #expect(
+          try master.awaitEnd(withinMs: 30_000) == Child.Ending(code: 143), "\(master.errors)")
+        for worker in workers {
+          #expect(
+            try worker.awaitEnd(withinMs: 30_000) == Child.Ending(code: 0), "\(worker.errors)")
+        }
+      }
+    }
+
+    @Test func runsFollowEachOtherOnOneFleet() throws {
+      let fleet = try Fleet()
+      #expect(try fleet.runs().isEmpty)
+      try fleet.start()
+      #expect(try fleet.ask("POST", "/api/start", "{}").status == 409)
+      try fleet.awaitEnd(ofRun: 1)
+      for wrong in [#"{"rate": "fast"}"#, #"{"speed": 3}"#, "[]", #"{"body": 1}"#] {
+        let answer = try fleet.ask("POST", "/api/start", wrong)
+        #expect(answer.status == 422)
+        #expect(answer.object["detail"] is String)
+      }
+      #expect(try fleet.ask("POST", "/api/stop").status == 409)
+      try fleet.start(#"{"rate": 400, "duration": "2s", "labels": {"turn": "second"}}"#)
+      try fleet.awaitEnd(ofRun: 2)
+      // Ended by a command, long before its time.
+      try fleet.start(#"{"rate": null, "duration": 60}"#)
+      let before = try fleet.target.count()
+      try fleet.until { try fleet.target.count() > before }
+      #expect(try fleet.ask("POST", "/api/stop").status == 202)
+      try fleet.awaitEnd(ofRun: 3)
+      let runs = try fleet.runs()
+      #expect((runs[1]["labels"] as? [String: Any])?["turn"] as? String == "second")
+      #expect((runs[1]["requests"] as? [String: Any])?["sent"] as? Int == 800)
+      try fleet.expectSumsAreTheTargets()
+      try fleet.end()
+    }
+
+    /// Killed between two runs and in one, it comes back with its runs and goes on with the one that ran;
+    /// the workers wait for it.
+    @Test func killedAndStartedAgainItGoesOn() throws {
+      let fleet = try Fleet()
+      try fleet.start()
+      try fleet.awaitEnd(ofRun: 1)
+      try fleet.restartMaster()
+      try fleet.awaitWorkers()
+      #expect(try fleet.runs().count == 1)
+      try fleet.start(#"{"duration": "4s"}"#)
+      let before = try fleet.target.count()
+      try fleet.until { try fleet.target.count() > before + 200 }
+      try fleet.restartMaster()
+      #expect(fleet.master.errors.contains("going on with run"))
+      try fleet.awaitEnd(ofRun: 2)
+      try fleet.awaitWorkers()
+      try fleet.start()
+      try fleet.awaitEnd(ofRun: 3)
+      try fleet.expectSumsAreTheTargets()
+      try fleet.end()
+    }
+
+    /// One command: the page's port, the master and its workers.
+    @Test func workersOfItsOwnHostMakeOneCommandOfIt() throws {
+      let target = try Served()
+      let folder = try Folder()
+      let master = try Squall.start(
+        [
+          "master", target.url, "-n", "500", "-c", "4", "--processes", "2", "--expect-workers", "2",
+          "--autostart", "--autoquit", "0s", "--master-bind-port", "0", "--web-port", "0",
+          "--no-record", "--format", "json",
+        ], environment: ["XDG_DATA_HOME": folder.path])
+      #expect(try master.awaitEnd(withinMs: 30_000) == Child.Ending(code: 0), "\(master.errors)")
+      #expect(try Measured(master.output).sent == 500)
+      #expect(try target.count() == 500)
+    }
+  }
+}

@@ -1,0 +1,159 @@
+import Foundation
+import Glibc
+import Testing
+
+extension EndToEnd {
+  /// What Prometheus would read: it parses, and its sums are the target's.
+  @Suite(.serialized) struct MetricsTests {
+    /// Samples by name and labels, as written; the parser takes the format's grammar and nothing else.
+    struct Scrape {
+      private(set) var values: [String: Double] = [:]
+      private(set) var kinds: [String: String] = [:]
+
+      init(_ text: String) throws {
+        #expect(text.hasSuffix("\n"))
+        let sample = try Regex(
+          #"^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[a-z]+="(?:[^"\\]|\\[\\"n])*"(?:,[a-z]+="(?:[^"\\]|\\[\\"n])*")*\})? ([0-9.e+-]+)$"#
+        )
+        for line in text.split(separator: "\n") {
+          if line.hasPrefix("# HELP ") { continue }
+          if line.hasPrefix("# TYPE ") {
+            let words = line.split(separator: " ")
+            #expect(kinds.updateValue(String(words[3]), forKey: String(words[2])) == nil)
+            continue
+          }
+          let match = try #require(try sample.wholeMatch(in: line), "\(line)")
+          let name = String(try #require(match[1].substring))
+          let family = ["_bucket", "_sum", "_count"].reduce(name) {
+            $0.hasSuffix($1) ? String($0.dropLast($1.count)) : $0
+          }
+          #expect(kinds[name] ?? kinds[family] != nil, "\(line) has no type")
+          let key = name + (match[2].substring.map(String.init) ?? "")
+          let value = try #require(Double(match[3].substring ?? ""))
+          #expect(values.updateValue(value, forKey: key) == nil, "\(line) comes twice")
+        }
+      }
+
+      subscript(_ key: String) -> Int? { values[key].map { Int($0) } }
+
+      func sum(_ prefix: String) -> Int {
+        values.reduce(0) { $1.key.hasPrefix(prefix) ? $0 + Int($1.value) : $0 }
+      }
+    }
+
+    /// A thousand requests in one second, and then none: the sums stand while the run goes on.
+    private static let load = [
+      "--stage", "500ms:2000", "--stage", "500ms:0", "--stage", "30s:0", "-d", "4s", "-c", "8",
+      "--interval", "200ms",
+    ]
+
+    private func port(_ child: Child, before path: String) throws -> UInt16 {
+      try child.run { child.errors.contains(path + "\n") }
+      let text = child.errors.components(separatedBy: path + "\n")[0]
+      return try #require(UInt16(text.components(separatedBy: ":").last ?? ""))
+    }
+
+    /// Reads until the last requests are counted.
+    private func settled(_ port: UInt16, of child: Child, _ target: Served) throws -> Scrape {
+      var text = ""
+      try child.run {
+        text = try fetch("/metrics", port: port)
+        // Before there is a run there are no figures.
+        return text.hasPrefix("#")
+      }
+      var scrape = try Scrape(text)
+      var last = 0
+      try child.run {
+        scrape = try Scrape(try fetch("/metrics", port: port))
+        let sum = scrape.sum("squall_requests_total")
+        #expect(sum >= last, "a counter never falls")
+        #expect(sum <= (try target.count()))
+        last = sum
+        return scrape["squall_elapsed_seconds"] ?? 0 >= 2
+      }
+      return scrape
+    }
+
+    private func expectSums(_ scrape: Scrape, of target: Served) throws {
+      let ok = #"squall_requests_total{name="/",outcome="ok"}"#
+      #expect(try target.count() == 1_000)
+      #expect(scrape[ok] == 1_000)
+      #expect(scrape.sum("squall_requests_total") == 1_000)
+      #expect(scrape.sum("squall_errors_total") == 0)
+      for family in ["squall_response_seconds", "squall_service_seconds"] {
+        #expect(scrape.kinds[family] == "histogram")
+        #expect(scrape[family + #"_count{name="/"}"#] == 1_000)
+        #expect(scrape[family + #"_bucket{le="+Inf",name="/"}"#] == 1_000)
+        #expect(scrape.values[family + #"_sum{name="/"}"#] ?? 0 > 0)
+      }
+      #expect(scrape["squall_connections"] == 8)
+      #expect(scrape[#"squall_workers{state="running"}"#] == 2)
+    }
+
+    @Test func theSumsOfARunAreTheTargets() throws {
+      let target = try Served()
+      let child = try Squall.start(
+        ["run", "-w", "2", "--metrics-port", "0", "--format", "json", target.url] + Self.load)
+      let port = try port(child, before: "/metrics")
+      try expectSums(try settled(port, of: child, target), of: target)
+      #expect(try child.awaitEnd() == Child.Ending(code: 0), "\(child.errors)")
+      #expect(try Measured(child.output).ok == 1_000)
+    }
+
+    @Test func theSumsOfAMasterAreTheTargetsOnBothPorts() throws {
+      let cluster = try Cluster(
+        Self.load + ["--metrics-port", "0"], expectWorkers: 2, isHeadless: false)
+      let web = try port(cluster.master, before: "/api/status")
+      let metrics = try port(cluster.master, before: "/metrics")
+      #expect(try Scrape(try fetch("/metrics", port: web)).sum("squall_requests_total") == 0)
+      try cluster.addAgent()
+      try cluster.addAgent()
+      try cluster.hear("is ready", times: 2)
+      close(try ask("POST", "/api/start", port: web))
+      try expectSums(try settled(web, of: cluster.master, cluster.target), of: cluster.target)
+      try expectSums(try settled(metrics, of: cluster.master, cluster.target), of: cluster.target)
+      #expect(try fetch("/api/status", port: metrics).isEmpty, "no commands there")
+      try cluster.expectExact()
+    }
+
+    /// One whole figure a second to whoever reads, and the last one at the end.
+    @Test func liveFiguresComeAsEventsUntilTheRunEnds() throws {
+      let cluster = try Cluster(
+        Cluster.gentle + ["-d", "3s"], expectWorkers: 1, isHeadless: false)
+      let port = try port(cluster.master, before: "/api/status")
+      try cluster.addAgent()
+      try cluster.hear("is ready")
+      let reading = try ask("GET", "/api/live", port: port)
+      // These never read, and nobody waits for them.
+      let deaf = try (0..<20).map { _ in try ask("GET", "/api/live", port: port) }
+      defer { for socket in deaf + [reading] { close(socket) } }
+      close(try ask("POST", "/api/start", port: port))
+      try cluster.expectExact()
+      var text = ""
+      var room = [UInt8](repeating: 0, count: 65_536)
+      while case let count = recv(reading, &room, room.count, 0), count > 0 {
+        text += String(decoding: room.prefix(count), as: UTF8.self)
+      }
+      #expect(text.contains("text/event-stream"))
+      let events = try text.split(whereSeparator: \.isNewline).filter { $0.hasPrefix("data: ") }.map
+      {
+        try Measured(String($0.dropFirst(6)))
+      }
+      #expect((3...8).contains(events.count), "\(text)")
+      let last = try #require(events.last)
+      #expect(last["state"] as? String == "ended")
+      #expect(last.number("totals.ok") == 6_000)
+      let sent = events.map { $0.number("totals.sent") }
+      #expect(sent == sent.sorted())
+    }
+
+    private func ask(_ method: String, _ path: String, port: UInt16) throws -> Int32 {
+      let socket = try connection(to: port)
+      let request = Array(
+        ("\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
+          + "Content-Type: application/json\r\n\r\n").utf8)
+      try #require(send(socket, request, request.count, Int32(MSG_NOSIGNAL)) == request.count)
+      return socket
+    }
+  }
+}

@@ -1,0 +1,265 @@
+import Foundation
+import Glibc
+import Testing
+
+/// One answer of a server on loopback.
+struct Answered {
+  let status: Int
+  /// By lower-case name.
+  let fields: [String: String]
+  let body: String
+
+  /// Asks on a connection of its own.
+  init(
+    _ method: String, _ path: String, port: UInt16, fields: [String: String] = [:],
+    body: String = ""
+  ) throws {
+    let socket = try connection(to: port)
+    defer { close(socket) }
+    var head = "\(method) \(path) HTTP/1.1\r\nConnection: close\r\n"
+    let standard = [
+      "Host": "localhost", "Content-Length": "\(body.utf8.count)",
+      "Content-Type": "application/json",
+    ]
+    for (name, value) in standard.merging(fields, uniquingKeysWith: { $1 }) where !value.isEmpty {
+      head += "\(name): \(value)\r\n"
+    }
+    let request = Array((head + "\r\n" + body).utf8)
+    try #require(send(socket, request, request.count, Int32(MSG_NOSIGNAL)) == request.count)
+    var bytes: [UInt8] = []
+    var room = [UInt8](repeating: 0, count: 65_536)
+    while true {
+      let count = recv(socket, &room, room.count, 0)
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { break }
+      bytes += room.prefix(count)
+    }
+    let text = String(decoding: bytes, as: UTF8.self)
+    let end = try #require(text.range(of: "\r\n\r\n"), "\(method) \(path): \(text)")
+    let lines = text[..<end.lowerBound].components(separatedBy: "\r\n")
+    status = try #require(Int(lines[0].split(separator: " ")[1]))
+    self.fields = Dictionary(
+      lines.dropFirst().map { line in
+        let parts = line.split(separator: ":", maxSplits: 1)
+        return (parts[0].lowercased(), parts[1].trimmingCharacters(in: .whitespaces))
+      }, uniquingKeysWith: { $1 })
+    self.body = String(text[end.upperBound...])
+  }
+
+  var json: Measured { get throws { try Measured(body) } }
+}
+
+extension EndToEnd {
+  /// What the web port answers.
+  @Suite(.serialized) struct WebTests {
+    /// A master that waits on a free port.
+    private final class Waiting {
+      let target: Served
+      let master: Child
+      let folder: Folder
+      let port: UInt16
+
+      init(_ arguments: [String] = [], environment: [String: String] = [:]) throws {
+        target = try Served()
+        folder = try Folder()
+        master = try Squall.start(
+          [
+            "master", target.url, "--master-bind-port", "0", "--web-port", "0", "--record",
+            folder.path + "/record.db",
+          ] + arguments, environment: environment)
+        let master = master
+        try master.run { master.errors.contains("/api/start\n") }
+        let text = master.errors.components(separatedBy: "the page is at http://")[1]
+        port = try #require(
+          UInt16(text.drop { $0 != ":" }.dropFirst().prefix { $0.isNumber }))
+      }
+
+      func ask(
+        _ method: String, _ path: String, fields: [String: String] = [:], body: String = ""
+      ) throws -> Answered {
+        try Answered(method, path, port: port, fields: fields, body: body)
+      }
+    }
+
+    @Test func thePageIsWholeAndAsksNobodyElse() throws {
+      let waiting = try Waiting()
+      let page = try waiting.ask("GET", "/")
+      #expect(page.status == 200)
+      let policy = try #require(page.fields["content-security-policy"])
+      #expect(policy.hasPrefix("default-src 'none'; script-src 'self'; style-src 'self';"))
+      #expect(page.fields["x-content-type-options"] == "nosniff")
+      #expect(page.fields["referrer-policy"] == "no-referrer")
+      var byteCount = page.body.utf8.count
+      var files = Set(page.body.matches(of: /"(\/assets\/[a-z.]+)"/).map { String($0.output.1) })
+      for file in files {
+        let asset = try waiting.ask("GET", file)
+        #expect(asset.status == 200, "\(file)")
+        for match in asset.body.matches(of: /from "\.\/([a-z]+\.js)"/) {
+          files.insert("/assets/" + match.output.1)
+        }
+        byteCount += asset.body.utf8.count
+        #expect(!asset.body.contains("https://") && !asset.body.contains("innerHTML"), "\(file)")
+      }
+      for file in files { #expect(try waiting.ask("GET", file).status == 200, "\(file)") }
+      #expect(byteCount <= 350 * 1024)
+      #expect(!page.body.contains("https://") && !page.body.contains("<script>"))
+      let tag = try #require(page.fields["etag"])
+      #expect(try waiting.ask("GET", "/", fields: ["If-None-Match": tag]).status == 304)
+      #expect(try waiting.ask("GET", "/assets/nothing.js").status == 404)
+      #expect(try waiting.ask("GET", "/", fields: ["Host": "evil.example"]).status == 403)
+    }
+
+    /// Whatever is wrong is said at its member, and of a scenario with its place.
+    @Test func aRunIsCheckedBeforeItBegins() throws {
+      let waiting = try Waiting()
+      func check(_ document: String) throws -> Answered {
+        try waiting.ask("POST", "/api/check", body: document)
+      }
+      let good = try check(
+        #"{"url": "http://127.0.0.1:9/", "rate": "2k", "duration": "5s", "slo": ["p99<20ms"]}"#)
+      #expect(good.status == 200, "\(good.body)")
+      #expect(try good.json["plan.duration_ns"] as? Int == 5_000_000_000)
+      for (document, field) in [
+        (#"{}"#, "url"), (#"{"url": "ftp://x/"}"#, "url"),
+        (#"{"url": "http://x/", "duration": "5 parsecs"}"#, "duration"),
+        (#"{"url": "http://x/", "rate": "-"}"#, "rate"),
+        (#"{"url": "http://x/", "slo": ["p99<<1ms"]}"#, "slo"),
+        (#"{"url": "http://x/", "users": 5}"#, "users"),
+        (#"{"url": "http://x/", "colour": "red"}"#, "colour"),
+        (#"{"url": "http://x/", "connections": 0}"#, "connections"),
+        (#"{"url": "http://x/", "headers": ["no colon"]}"#, "headers"),
+      ] {
+        let bad = try check(document)
+        #expect(bad.status == 422, "\(document)")
+        #expect(bad.fields["content-type"] == "application/problem+json")
+        let errors = try bad.json["errors"] as? [[String: Any]]
+        #expect(errors?.first?["field"] as? String == field, "\(document): \(bad.body)")
+      }
+      let scenario =
+        #"{"scenario": "squall: 1\ntarget: http://127.0.0.1:9/\nusers:\n  a:\n    doo: []\n", "users": 1}"#
+      let errors = try #require(try check(scenario).json["errors"] as? [[String: Any]])
+      #expect(errors[0]["field"] as? String == "scenario")
+      #expect(errors[0]["line"] as? Int == 5 && errors[0]["column"] as? Int == 5)
+      #expect(try check("no JSON").status == 422)
+    }
+
+    /// One request of each name, both sides; nothing of the master's host goes out with it.
+    @Test func aRunIsPreviewed() throws {
+      let waiting = try Waiting()
+      let secret = try waiting.folder.file("secret", "do not send me")
+      let before = try waiting.target.count()
+      let shown = try waiting.ask(
+        "POST", "/api/preview",
+        body: #"{"url": "\#(waiting.target.url)", "method": "POST", "body": "@\#(secret)"}"#)
+      #expect(shown.status == 200, "\(shown.body)")
+      let text = try #require(try shown.json["text"] as? String)
+      #expect(text.contains("HTTP/1.1 200") && text.contains("@\(secret)"))
+      #expect(!text.contains("do not send me"))
+      #expect(try waiting.target.count() == before + 1)
+      let scenario = try waiting.ask(
+        "POST", "/api/preview",
+        body:
+          #"{"scenario": "squall: 1\ntarget: \#(waiting.target.url.dropLast())\nusers:\n  a:\n    do:\n      - get: /\n", "users": 1}"#
+      )
+      #expect(
+        try (scenario.json["text"] as? String)?.contains("1 requests, 0 of them failed") == true)
+    }
+
+    @Test func runsAreHadInEveryFormAndForgotten() throws {
+      let waiting = try Waiting(["--label", "a=b", "--autostart"])
+      let list = try waiting.ask("GET", "/api/runs").json
+      let run = try #require((list["runs"] as? [[String: Any]])?.first)
+      let id = try #require(run["id"] as? String)
+      for form in ["html", "json", "csv", "text", "timeseries", "hdr", "hlog"] {
+        #expect(try waiting.ask("GET", "/api/runs/\(id)/report.\(form)").status == 200, "\(form)")
+      }
+      #expect(
+        try waiting.ask("GET", "/api/runs/\(id)/view").json["schema"] as? String == "squall.view/1")
+      #expect(try waiting.ask("GET", "/api/runs/\(id)/report.exe").status == 404)
+      #expect(try waiting.ask("GET", "/api/runs/0000000000000001").status == 404)
+      #expect(try waiting.ask("GET", "/api/runs/..").status == 404)
+      let note = try waiting.ask(
+        "PATCH", "/api/runs/\(id)", body: #"{"labels": {"c": "d"}, "note": "seen"}"#)
+      #expect(note.status == 200, "\(note.body)")
+      let again = try waiting.ask("GET", "/api/runs").json
+      let noted = try #require((again["runs"] as? [[String: Any]])?.first)
+      #expect(noted["labels"] as? [String: String] == ["a": "b", "c": "d"])
+      #expect(noted["note"] as? String == "seen")
+      // It goes on, so it stays.
+      #expect(try waiting.ask("DELETE", "/api/runs/\(id)").status == 409)
+      #expect(try waiting.ask("GET", "/api/compare?runs=\(id),\(id)").status == 200)
+      #expect(try waiting.ask("GET", "/api/compare?runs=\(id)").status == 422)
+      let document = try waiting.ask("GET", "/api/openapi.json").json
+      #expect((document["paths"] as? [String: Any])?.keys.contains("/api/runs/{id}") == true)
+    }
+
+    /// Nothing changes for a page of another site.
+    @Test func whatChangesSomethingIsAskedByOurOwn() throws {
+      let waiting = try Waiting()
+      for (method, path) in [
+        ("POST", "/api/start"), ("POST", "/api/stop"), ("POST", "/api/preview"),
+        ("DELETE", "/api/runs/0000000000000001"), ("PATCH", "/api/runs/0000000000000001"),
+        ("POST", "/api/session"),
+      ] {
+        #expect(
+          try waiting.ask(method, path, fields: ["Content-Type": "text/plain"]).status == 415)
+        #expect(
+          try waiting.ask(method, path, fields: ["Origin": "http://evil.example"]).status == 403)
+      }
+    }
+
+    /// Without the token nothing is told, and guessing it is slow.
+    @Test func onAnAddressForOthersTheTokenIsNeeded() throws {
+      let token = "0123456789abcdefghijklmn"
+      let waiting = try Waiting(["--web-host", "0.0.0.0"], environment: ["SQUALL_TOKEN": token])
+      for path in ["/api/status", "/api/runs", "/api/live", "/api/openapi.json", "/metrics"] {
+        #expect(try waiting.ask("GET", path).status == 401, "\(path)")
+      }
+      #expect(try waiting.ask("GET", "/").status == 200)
+      let bearer = try waiting.ask(
+        "GET", "/api/status", fields: ["Authorization": "Bearer \(token)"])
+      #expect(bearer.status == 200)
+      func signIn(_ token: String) throws -> Answered {
+        try waiting.ask("POST", "/api/session", body: #"{"token": "\#(token)"}"#)
+      }
+      let session = try signIn(token)
+      #expect(session.status == 204)
+      let cookie = try #require(session.fields["set-cookie"])
+      #expect(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"))
+      #expect(!cookie.contains(token))
+      let value = String(cookie.prefix { $0 != ";" })
+      #expect(try waiting.ask("GET", "/api/status", fields: ["Cookie": value]).status == 200)
+      #expect(
+        try waiting.ask("GET", "/api/status", fields: ["Cookie": value.dropLast() + "x"]).status
+          == 401)
+      let later = value.replacing("squall=1", with: "squall=9")
+      #expect(try waiting.ask("GET", "/api/status", fields: ["Cookie": later]).status == 401)
+      for _ in 0..<10 { #expect(try signIn("wrong").status == 403) }
+      #expect(try signIn(token).status == 429)
+      #expect(try waiting.ask("GET", "/api/status", fields: ["Cookie": value]).status == 200)
+    }
+
+    /// A run from this host, on the same page.
+    @Test func aLocalRunHasAPage() throws {
+      let target = try Served()
+      let run = try Squall.start([
+        "run", target.url, "-R", "500", "-c", "4", "-d", "3s", "--web", "--web-port", "0",
+        "--format", "json",
+      ])
+      try run.run { run.errors.contains("the page is at http://127.0.0.1:") }
+      let text = run.errors.components(separatedBy: "the page is at http://127.0.0.1:")[1]
+      let port = try #require(UInt16(text.prefix { $0.isNumber }))
+      #expect(try Answered("GET", "/", port: port).status == 200)
+      // To the last event: the connection ends with the run.
+      let live = try Answered("GET", "/api/live", port: port)
+      #expect(try run.awaitEnd() == Child.Ending(code: 0), "\(run.errors)")
+      let last = try #require(
+        live.body.components(separatedBy: "data: ").last?.prefix { $0 != "\n" })
+      let figures = try Measured(String(last))
+      let result = try Measured(run.output)
+      #expect(figures["state"] as? String == "ended")
+      #expect(figures.number("totals.ok") == result.ok)
+      #expect(figures.number("view.result.requests.ok") == result.ok)
+    }
+  }
+}

@@ -1,0 +1,303 @@
+import Foundation
+import SquallLoad
+import SquallTLS
+import Testing
+
+/// Handshakes and records in memory, our own record layer held against the library's.
+@Suite struct TLSTests {
+  private static let now = Int64(Date().timeIntervalSince1970)
+
+  private static func options(
+    _ edit: (inout Certificate.Options) -> Void = { _ in }
+  ) -> Certificate.Options {
+    var options = Certificate.Options(validity: now - 3_600...now + 3_600)
+    edit(&options)
+    return options
+  }
+
+  /// An authority, and a certificate for localhost of its making.
+  private static let authority: Certificate = {
+    do {
+      return try Certificate.make(
+        options {
+          $0.isAuthority = true
+          $0.commonName = "an authority"
+        })
+    } catch {
+      preconditionFailure("\(error)")
+    }
+  }()
+
+  private static func certificate(
+    _ edit: (inout Certificate.Options) -> Void = { _ in }
+  ) throws -> Certificate {
+    try Certificate.make(
+      options {
+        $0.issuer = authority
+        edit(&$0)
+      })
+  }
+
+  private static func plan(
+    name: String = "localhost", _ edit: (inout TLSPlan) -> Void = { _ in }
+  ) -> TLSPlan {
+    var plan = TLSPlan(serverName: name)
+    plan.authorities = authority.chain
+    plan.protocols = ["http/1.1"]
+    edit(&plan)
+    return plan
+  }
+
+  /// Both ends, and the way between them.
+  private struct Pair {
+    let client: TLSConnection
+    let server: TLSConnection
+
+    init(
+      _ client: TLSContext, _ server: TLSContext, name: String = "localhost"
+    ) throws {
+      self.client = try TLSConnection(client, name: name)
+      self.server = try TLSConnection(server, name: "")
+    }
+
+    /// Shakes hands in pieces of `stride` bytes.
+    func shake(stride: Int = .max) throws {
+      _ = try client.receive([])
+      for _ in 0..<10 where !client.isSecured || !server.isSecured {
+        for piece in pieces(client.output(), stride) { _ = try server.receive(piece) }
+        for piece in pieces(server.output(), stride) { _ = try client.receive(piece) }
+      }
+      for piece in pieces(client.output(), stride) { _ = try server.receive(piece) }
+      #expect(client.isSecured && server.isSecured)
+    }
+
+    func pieces(_ bytes: [UInt8], _ stride: Int) -> [[UInt8]] {
+      var pieces: [[UInt8]] = []
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        pieces.append(Array(rest.prefix(stride)))
+        rest = rest.dropFirst(stride)
+      }
+      return pieces
+    }
+  }
+
+  private static func serving(
+    _ certificate: Certificate, resumes: Bool = false,
+    versions: ClosedRange<UInt16> = 0x0303...0x0304
+  ) throws -> TLSContext {
+    try TLSContext(
+      serving: certificate.chain, key: certificate.key, protocols: [8] + Array("http/1.1".utf8),
+      versions: versions, resumes: resumes)
+  }
+
+  @Test(arguments: [UInt16(0x0303), 0x0304], [1, 7, 1_000, Int.max])
+  func bytesComeThroughInAnySplit(version: UInt16, stride: Int) throws {
+    let server = try Self.serving(try Self.certificate(), versions: version...version)
+    let pair = try Pair(try TLSContext(Self.plan()), server)
+    try pair.shake(stride: stride)
+    #expect(pair.client.facts.version == version)
+    #expect(pair.client.facts.applicationProtocol == "http/1.1")
+    #expect(pair.client.opensRecords == (version == 0x0304))
+    #expect(pair.client.facts.chainByteCount > 200)
+    for length in [1, 100, 16_384, 16_385, 70_000] {
+      let text = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+      var come: [UInt8] = []
+      for piece in pair.pieces(try pair.client.seal(text), stride) {
+        come += try pair.server.receive(piece)
+      }
+      #expect(come == text)
+      come = []
+      let sealed = try pair.server.output() + pair.server.seal(text)
+      for piece in pair.pieces(sealed, stride) { come += try pair.client.receive(piece) }
+      #expect(come == text)
+    }
+    let end = pair.server.sealClose()
+    #expect(!pair.client.wasClosed)
+    _ = try pair.client.receive(end)
+    #expect(pair.client.wasClosed)
+  }
+
+  /// The library's record layer reads what ours writes, and the other way round.
+  @Test func ourRecordsAreTheLibrarys() throws {
+    let certificate = try Self.certificate()
+    for clientKeeps in [false, true] {
+      for serverKeeps in [false, true] {
+        let client = try TLSContext(Self.plan())
+        let server = try Self.serving(certificate)
+        client.keepLibrary(clientKeeps)
+        server.keepLibrary(serverKeeps)
+        let pair = try Pair(client, server)
+        try pair.shake()
+        #expect(pair.client.opensRecords != clientKeeps)
+        #expect(pair.server.opensRecords != serverKeeps)
+        for turn in 0..<50 {
+          let text = [UInt8](repeating: UInt8(turn), count: turn * turn + 1)
+          #expect(try pair.server.receive(try pair.client.seal(text)) == text)
+          #expect(try pair.client.receive(try pair.server.seal(text)) == text)
+        }
+      }
+    }
+  }
+
+  @Test func keysAreChangedBothWays() throws {
+    let certificate = try Self.certificate()
+    for serverKeeps in [false, true] {
+      let server = try Self.serving(certificate)
+      server.keepLibrary(serverKeeps)
+      let pair = try Pair(try TLSContext(Self.plan()), server)
+      try pair.shake()
+      for turn in 0..<5 {
+        let text = Array("turn \(turn)".utf8)
+        // Ours, and it asks for theirs.
+        var come = try pair.server.receive(pair.client.sealKeyUpdate(asks: true))
+        come += try pair.server.receive(try pair.client.seal(text))
+        #expect(come == text)
+        #expect(try pair.client.receive(pair.server.output() + pair.server.seal(text)) == text)
+      }
+      guard !serverKeeps else { continue }
+      for _ in 0..<32 {
+        _ = try pair.client.receive(pair.server.sealKeyUpdate(asks: false))
+      }
+      #expect(throws: TLSConnection.Failure.self) {
+        try pair.client.receive(pair.server.sealKeyUpdate(asks: false))
+      }
+    }
+  }
+
+  @Test func aChangedByteEndsTheConnection() throws {
+    let certificate = try Self.certificate()
+    let text = Array("a record like any other".utf8)
+    for place in stride(from: 0, to: 22 + text.count, by: 3) {
+      let pair = try Pair(try TLSContext(Self.plan()), try Self.serving(certificate))
+      try pair.shake()
+      var sealed = try pair.server.seal(text)
+      sealed[place] ^= 0x20
+      // A length that grew is not there yet.
+      if place == 3 || place == 4 { sealed += [UInt8](repeating: 0, count: 16_800) }
+      let failure = #expect(throws: TLSConnection.Failure.self) {
+        try pair.client.receive(sealed)
+      }
+      #expect(failure?.reason == .badRecord, "\(place)")
+      #expect(!pair.client.output().isEmpty, "no alert")
+    }
+  }
+
+  @Test func aTruncatedRecordIsAwaited() throws {
+    let pair = try Pair(try TLSContext(Self.plan()), try Self.serving(try Self.certificate()))
+    try pair.shake()
+    let text = Array("whole or not at all".utf8)
+    let sealed = try pair.server.seal(text)
+    for count in 0..<sealed.count {
+      let piece = [sealed[count]]
+      let come = try pair.client.receive(piece)
+      #expect(come == (count == sealed.count - 1 ? text : []))
+    }
+  }
+
+  @Test func failuresHaveTheirReasons() throws {
+    func failure(
+      _ certificate: Certificate, name: String = "localhost",
+      _ edit: (inout TLSPlan) -> Void = { _ in }
+    ) throws -> TLSFailure? {
+      let pair = try Pair(
+        try TLSContext(Self.plan(name: name, edit)), try Self.serving(certificate), name: name)
+      do {
+        try pair.shake()
+        return nil
+      } catch {
+        return (error as? TLSConnection.Failure)?.reason
+      }
+    }
+    let good = try Self.certificate()
+    #expect(try failure(good) == nil)
+    #expect(try failure(good, name: "127.0.0.1") == nil)
+    #expect(try failure(good, name: "::1") == nil)
+    #expect(try failure(good, name: "example.com") == .wrongName)
+    #expect(try failure(good, name: "127.0.0.2") == .wrongName)
+    #expect(try failure(good, name: "example.com") { $0.verifies = false } == nil)
+    #expect(try failure(try Certificate.make(Self.options())) == .unknownCA)
+    let old = try Self.certificate { $0.validity = Self.now - 7_200...Self.now - 3_600 }
+    #expect(try failure(old) == .expired)
+    let early = try Self.certificate { $0.validity = Self.now + 3_600...Self.now + 7_200 }
+    #expect(try failure(early) == .notYetValid)
+    #expect(try failure(try Self.certificate { $0.isRSA = true }) == nil)
+  }
+
+  @Test func aPeerThatSpeaksNoTLSIsNamed() throws {
+    let client = try TLSConnection(try TLSContext(Self.plan()), name: "localhost")
+    _ = try client.receive([])
+    let failure = #expect(throws: TLSConnection.Failure.self) {
+      try client.receive(Array("HTTP/1.1 400 Bad Request\r\n".utf8))
+    }
+    #expect(failure?.reason == .notTLS)
+    #expect(failure?.words.hasPrefix("HTTP/1.1 400") == true)
+  }
+
+  @Test func versionsAndProtocolsThatDoNotMeetAreNamed() throws {
+    let certificate = try Self.certificate()
+    let old = try Self.serving(certificate, versions: 0x0303...0x0303)
+    let pair = try Pair(try TLSContext(Self.plan { $0.versionMin = 0x0304 }), old)
+    _ = try pair.client.receive([])
+    #expect(throws: TLSConnection.Failure.self) {
+      try pair.server.receive(pair.client.output())
+    }
+    let failure = #expect(throws: TLSConnection.Failure.self) {
+      try pair.client.receive(pair.server.output())
+    }
+    #expect(failure?.reason == .wrongVersion)
+
+    let other = try Pair(
+      try TLSContext(Self.plan { $0.protocols = ["h2"] }), try Self.serving(certificate))
+    _ = try other.client.receive([])
+    #expect(throws: TLSConnection.Failure.self) {
+      try other.server.receive(other.client.output())
+    }
+    let second = #expect(throws: TLSConnection.Failure.self) {
+      try other.client.receive(other.server.output())
+    }
+    #expect(second?.reason == .noProtocol)
+  }
+
+  @Test func ticketsResumeWhereTheyAreAskedFor() throws {
+    let server = try Self.serving(try Self.certificate(), resumes: true)
+    for (resumes, expected) in [(false, [false, false]), (true, [false, true])] {
+      let client = try TLSContext(Self.plan { $0.resumes = resumes })
+      var resumed: [Bool] = []
+      for _ in 0..<2 {
+        let pair = try Pair(client, server)
+        try pair.shake()
+        // Tickets come with the server's first bytes.
+        let answer = try pair.server.output() + pair.server.seal([1])
+        #expect(try pair.client.receive(answer) == [1])
+        resumed.append(pair.client.isResumed)
+      }
+      #expect(resumed == expected)
+    }
+  }
+
+  @Test func whatCannotBeIsRefused() {
+    #expect(throws: TLSContext.Refusal.self) {
+      try TLSContext(Self.plan { $0.ciphers = "nonsense" })
+    }
+    #expect(throws: TLSContext.Refusal.self) {
+      try TLSContext(Self.plan { $0.groups = "nonsense" })
+    }
+    #expect(throws: TLSContext.Refusal.self) {
+      try TLSContext(Self.plan { $0.authorities = Array("no PEM".utf8) })
+    }
+    #expect(throws: TLSContext.Refusal.self) {
+      try TLSContext(Self.plan { $0.certificate = Array("no PEM".utf8) })
+    }
+  }
+
+  @Test func factsGoThroughASample() throws {
+    let facts = TLSFacts(
+      version: 0x0304, cipher: 0x1301, group: 29, chainByteCount: 1_234, applicationProtocol: "h2",
+      cipherName: "TLS_AES_128_GCM_SHA256", groupName: "X25519")
+    #expect(TLSFacts(sample: facts.sample) == facts)
+    #expect(facts.sample.count <= Sample.byteCountMax)
+    #expect(facts.versionName == "1.3")
+    #expect(TLSFacts(sample: Array("1.3 what".utf8)) == nil)
+  }
+}
