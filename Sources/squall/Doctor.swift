@@ -12,8 +12,10 @@ struct Doctor: AsyncParsableCommand {
   var json = false
 
   mutating func run() async throws {
-    let checkup = Checkup(HostReadings.here)
-    try Console.print(json ? checkup.json.indentedText : checkup.text)
-    try Program.leave(with: checkup.canMeasure ? .good : .couldNotRun, interruptedBy: nil)
+    try await Program.reportingComplaints {
+      let checkup = Checkup(HostReadings.here)
+      try Console.print(json ? checkup.json.indentedText : checkup.text)
+      try Program.leave(with: checkup.canMeasure ? .good : .couldNotRun, interruptedBy: nil)
+    }
   }
 }

@@ -1,15 +1,22 @@
 import ArgumentParser
+import Dispatch
 import Glibc
 import SquallNode
 
 @main
 enum Entry {
-  static func main() async {
+  static func main() {
     let arguments = Array(CommandLine.arguments.dropFirst())
     switch arguments.first {
     case Program.workerArgument: exit(Program.worker())
     case Program.targetArgument: exit(Program.target())
-    default: await run(arguments)
+    default:
+      Program.demandDescriptors()
+      Task { @MainActor in
+        await run(arguments)
+        exit(ExitStatus.good.rawValue)
+      }
+      dispatchMain()
     }
   }
 
@@ -29,9 +36,22 @@ enum Entry {
       }
     } catch {
       // ArgumentParser ends with sysexits' 64 on bad usage; the documented code is 2.
-      guard Squall.exitCode(for: error) == .validationFailure else { Squall.exit(withError: error) }
+      let code = Squall.exitCode(for: error)
+      if code == .success { show(Squall.fullMessage(for: error)) }
+      guard code == .validationFailure else { Squall.exit(withError: error) }
       Console.say(message(for: error))
       exit(ExitStatus.usage.rawValue)
+    }
+  }
+
+  /// What somebody asked the parser to print, such as the help.
+  private static func show(_ text: String) -> Never {
+    do throws(Complaint) {
+      try Console.print(text + "\n")
+      exit(ExitStatus.good.rawValue)
+    } catch {
+      Console.say("error: \(error.sentence)")
+      exit(error.exitCode.rawValue)
     }
   }
 

@@ -106,7 +106,7 @@ extension EndToEnd {
     }
 
     /// Root may raise its limit, and is then refused by the closed port.
-    @Test(arguments: [8, 16, 40]) func fewDescriptorsAreAWordAndNoCrash(limit: Int) throws {
+    @Test(arguments: [4, 8, 16, 40]) func fewDescriptorsAreAWordAndNoCrash(limit: Int) throws {
       let port = try closedPort()
       let child = try Child(
         "bash",

@@ -264,6 +264,14 @@ extension EndToEnd {
       #expect(child.errors.contains("\"ok\": 5"), "\(child.errors)")
     }
 
+    @Test(arguments: ["--help", "--version", "help run", "doctor"])
+    func wordsThatCannotBeWrittenAreAFailure(_ arguments: String) throws {
+      let child = try Child("bash", ["-c", "exec \"$0\" \(arguments) > /dev/full", Squall.path])
+      #expect(try child.awaitEnd() == Child.Ending(code: 1), "\(child.errors)")
+      #expect(
+        child.errors.contains("error: standard output could not be written"), "\(child.errors)")
+    }
+
     @Test func repeatedRunsHaveNumberedFiles() throws {
       let folder = try Folder()
       let target = try Served()

@@ -231,7 +231,7 @@ extension MasterMachine {
         let index = dealing.index(of: name)
         workers.append(
           Status.Worker(
-            incarnation: name, host: fleet[agent].name.host,
+            incarnation: name, host: fleet[agent].name.host, process: fleet[agent].name.process,
             cpu: fleet[agent].name.cpus[Int(known.worker)],
             state: state(of: known, on: fleet[agent], nowNs: nowNs),
             share: index.flatMap { dealing.deal?.holdings[$0].share }, sums: known.sums,
@@ -255,7 +255,7 @@ extension MasterMachine {
       return name.cpus.indices.map {
         Status.Worker(
           incarnation: Incarnation(agent: name.agent, worker: UInt16($0), life: 0),
-          host: name.host, cpu: name.cpus[$0], state: .ready, share: nil,
+          host: name.host, process: name.process, cpu: name.cpus[$0], state: .ready, share: nil,
           sums: IncarnationLedger(), ending: nil, restarts: 0)
       }
     }

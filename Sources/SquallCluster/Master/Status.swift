@@ -10,6 +10,8 @@ package struct Status: Sendable {
   package struct Worker: Sendable {
     package var incarnation: Incarnation
     package var host: String
+    /// Its agent's process id; 0 when it did not say.
+    package var process: UInt32
     package var cpu: UInt16
     package var state: WorkerState
     package var share: Share?

@@ -33,7 +33,7 @@ package struct RunPicture: Sendable {
     facts.interrupted = isStopped && !facts.goesOn
     for worker in figures.status.workers {
       facts.workers[WorkerPlace(worker.incarnation)] = WorkerFacts(
-        host: worker.host, cpu: UInt32(worker.cpu))
+        host: worker.host, process: worker.process, cpu: UInt32(worker.cpu))
     }
     // A life that goes on has no account of its own yet, and none is missing.
     facts.ownLedgers = ledger.incarnations

@@ -32,7 +32,7 @@ package struct RunAccount: Sendable {
     for agent in agents.values {
       for (worker, cpu) in agent.cpus.enumerated() {
         workers[WorkerPlace(agent: agent.agent, worker: UInt16(worker))] = WorkerFacts(
-          host: agent.host, cpu: UInt32(cpu))
+          host: agent.host, process: agent.process, cpu: UInt32(cpu))
       }
     }
     for gap in gaps {
@@ -56,8 +56,8 @@ extension Incarnation {
 
 extension Gap {
   func described(among workers: [WorkerPlace: WorkerFacts]) -> String {
-    let facts = workers[WorkerPlace(incarnation)]
-    let worker = incarnation.described(on: facts?.host, cpu: facts?.cpu)
+    let place = WorkerPlace(incarnation)
+    let worker = incarnation.described(on: workers.host(of: place), cpu: workers[place]?.cpu)
     return switch self {
     case .silent(_, let afterNs):
       "\(worker) was not heard of again: what it did after \(Figures.duration(afterNs)) is unknown"

@@ -20,7 +20,7 @@ extension RunFacts {
     interrupted = isInterrupted
     for worker in status.workers {
       workers[WorkerPlace(worker.incarnation)] = WorkerFacts(
-        host: worker.host, cpu: UInt32(worker.cpu))
+        host: worker.host, process: worker.process, cpu: UInt32(worker.cpu))
     }
     for ledger in ledgers { ownLedgers[ledger.incarnation] = ledger.sums }
     for gap in outcome.gaps {

@@ -21,7 +21,6 @@ package enum Program {
     _ body: () async throws -> Void
   ) async throws {
     do {
-      try demandDescriptors()
       try await body()
     } catch let complaint as Complaint {
       Console.say("error: \(complaint.sentence)")
@@ -29,15 +28,17 @@ package enum Program {
     }
   }
 
-  /// With fewer no command comes as far as saying what it lacks.
+  /// With fewer no command comes as far as saying what it lacks; with a handful the runtime of
+  /// asynchronous code ends the process, so that this is to be called before any.
   private static let descriptorCountMin: UInt64 = 64
 
-  private static func demandDescriptors() throws(Complaint) {
+  package static func demandDescriptors() {
     let count = ThisProcess.raiseDescriptorLimit(to: 4 * descriptorCountMin)
     guard count < descriptorCountMin else { return }
-    throw .world(
-      "this process may open only \(count) files: raise the limit (ulimit -n) to at least "
+    Console.say(
+      "error: this process may open only \(count) files: raise the limit (ulimit -n) to at least "
         + "\(descriptorCountMin).")
+    exit(ExitStatus.couldNotRun.rawValue)
   }
 
   /// Ends the process unless all is good.

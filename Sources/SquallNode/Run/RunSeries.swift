@@ -48,6 +48,9 @@ package final class RunSeries: RunControl {
   /// A run begins with the workers that are ready by then, if not with all that were there.
   private static let readyWaitNs: UInt64 = 10_000_000_000
   private static let pastCountMax = 1_000
+  /// How long an order to start waits while the run before it, which has ended, is recorded and shown.
+  private static let aftermathCheckNs: UInt64 = 10_000_000
+  private static let aftermathCheckCountMax = 1_000
 
   private let host: RunHost
   private let wishes: Wishes
@@ -78,11 +81,7 @@ package final class RunSeries: RunControl {
   }
 
   package func start(_ document: JSONValue) async throws(Objection) -> UInt64 {
-    let isFree = state.withLockedValue { state in
-      defer { if !state.isEnding { state.isLeading = true } }
-      return !state.isLeading && !state.isEnding
-    }
-    guard isFree else {
+    guard await isTaken() else {
       throw Objection(
         .untimely, "a run goes on: it has to end, or be stopped, before another begins")
     }
@@ -103,6 +102,21 @@ package final class RunSeries: RunControl {
       state.withLockedValue { $0.isLeading = false }
       throw error
     }
+  }
+
+  /// Takes the place of the run that goes on. One that has ended gives it up a moment later.
+  private func isTaken() async -> Bool {
+    for _ in 0..<Self.aftermathCheckCountMax {
+      let isFree = state.withLockedValue { state in
+        defer { if !state.isEnding { state.isLeading = true } }
+        return !state.isLeading && !state.isEnding
+      }
+      if isFree { return true }
+      guard await host.figures().status.stage == .ended,
+        (try? await Task.sleep(nanoseconds: Self.aftermathCheckNs)) != nil
+      else { return false }
+    }
+    return false
   }
 
   private func record(_ document: JSONValue) throws(Objection) -> RunRecord {

@@ -75,7 +75,8 @@ package final class MasterVoice: Sendable {
     let hasNamesake = state.withLockedValue { state in
       state.agents.values.contains { $0.host == name.host && $0.agent != name.agent }
     }
-    return hasNamesake && name.process > 0 ? "\(name.host) (pid \(name.process))" : name.host
+    return WorkerFacts.called(
+      name.host, process: name.process > 0 ? name.process : nil, hasNamesake: hasNamesake)
   }
 
   private func refused(_ name: AgentName, _ reason: Refusal.Reason) {

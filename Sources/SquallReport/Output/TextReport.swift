@@ -129,6 +129,7 @@ package struct TextReport {
     if result.plan.warmupNs > 0 {
       text = "warm-up \(Figures.plainDuration(result.plan.warmupNs)) + "
     }
+    guard result.measuredNs > 0 else { return text + "nothing measured" }
     return text + "\(Figures.duration(result.measuredNs)) measured"
   }
 
@@ -456,8 +457,12 @@ package struct TextReport {
         Figures.grouped(worker.sent), Figures.grouped(worker.ok), Figures.grouped(worker.notOk),
         Figures.fixed(worker.busyRatio * 100, 0) + "%",
       ]
-      let host = String(Columns.harmless(worker.host).prefix(18))
-      lines.append("   " + Columns.left(host, 19) + cells(figures) + fate)
+      let hasNamesake = result.workers.contains {
+        $0.host == worker.host && $0.process != worker.process
+      }
+      let host = WorkerFacts.called(
+        Columns.harmless(worker.host), process: worker.process, hasNamesake: hasNamesake)
+      lines.append("   " + Columns.left(Columns.elided(host, 18), 19) + cells(figures) + fate)
     }
   }
 
@@ -470,7 +475,9 @@ package struct TextReport {
       + " + \(Figures.grouped(requests.inFlightAtStop)) in flight"
     lines += Columns.wrapped(sum, after: "  " + Columns.left("Counts", 16))
     let conservation = result.verdict.conservation
-    if conservation.balanced {
+    if result.workers.isEmpty {
+      row("", ["no worker has a ledger of this run"])
+    } else if conservation.balanced {
       row("", ["every worker's ledger agrees"])
     } else {
       lines += Columns.wrapped(

@@ -76,13 +76,31 @@ package struct RunFacts: Sendable {
 
 package struct WorkerFacts: Equatable, Sendable {
   package var host: String
+  /// Its agent's process id; nil when it did not say.
+  package var process: UInt32?
   /// Nil when it is not pinned.
   package var cpu: UInt32?
   /// Lost, and not replaced by another life or another worker.
   package var isLost = false
 
-  package init(host: String, cpu: UInt32? = nil) {
+  package init(host: String, process: UInt32 = 0, cpu: UInt32? = nil) {
     self.host = host
+    self.process = process == 0 ? nil : process
     self.cpu = cpu
+  }
+
+  /// `one`, or `one (pid 7)`.
+  package static func called(_ host: String, process: UInt32?, hasNamesake: Bool) -> String {
+    guard hasNamesake, let process else { return host }
+    return "\(host) (pid \(process))"
+  }
+}
+
+extension [WorkerPlace: WorkerFacts] {
+  /// The host that a worker is on, and the process where the host has several; nil when unknown.
+  package func host(of place: WorkerPlace) -> String? {
+    guard let own = self[place] else { return nil }
+    let hasNamesake = contains { $0.key.agent != place.agent && $0.value.host == own.host }
+    return WorkerFacts.called(own.host, process: own.process, hasNamesake: hasNamesake)
   }
 }

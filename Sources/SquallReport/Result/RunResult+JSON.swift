@@ -149,6 +149,7 @@ extension RunResult.Worker: JSONRecord {
   package static var fields: [JSONField<Self>] {
     [
       .init("host", \.host),
+      .init(optional: "pid", \.process, "Of the agent's process; absent when it did not say."),
       .init(optional: "cpu", \.cpu, "Absent when not pinned."),
       .init("incarnations", \.incarnations, "Its lives, 16 hexadecimal digits each."),
       .init("cpu_user_ns", \.cpuUserNs, "In the measured time."),

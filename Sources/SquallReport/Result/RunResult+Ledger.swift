@@ -203,6 +203,7 @@ extension RunResult.Worker {
   fileprivate init(unheard facts: WorkerFacts) {
     self.init()
     host = facts.host
+    process = facts.process
     cpu = facts.cpu
     lost = facts.isLost
   }
@@ -212,6 +213,7 @@ extension RunResult.Worker {
     let own = facts.workers[worker.place]
     let counted = worker.phases.counted
     host = own?.host ?? ""
+    process = own?.process
     cpu = own?.cpu
     incarnations = worker.lives.map(\.hexadecimal)
     cpuUserNs = worker.measured.cpuUserNs

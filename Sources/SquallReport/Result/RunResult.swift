@@ -77,6 +77,8 @@ package struct RunResult: Equatable, Sendable {
   package struct Worker: Equatable, Sendable {
     /// Name of the host its agent runs on.
     package var host = ""
+    /// Absent when its agent did not say.
+    package var process: UInt32?
     /// Absent when it is not pinned.
     package var cpu: UInt32?
     /// Its lives, 16 hexadecimal digits each.
