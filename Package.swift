@@ -50,13 +50,13 @@ let package = Package(
     .target(
       name: "SquallClient",
       dependencies: [
-        "CSquall", "CTLS", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario",
+        "CTLS", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario",
         "SquallTLS",
       ],
       swiftSettings: strict),
     .target(
       name: "SquallTarget",
-      dependencies: ["CSquall", "CTLS", "SquallEngine", "SquallHTTP", "SquallTLS"],
+      dependencies: ["CTLS", "SquallEngine", "SquallHTTP", "SquallTLS"],
       swiftSettings: strict),
     .target(
       name: "SquallPage", resources: [.embedInCode("Assets")], swiftSettings: strict),

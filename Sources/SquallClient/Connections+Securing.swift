@@ -1,4 +1,3 @@
-internal import CSquall
 internal import SquallEngine
 internal import SquallLoad
 

@@ -7,6 +7,9 @@ package struct Address: Sendable, CustomStringConvertible {
 
   package init(raw: squall_address) { self.raw = raw }
 
+  /// That of nothing.
+  package static var none: Address { Address(raw: .init()) }
+
   /// Nil when `text` is neither an address in numbers (names are looked up by `resolve`) nor a path
   /// from the root that a socket may have.
   package init?(_ text: String, port: UInt16) {

@@ -1,23 +1,23 @@
-package import CSquall
+internal import CSquall
 internal import Glibc
 
-/// One completion of the ring, as C hands it out.
-package typealias Completion = squall_completion
+/// One completion of the ring, laid out as C hands it out.
+package struct Completion {
+  /// Of the operation that it completes: a `Token`.
+  package var token: UInt64 = 0
+  /// What the operation's system call would return: a count, a descriptor or -errno.
+  package var result: Int32 = 0
+  private var flags: UInt32 = 0
 
-extension squall_completion {
-  package static var empty: Completion { Completion() }
+  package init() {}
 
   /// The provided buffer the kernel filled, which must be recycled whatever became of its asker.
   package var buffer: UInt16? {
-    @inline(__always) get {
-      flags & SQUALL_HAS_BUFFER != 0 ? UInt16(truncatingIfNeeded: flags &>> 16) : nil
-    }
+    flags & SQUALL_HAS_BUFFER != 0 ? UInt16(truncatingIfNeeded: flags &>> 16) : nil
   }
 
   /// The operation stays armed and will complete again.
-  package var hasMore: Bool {
-    @inline(__always) get { flags & SQUALL_HAS_MORE != 0 }
-  }
+  package var hasMore: Bool { flags & SQUALL_HAS_MORE != 0 }
 }
 
 /// An io_uring with its registered files and provided buffers, or the same over epoll, used by the
@@ -104,7 +104,9 @@ extension squall_completion {
 
   @inline(__always)
   package func take(_ completions: UnsafeMutableBufferPointer<Completion>) -> Int {
-    unsafe Int(squall_ring_take(raw, completions.baseAddress, UInt32(completions.count)))
+    unsafe completions.withMemoryRebound(to: squall_completion.self) { completions in
+      unsafe Int(squall_ring_take(raw, completions.baseAddress, UInt32(completions.count)))
+    }
   }
 
   /// The bytes a receive completion brought, to be read or changed until its buffer is recycled.

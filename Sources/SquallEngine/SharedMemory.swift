@@ -42,3 +42,16 @@ internal import Glibc
     close(descriptor)
   }
 }
+
+/// A word that one process writes and others read: what was written before it is seen by whoever sees it.
+@safe package struct SharedWord {
+  private let place: UnsafeMutablePointer<UInt64>
+
+  @unsafe
+  package init(at place: UnsafeMutablePointer<UInt64>) { unsafe self.place = place }
+
+  package var value: UInt64 {
+    get { unsafe squall_load_acquire(place) }
+    nonmutating set { unsafe squall_store_release(place, newValue) }
+  }
+}

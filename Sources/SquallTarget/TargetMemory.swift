@@ -1,4 +1,3 @@
-internal import CSquall
 internal import Glibc
 internal import SquallEngine
 internal import SquallTLS
@@ -114,12 +113,12 @@ internal import SquallTLS
 
   /// When the first request arrived at any process; nil before.
   var firstRequestNs: UInt64? {
-    let ns = unsafe squall_load_acquire(word(.firstRequestNs))
+    let ns = unsafe SharedWord(at: word(.firstRequestNs)).value
     return ns == 0 ? nil : ns
   }
 
   /// Two processes may both be first within microseconds; then either instant is as good.
-  func noteFirstRequest(ns: UInt64) { unsafe squall_store_release(word(.firstRequestNs), ns) }
+  func noteFirstRequest(ns: UInt64) { unsafe SharedWord(at: word(.firstRequestNs)).value = ns }
 }
 
 extension TargetMemory {
@@ -273,7 +272,7 @@ package struct TargetCounts: Equatable, Sendable {
     path(Self.otherPath).setBaseline()
   }
 
-  var pathCount: Int { unsafe Int(squall_load_acquire(word(Counter.pathCount.rawValue))) }
+  var pathCount: Int { unsafe Int(SharedWord(at: word(Counter.pathCount.rawValue)).value) }
 
   @inline(__always)
   func path(_ index: Int) -> TargetPath {
@@ -287,7 +286,7 @@ package struct TargetCounts: Equatable, Sendable {
     precondition(index < Self.pathCountMax, "more paths than rows for them")
     unsafe path(index).set(name: name)
     // Others look at a row once they see the number that includes it.
-    unsafe squall_store_release(word(Counter.pathCount.rawValue), UInt64(index + 1))
+    unsafe SharedWord(at: word(Counter.pathCount.rawValue)).value = UInt64(index + 1)
     return index
   }
 
@@ -305,11 +304,11 @@ package struct TargetCounts: Equatable, Sendable {
     let count = Int(self[.arrivalCount])
     guard count < arrivalCountMax else { return add(.arrivalsLost) }
     unsafe instants[count] = ns
-    unsafe squall_store_release(word(Counter.arrivalCount.rawValue), UInt64(count + 1))
+    unsafe SharedWord(at: word(Counter.arrivalCount.rawValue)).value = UInt64(count + 1)
   }
 
   var arrivals: [UInt64] {
-    let count = unsafe Int(squall_load_acquire(word(Counter.arrivalCount.rawValue)))
+    let count = unsafe Int(SharedWord(at: word(Counter.arrivalCount.rawValue)).value)
     return unsafe Array(UnsafeBufferPointer(start: instants, count: count))
   }
 

@@ -1,4 +1,3 @@
-internal import CSquall
 package import SquallEngine
 package import SquallTLS
 
@@ -77,7 +76,7 @@ extension TargetOptions {
 
   /// The address stays with the one that listens.
   init(words: [UInt64]) {
-    self.init(address: Address(raw: .init()))
+    self.init(address: .none)
     precondition(words.count > Self.wordCountBeforeCPUs, "options of another build")
     connectionCountMax = UInt32(words[0])
     delayNs = words[1]

@@ -1,4 +1,3 @@
-internal import CSquall
 internal import CTLS
 internal import Glibc
 internal import SquallEngine

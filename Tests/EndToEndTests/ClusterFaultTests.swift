@@ -55,7 +55,8 @@ extension EndToEnd {
       #expect(
         cluster.heard("(pid \(cluster.agents[0].id)) was not heard of again") == 1)
       #expect(
-        Set(result.workers.compactMap { $0["pid"] as? Int }) == Set(cluster.agents.map { Int($0.id) }))
+        Set(result.workers.compactMap { $0["pid"] as? Int })
+          == Set(cluster.agents.map { Int($0.id) }))
       // At most its open interval and what was on its way, at 1,000 requests a second.
       #expect((0...700).contains(count - result.sent), "\(count) \(result.requests)")
       #expect(result.workers.filter { $0["lost"] as? Bool == true }.count == 1)

@@ -37,17 +37,20 @@ struct TidyTests {
     (
       "SquallClient",
       [
-        "CSquall", "CTLS", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario",
+        "CTLS", "Glibc", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallScenario",
         "SquallTLS",
       ]
     ),
     ("SquallTLS", ["CTLS", "Glibc", "SquallLoad"]),
     (
-      "SquallTarget", ["CSquall", "CTLS", "Glibc", "SquallEngine", "SquallHTTP", "SquallTLS"]
+      "SquallTarget", ["CTLS", "Glibc", "SquallEngine", "SquallHTTP", "SquallTLS"]
     ),
     (
       "squall",
-      ["ArgumentParser", "Glibc", "SquallLoad", "SquallNode", "SquallReport", "SquallTarget"]
+      [
+        "ArgumentParser", "Dispatch", "Glibc", "SquallLoad", "SquallNode", "SquallReport",
+        "SquallTarget",
+      ]
     ),
   ])
   func aTargetImportsWhatItsFolderAllows(target: String, allowed: [String]) throws {

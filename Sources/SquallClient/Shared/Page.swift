@@ -1,4 +1,4 @@
-internal import CSquall
+internal import SquallEngine
 package import SquallLoad
 
 /// One interval's counters and histograms in shared memory. See `PageLayout`.
@@ -24,12 +24,12 @@ package import SquallLoad
 
   /// Sequence number and state as last published.
   package var published: (sequence: UInt64, state: PageState) {
-    let bits = unsafe squall_load_acquire(word(.state))
+    let bits = unsafe SharedWord(at: word(.state)).value
     return (bits >> 2, PageState(rawValue: bits & 3) ?? .free)
   }
 
   package func publish(_ state: PageState, sequence: UInt64) {
-    unsafe squall_store_release(word(.state), sequence << 2 | state.rawValue)
+    unsafe SharedWord(at: word(.state)).value = sequence << 2 | state.rawValue
   }
 
   package var connect: HistogramPage { histogram(0) }

@@ -1,4 +1,3 @@
-internal import CSquall
 package import SquallEngine
 
 /// The memory a worker inherits from its agent: what it is to do, and the pages it counts into.
@@ -91,7 +90,7 @@ package import SquallEngine
     unsafe word = base.assumingMemoryBound(to: UInt64.self)
   }
 
-  package var count: UInt64 { unsafe squall_load_acquire(word) }
+  package var count: UInt64 { unsafe SharedWord(at: word).value }
 
   @inline(__always)
   package func beat() { unsafe word.pointee &+= 1 }

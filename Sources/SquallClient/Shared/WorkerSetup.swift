@@ -1,4 +1,3 @@
-internal import CSquall
 package import SquallEngine
 package import SquallLoad
 
