@@ -68,14 +68,14 @@ struct FleetRun: AsyncParsableCommand {
         voice.noticed(notice)
       }
       try await master.open(leading: run)
-      let exporter = try await metrics.open(showing: Shown(master), say: voice.told)
+      let exporters = try await metrics.open(showing: Shown(master), say: voice.told)
       let interrupts = Interrupts { count in
         Task { await fleet.abandon() }
         master.interrupted(count)
       }
       let last =
         [Closing.Part("the fleet", withinNs: 10_000_000_000) { try await fleet.end() }]
-        + (exporter.map { [$0.closing] } ?? [])
+        + exporters
       async let following: Void = fleetVoice.follow(fleet)
       await fleet.start(tunnelTo: await listener.port)
       if let obstacle = await begin(master, when: try await fleet.prepared()) {

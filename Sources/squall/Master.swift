@@ -101,12 +101,12 @@ struct Master: AsyncParsableCommand {
       },
       noticed: voice.noticed)
     try await master.open(leading: run)
-    let exporter = try await metrics.open(showing: Shown(master), say: voice.told)
+    let exporters = try await metrics.open(showing: Shown(master), say: voice.told)
     let interrupts = Interrupts { master.interrupted($0) }
     let leading = Leading(
       run: run, host: master, voice: voice, line: line, judgement: judgement, output: output)
     let status = try await leading.toTheEnd(
-      last: [workers?.closing, exporter?.closing].compactMap { $0 })
+      last: (workers.map { [$0.closing] } ?? []) + exporters)
     interrupts.end()
     guard status != nil || interrupts.signal != nil else { throw Complaint.world(tooFewWorkers) }
     try Program.leave(with: status ?? .couldNotRun, interruptedBy: interrupts.signal)
@@ -172,13 +172,13 @@ struct Master: AsyncParsableCommand {
     wishes.quitsAfterNs = autoquit
     let series = RunSeries(on: master, recordPath: record.path, wishes: wishes)
     try await series.open(leading: first)
-    let exporter = try await metrics.open(showing: series, say: voice.told)
+    let exporters = try await metrics.open(showing: series, say: voice.told)
     let web = try await openWeb(series, options: options, voice: voice, spoken: spoken)
     let interrupts = Interrupts { series.interrupted($0) }
     let showing = Task { await line?.follow(master.feed, namesWorkers: true) }
     await series.ended()
     try await master.close(
-      last: [workers?.closing, web.closing, exporter?.closing].compactMap { $0 },
+      last: (workers.map { [$0.closing] } ?? []) + [web.closing] + exporters,
       late: { voice.told("warning: \($0)") })
     interrupts.end()
     showing.cancel()

@@ -9,9 +9,28 @@ struct MetricsOptions: ParsableArguments {
       valueName: "port"))
   var metricsPort: UInt16?
 
-  /// Nil when nobody asked for it.
-  func open(showing control: any RunControl, say: (String) -> Void) async throws -> ControlPort? {
-    guard let metricsPort else { return nil }
+  @Option(
+    help: ArgumentHelp(
+      "Push metrics to this OpenTelemetry receiver (OTLP over HTTP, JSON), such as http://host:4318; "
+        + "default: $OTEL_EXPORTER_OTLP_ENDPOINT.", valueName: "url"))
+  var otlpEndpoint: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Time between two pushes (default: 10s); the last one comes with the end of a run.",
+      valueName: "time"), transform: Read.time)
+  var otlpInterval: UInt64?
+
+  /// What is opened is to be closed by these parts, after the last run.
+  func open(
+    showing control: any RunControl, say: @escaping @Sendable (String) -> Void
+  ) async throws -> [Closing.Part] {
+    let exporter = try OTLPExporter.Options(endpoint: otlpEndpoint, intervalNs: otlpInterval)
+      .map { options throws(Complaint) in
+        try OTLPExporter(options, showing: control, say: say)
+      }
+    exporter?.open()
+    guard let metricsPort else { return exporter.map { [$0.closing] } ?? [] }
     var options = ControlPort.Options()
     options.port = metricsPort
     options.flag = "--metrics-port"
@@ -19,7 +38,7 @@ struct MetricsOptions: ParsableArguments {
     let port = ControlPort(options: options, showing: control)
     let address = MasterAddress(host: options.host, port: try await port.open())
     say("metrics at http://\(address)/metrics")
-    return port
+    return (exporter.map { [$0.closing] } ?? []) + [port.closing]
   }
 }
 

@@ -118,22 +118,22 @@ struct Run: AsyncParsableCommand {
   /// Who is shown the runs; the ports end with the process, after the last of them.
   private struct Ports {
     let shown = Shown()
-    var open: [ControlPort] = []
+    var open: [Closing.Part] = []
 
     /// Whoever looks has seen the end.
     func close() async throws {
-      try await Closing().close(open.map(\.closing), late: { Console.say($0) })
+      try await Closing().close(open, late: { Console.say($0) })
     }
   }
 
   private func ports() async throws -> Ports {
     var ports = Ports()
     let output = output
-    let say: (String) -> Void = { if !output.quiet { Console.say($0) } }
-    ports.open = [
-      try await page.open(showing: ports.shown, say: say),
-      try await metrics.open(showing: ports.shown, say: say),
-    ].compactMap { $0 }
+    let say: @Sendable (String) -> Void = { if !output.quiet { Console.say($0) } }
+    if let page = try await page.open(showing: ports.shown, say: say) {
+      ports.open.append(page.closing)
+    }
+    ports.open += try await metrics.open(showing: ports.shown, say: say)
     return ports
   }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Synchronization
 import Testing
 
 extension EndToEnd {
@@ -145,6 +146,121 @@ extension EndToEnd {
       #expect(last.number("totals.ok") == 6_000)
       let sent = events.map { $0.number("totals.sent") }
       #expect(sent == sent.sorted())
+    }
+
+    // MARK: Pushed
+
+    /// What came to an OpenTelemetry receiver, oldest first.
+    struct Receiver {
+      private final class Seen: Sendable {
+        let pushes = Mutex<[(head: String, body: String)]>([])
+      }
+
+      let server: Scripted
+      private let seen: Seen
+
+      /// The first answers have these statuses, and all others 200.
+      init(statuses: [Int] = []) throws {
+        let seen = Seen()
+        self.seen = seen
+        server = try Scripted { connection, _ in
+          guard let head = connection.head(),
+            let length = head.components(separatedBy: "Content-Length: ").last
+              .flatMap({ Int($0.prefix { $0.isNumber }) }),
+            let body = connection.take(length)
+          else { return }
+          let number = seen.pushes.withLock { pushes in
+            pushes.append((head, String(decoding: body, as: UTF8.self)))
+            return pushes.count
+          }
+          let status = statuses.count >= number ? statuses[number - 1] : 200
+          connection.write("HTTP/1.1 \(status) X\r\nContent-Length: 0\r\n\r\n")
+        }
+      }
+
+      func pushes() throws -> [(head: String, document: Measured)] {
+        try seen.pushes.withLock { $0 }.map { ($0.head, try Measured($0.body)) }
+      }
+
+      /// The sum of a metric's points in each push.
+      func sums(_ name: String) throws -> [Int] {
+        try pushes().map { push in
+          points(name, of: push.document).reduce(0) {
+            $0 + (Int($1["asInt"] as? String ?? "") ?? 0)
+          }
+        }
+      }
+
+      func points(_ name: String, of document: Measured) -> [[String: Any]] {
+        let resource = (document["resourceMetrics"] as? [[String: Any]])?.first
+        let scope = (resource?["scopeMetrics"] as? [[String: Any]])?.first
+        let metric = (scope?["metrics"] as? [[String: Any]])?.first {
+          $0["name"] as? String == name
+        }
+        return ["sum", "gauge", "histogram"].flatMap {
+          (metric?[$0] as? [String: Any])?["dataPoints"] as? [[String: Any]] ?? []
+        }
+      }
+    }
+
+    @Test func pushedSumsEndWithTheTargets() throws {
+      let target = try Served()
+      let receiver = try Receiver()
+      let child = try Squall.ended(
+        [
+          "run", "-w", "2", "--format", "json", "--otlp-endpoint",
+          "http://127.0.0.1:\(receiver.server.port)/", "--otlp-interval", "1s", target.url,
+        ] + Self.load, environment: ["OTEL_EXPORTER_OTLP_HEADERS": "x-key=abc"])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      let sums = try receiver.sums("squall_requests_total")
+      #expect(sums.count >= 3 && sums == sums.sorted(), "\(sums)")
+      #expect(sums.last == 1_000)
+      #expect(try target.count() == 1_000)
+      let last = try #require(try receiver.pushes().last)
+      #expect(last.head.hasPrefix("POST /v1/metrics HTTP/1.1\r\n"), "\(last.head)")
+      #expect(last.head.contains("x-key: abc\r\n"), "\(last.head)")
+      let response = try #require(
+        receiver.points("squall_response_seconds", of: last.document).first)
+      #expect(response["count"] as? String == "1000")
+      let buckets = try #require(response["bucketCounts"] as? [String]).compactMap { Int($0) }
+      #expect(buckets.reduce(0, +) == 1_000)
+      #expect((response["explicitBounds"] as? [Double])?.count == buckets.count - 1)
+      let starts = Set(
+        try receiver.pushes().flatMap { push in
+          receiver.points("squall_requests_total", of: push.document).compactMap {
+            $0["startTimeUnixNano"] as? String
+          }
+        })
+      #expect(starts.count == 1, "one run has one start")
+    }
+
+    /// Status 503 is for another attempt, said once; the run is as without a receiver.
+    @Test func aReceiverThatIsNotReadyGetsAllOfItLater() throws {
+      let target = try Served()
+      let receiver = try Receiver(statuses: [503, 503])
+      let child = try Squall.ended(
+        ["run", "--format", "json", target.url] + Self.load,
+        environment: [
+          "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:\(receiver.server.port)/mine"
+        ])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      #expect(try receiver.pushes().allSatisfy { $0.head.hasPrefix("POST /mine HTTP/1.1\r\n") })
+      #expect(try receiver.sums("squall_requests_total").last == 1_000)
+      #expect(
+        child.errors.components(separatedBy: "metrics do not reach").count == 2, "\(child.errors)")
+      #expect(child.errors.contains("status 503"), "\(child.errors)")
+    }
+
+    @Test func aReceiverThatIsNotThereCostsTheRunNothing() throws {
+      let target = try Served()
+      let child = try Squall.ended([
+        "run", "--format", "json", "-n", "100", "--otlp-endpoint",
+        "http://127.0.0.1:\(try closedPort())", target.url,
+      ])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      #expect(try Measured(child.output).ok == 100)
+      #expect(child.errors.contains("the last metrics did not reach"), "\(child.errors)")
+      #expect(child.errors.contains("Connection refused"), "\(child.errors)")
     }
 
     private func ask(_ method: String, _ path: String, port: UInt16) throws -> Int32 {

@@ -5,14 +5,10 @@ internal import SquallEngine
 /// Directory Specification). For its owner only, since plans hold what headers hold.
 package enum DataFolder {
   package static var path: String {
-    if let folder = variable("XDG_DATA_HOME"), folder.hasPrefix("/") { return folder + "/squall" }
-    return (variable("HOME") ?? ".") + "/.local/share/squall"
-  }
-
-  private static func variable(_ name: String) -> String? {
-    guard let text = unsafe getenv(name).map({ unsafe String(cString: $0) }), !text.isEmpty
-    else { return nil }
-    return text
+    if let folder = Host.variable("XDG_DATA_HOME"), folder.hasPrefix("/") {
+      return folder + "/squall"
+    }
+    return (Host.variable("HOME") ?? ".") + "/.local/share/squall"
   }
 
   /// Makes the folder, and those above it, where they are missing.

@@ -9,6 +9,13 @@ package enum Host {
     return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
+  /// A variable of the environment; nil when it is not set, or empty.
+  package static func variable(_ name: String) -> String? {
+    guard let text = unsafe getenv(name).map({ unsafe String(cString: $0) }), !text.isEmpty
+    else { return nil }
+    return text
+  }
+
   /// The kernel's release, as in uname(2).
   package static var kernel: String {
     let text = readText("/proc/sys/kernel/osrelease") ?? "unknown"

@@ -27,8 +27,7 @@ package struct SharedToken: Sendable {
   /// that no child inherits it.
   package static func given(file: String?) throws(Complaint) -> SharedToken? {
     if let file { return try SharedToken(file: file) }
-    guard let text = unsafe getenv(variable).map({ unsafe String(cString: $0) }), !text.isEmpty
-    else { return nil }
+    guard let text = Host.variable(variable) else { return nil }
     unsafe unsetenv(variable)
     return try SharedToken(checking: text, from: "the environment variable \(variable)")
   }

@@ -43,10 +43,10 @@ package final class LiveLine: Sendable {
 
   /// Nil when standard error is no terminal, or one that cannot go back in a line.
   package init?() {
-    guard isatty(STDERR_FILENO) == 1, Self.variable("TERM") != "dumb" else { return nil }
-    hasColour = Self.wantsColour(noColor: Self.variable("NO_COLOR"), term: Self.variable("TERM"))
+    guard isatty(STDERR_FILENO) == 1, Host.variable("TERM") != "dumb" else { return nil }
+    hasColour = Self.wantsColour(noColor: Host.variable("NO_COLOR"), term: Host.variable("TERM"))
     isASCII = Self.isASCII(
-      all: Self.variable("LC_ALL"), ctype: Self.variable("LC_CTYPE"), lang: Self.variable("LANG"))
+      all: Host.variable("LC_ALL"), ctype: Host.variable("LC_CTYPE"), lang: Host.variable("LANG"))
     var size = winsize()
     let hasSize = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0
     width = hasSize && size.ws_col > 0 ? Int(size.ws_col) : 80
@@ -99,11 +99,6 @@ package final class LiveLine: Sendable {
   private func write(_ text: some StringProtocol) {
     let bytes = Array(text.utf8)
     _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
-  }
-
-  private static func variable(_ name: String) -> String? {
-    guard let value = unsafe getenv(name) else { return nil }
-    return unsafe String(cString: value)
   }
 
   /// https://no-color.org: present and not empty, whatever its value, means no colour.
