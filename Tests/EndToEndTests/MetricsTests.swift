@@ -148,6 +148,48 @@ extension EndToEnd {
       #expect(sent == sent.sorted())
     }
 
+    /// The dashboard asks for metrics and labels that there are, and for nearly all of them.
+    @Test func theDashboardShowsWhatIsServed() throws {
+      let target = try Served()
+      let child = try Squall.start(
+        ["run", "-w", "1", "--metrics-port", "0", target.url] + Self.load)
+      let port = try port(child, before: "/metrics")
+      let scrape = try settled(port, of: child, target)
+      let served = Set(scrape.kinds.keys)
+      let labels = Set(
+        scrape.values.keys.flatMap { key in
+          key.matches(of: /[{,]([a-z]+)="/).map { String($0.1) }
+        })
+      let text = try String(
+        contentsOfFile: Repository.path + "/deploy/grafana/squall.json", encoding: .utf8)
+      let panels = try #require(try Measured(text)["panels"] as? [[String: Any]])
+      let expressions = panels.flatMap { panel in
+        (panel["targets"] as? [[String: Any]] ?? []).compactMap { $0["expr"] as? String }
+      }
+      #expect(expressions.count >= panels.count && panels.count > 10)
+      var shown: Set<String> = []
+      for expression in expressions {
+        for match in expression.matches(of: /squall_[a-z_]+/) {
+          shown.insert(
+            ["_bucket", "_sum", "_count"].reduce(String(match.output)) {
+              $0.hasSuffix($1) ? String($0.dropLast($1.count)) : $0
+            })
+        }
+        for match in expression.matches(of: /by \(([a-z, ]+)\)|[{,]([a-z]+)(?:=~|=|!=)/) {
+          for label in (match.1 ?? match.2 ?? "").split(separator: ",") {
+            let label = label.drop { $0 == " " }
+            #expect(label == "instance" || labels.contains(String(label)), "\(expression)")
+          }
+        }
+      }
+      // A run has users or connections, and an interval without a request has no lag.
+      #expect(
+        shown.subtracting(served).isSubset(of: ["squall_users", "squall_schedule_lag_seconds"]))
+      #expect(served.subtracting(shown).isSubset(of: ["squall_elapsed_seconds"]), "\(served)")
+      child.signal(SIGINT)
+      try child.awaitEnd()
+    }
+
     // MARK: Pushed
 
     /// What came to an OpenTelemetry receiver, oldest first.

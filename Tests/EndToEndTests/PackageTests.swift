@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// The repository's folder and what its scripts make of the program under test.
-private enum Repository {
+enum Repository {
   static let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().path
 
