@@ -60,7 +60,8 @@ struct SimulatedWorker {
   /// Connections it uses at this instant of its clock.
   func activeConnections(nowNs: UInt64) -> UInt32 {
     guard !isDead, !isPaused, duty.stage == .loading, duty.maySend(nowNs: nowNs),
-      nowNs < duty.endNs, duty.share.requestQuota == .max || !duty.pacer.isExhausted
+      nowNs < duty.endNs, nowNs - duty.startNs < duty.pacer.lastUntilNs,
+      duty.share.requestQuota == .max || !duty.pacer.isExhausted
     else { return 0 }
     return duty.connectionCount(nowNs: nowNs)
   }

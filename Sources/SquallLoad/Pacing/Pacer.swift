@@ -132,6 +132,9 @@ package struct Pacer: Sendable {
     waiting.reduce(quota) { $0.addingSaturated($1.share.requestQuota) }
   }
 
+  /// Where in run time the newest share ends.
+  package var lastUntilNs: UInt64 { min(endNs, (waiting.last ?? term).untilNs) }
+
   /// Nothing will be due any more under the shares known now. In a closed loop, the end of the load's
   /// time is noticed by `take`.
   package var isExhausted: Bool { nextDueNs == .max }

@@ -165,7 +165,7 @@ package final class RunHost: Sendable {
   /// Changes the load of the run that goes on.
   package func change(_ change: LoadChange) async throws(Objection) {
     if let users = change.users, let plan = record?.plan, !plan.content.program.isEmpty,
-      let sentence = Program(bytes: plan.content.program)?
+      let sentence = SquallScenario.Program(bytes: plan.content.program)?
         .obstacle(to: UInt64(users), planned: UInt64(plan.connections.count))
     {
       throw Objection(.unusable, sentence, field: "users")

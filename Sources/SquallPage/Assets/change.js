@@ -1,26 +1,16 @@
 import { ask } from "./api.js";
 import { h, put, say } from "./dom.js";
-import { clock, count, rate } from "./format.js";
+import { clock, rate } from "./format.js";
+import { changeWords } from "./run.js";
 
 // The load of a run that goes on, changed while it goes on. What can be changed is what its status names.
 
-const fields = {
+const changeable = {
   rate: { title: "Requests per second", hint: "such as 500 or 10k; 0 pauses", inputmode: "decimal" },
   connections: { title: "Connections", inputmode: "numeric" },
   users: { title: "Users", inputmode: "numeric" },
   spawn_rate: { title: "Users that come or go in a second", hint: "empty: all at once", inputmode: "decimal" },
 };
-
-export function changeWords(change) {
-  const perS = change.per_s ?? change.rate;
-  const spawn = change.spawn_per_s ?? change.spawn_rate;
-  return [
-    perS === undefined ? null : `${rate(perS)} /s`,
-    change.connections === undefined ? null : count(change.connections, "connection"),
-    change.users === undefined ? null
-      : count(change.users, "user") + (spawn === undefined ? "" : `, ${rate(spawn)} a second`),
-  ].filter(part => part !== null).join(", ");
-}
 
 export class ChangeLoad {
   // `take` is given the status that answers a change.
@@ -81,7 +71,7 @@ export class ChangeLoad {
   }
 
   field(name, target) {
-    const { title, hint, inputmode } = fields[name];
+    const { title, hint, inputmode } = changeable[name];
     const id = `change-${name}`;
     const input = h("input", { id, inputmode, autocomplete: "off", spellcheck: "false",
       "aria-describedby": `${id}-hint` });

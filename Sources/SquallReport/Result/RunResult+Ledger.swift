@@ -154,7 +154,19 @@ extension RunResult {
 }
 
 extension RunResult.Change {
-  fileprivate init(_ change: LoadChange) {
+  /// `500/s; 8 connections`.
+  package var words: String {
+    var parts: [String] = []
+    if let perS { parts.append("\(Figures.rate(perS))/s") }
+    if let connections { parts.append(Figures.count(connections, "connection")) }
+    if let users {
+      let pace = spawnPerS.map { ", \(Figures.rate($0)) a second" } ?? ""
+      parts.append(Figures.count(users, "user") + pace)
+    }
+    return parts.joined(separator: "; ")
+  }
+
+  package init(_ change: LoadChange) {
     self.init()
     atNs = change.atNs
     perS = change.rateHz
