@@ -20,6 +20,9 @@ struct ScriptTraffic: Traffic, ~Copyable {
   }
 
   private var machine: Machine
+  private var load: Program.UserLoad
+  /// Users that there are where `load` has no stages.
+  private let standingCount: UInt64
   private let stays: Rows<Stay>
   /// Until when the row's user thinks.
   private let restUntilNs: Rows<UInt64>
@@ -33,6 +36,8 @@ struct ScriptTraffic: Traffic, ~Copyable {
     guard let program = Program(bytes: plan.content.program) else {
       preconditionFailure("a plan with a program that is none")
     }
+    load = program.load
+    standingCount = UInt64(plan.connections.count)
     renderedByteCountMax = program.renderedByteCountMax
     hasEndings = program.users.contains { $0.onStop != nil }
     machine = Machine(
@@ -52,11 +57,17 @@ struct ScriptTraffic: Traffic, ~Copyable {
   }
 
   func userCount(atNs nowNs: UInt64) -> (count: Int, untilNs: UInt64)? {
-    guard !machine.program.load.stages.isEmpty else { return nil }
-    let (all, untilNs) = machine.program.load.userCount(atNs: nowNs)
+    guard !load.stages.isEmpty else { return nil }
+    let (all, untilNs) = load.userCount(atNs: nowNs)
     // Of the numbers below `all`, those of this worker.
     let count = all > firstUser ? (all - firstUser - 1) / userStride + 1 : 0
     return (Int(clamping: count), untilNs)
+  }
+
+  mutating func change(_ change: LoadChange) {
+    guard let users = change.users else { return }
+    load = load.changed(
+      atNs: change.atNs, to: UInt64(users), perS: change.spawnHz, standing: standingCount)
   }
 
   /// The number of the user that the row is to have.

@@ -24,6 +24,8 @@ protocol Traffic: ~Copyable {
   /// How many of this worker's users there are at an instant of run time, and until when at least; nil
   /// when all of them are there to the end.
   func userCount(atNs nowNs: UInt64) -> (count: Int, untilNs: UInt64)?
+  /// The load becomes another at an instant of run time that is to come.
+  mutating func change(_ change: LoadChange)
   /// Some users have something to do before they go.
   var hasEndings: Bool { get }
   /// The row's user does what it has to do before it goes, and goes.
@@ -87,6 +89,7 @@ struct FixedTraffic: Traffic, ~Copyable {
   func render(_ row: Int, into buffer: UnsafeMutableRawBufferPointer, nowNs: UInt64) -> Int? { nil }
   func rest(_ row: Int, untilNs: UInt64) {}
   func userCount(atNs nowNs: UInt64) -> (count: Int, untilNs: UInt64)? { nil }
+  func change(_ change: LoadChange) {}
   var hasEndings: Bool { false }
   func dismiss(_ row: Int) {}
   func readmit(_ row: Int) {}

@@ -15,6 +15,8 @@ struct Worker<
   private var hasNews = false
   /// Until when the number of users is known, in run time.
   private var admittedUntilNs: UInt64 = 0
+  /// When the connections of the newest share come into use; `UInt64.max` when they are.
+  private var adoptsAtNs: UInt64 = .max
   private let command: UnsafeMutableRawBufferPointer
   private var commandByteCount = 0
   /// Notices under way: a ring far larger than what can be told within a turn of the agent's.
@@ -75,7 +77,13 @@ struct Worker<
     guard table.duty.obey(command, nowNs: nowNs) else { return }
     switch command {
     case .start: table.log.start(atNs: table.duty.startNs, endNs: table.duty.endNs)
-    case .share: adopt(table.duty.share, on: ring)
+    case .share:
+      // In a closed loop the connections are the load, which changes at one instant for all.
+      adoptsAtNs = table.duty.shareBeginsNs(nowNs: nowNs) ?? .max
+      if adoptsAtNs == .max { adopt(table.duty.share, on: ring) }
+    case .change(let change):
+      table.job.change(change)
+      admittedUntilNs = 0
     case .renew, .stop, .cut: break
     }
     if !table.duty.maySend(nowNs: nowNs) { table.isSending = false }
@@ -185,6 +193,10 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
 
   private mutating func run(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
     let sinceStartNs = nowNs - table.log.startNs
+    if nowNs >= adoptsAtNs {
+      adoptsAtNs = .max
+      adopt(table.duty.share, on: ring)
+    }
     let maySend = table.duty.maySend(nowNs: nowNs)
     if maySend != table.isSending || hasNews {
       table.isSending = maySend
@@ -234,7 +246,9 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
 
   /// Connections the ramp allows by now.
   private func rampAllowance(sinceStartNs: UInt64) -> Int {
-    guard sinceStartNs < plan.connections.rampNs else { return .max }
+    guard sinceStartNs < plan.connections.rampNs,
+      !table.duty.changes.contains(where: { $0.atNs <= sinceStartNs })
+    else { return .max }
     return 1
       + Int(Double(table.wantedCount) * Double(sinceStartNs) / Double(plan.connections.rampNs))
   }

@@ -31,6 +31,10 @@ package struct Deal: Equatable, Sendable {
   package var untilNs: UInt64
   /// By agent, then worker, then life.
   package var holdings: [Holding]
+  /// All changes of the load that the shares are of, in the order of time.
+  package var changes: [LoadChange] = []
+  /// What a yield is made for; the grant after it has it among its changes, with its instant.
+  package var asked: LoadChange?
 
   package init(epoch: UInt32, kind: Kind, untilNs: UInt64 = .max, holdings: [Holding] = []) {
     self.epoch = epoch
@@ -45,13 +49,13 @@ package struct Deal: Equatable, Sendable {
   package static func shares(
     of plan: Plan, over workers: Int, requestsLeft: UInt64, epoch: UInt32, fromNs: UInt64
   ) -> [Share] {
-    let taking = UInt32(min(workers, Int(plan.connections.count)))
+    let taking = UInt32(min(workers, Int(plan.connectionCount)))
     return (0..<UInt32(workers)).map { position in
       guard position < taking else { return .idle(epoch: epoch) }
       return Share(
         epoch: epoch, position: position, workerCount: taking,
         connections: UInt32(
-          Share.part(of: UInt64(plan.connections.count), position: position, count: taking)),
+          Share.part(of: UInt64(plan.connectionCount), position: position, count: taking)),
         requestQuota: plan.requestCount == .max
           ? .max : Share.part(of: requestsLeft, position: position, count: taking),
         fromNs: fromNs)

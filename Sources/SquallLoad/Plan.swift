@@ -13,6 +13,8 @@ public struct Plan: Equatable, Sendable {
   public var spins: Bool
   public var seed: UInt64
   public var labels: [String: String]
+  /// What was changed while it ran: not a part of what two nodes agree on before, nor of its bytes.
+  public internal(set) var changes: [LoadChange] = []
 
   public init(
     to origin: Origin, sending content: Content, load: Load = .closed,

@@ -25,6 +25,20 @@ public struct Schedule: Equatable, Sendable {
   public var stages: [Stage]
   public var arrival: Arrival
   public var seed: UInt64
+  /// Steps to another rate on the way, in the order of time. Not a part of a plan's bytes.
+  package private(set) var steps: [Step] = []
+
+  /// From `atNs` on the rate is `rateHz` to the end: stages that were not over end there.
+  package struct Step: Equatable, Sendable {
+    package var atNs: UInt64
+    package var rateHz: Double
+  }
+
+  /// Takes a change of the rate in. What was due before it stays due when it was.
+  package mutating func change(_ change: LoadChange) {
+    guard let rateHz = change.rateHz, change.atNs > steps.last?.atNs ?? 0 else { return }
+    steps.append(Step(atNs: change.atNs, rateHz: rateHz))
+  }
 
   public init(startHz: Double, stages: [Stage] = [], arrival: Arrival = .uniform, seed: UInt64 = 1)
   {

@@ -16,6 +16,7 @@ package enum Page {
     File(name: "dom.js", bytes: PackageResources.dom_js),
     File(name: "form.js", bytes: PackageResources.form_js),
     File(name: "format.js", bytes: PackageResources.format_js),
+    File(name: "change.js", bytes: PackageResources.change_js),
     File(name: "history.js", bytes: PackageResources.history_js),
     File(name: "live.js", bytes: PackageResources.live_js),
     File(name: "page.css", bytes: PackageResources.page_css),

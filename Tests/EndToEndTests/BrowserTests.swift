@@ -70,6 +70,24 @@ extension EndToEnd {
           == ["Generator", "Schedule", "Target", "Counts", "Workers", "Intervals"])
     }
 
+    /// The load is changed from the keyboard; what cannot be is said at its field.
+    @Test func theLoadIsChangedOnThePage() throws {
+      let cluster = try Cluster(
+        Cluster.gentle + ["-d", "600s"], expectWorkers: 1, isHeadless: false)
+      try cluster.addAgent()
+      try cluster.hear("is ready")
+      let changing = try Browser.start("change", "http://127.0.0.1:\(try webPort(cluster.master))/")
+      let (result, count) = try cluster.finish(withinMs: 200_000)
+      let seen = try Browser.seen(by: changing)
+      #expect(seen["labels"] as? [String] == ["Requests per second", "Connections"])
+      #expect(seen["marked"] as? [String] == ["change-rate"])
+      #expect(seen["focus"] as? String == "Change load")
+      #expect(seen["overflowing"] as? [Int] == [])
+      let changes = try #require(result["changes"] as? [[String: Any]])
+      #expect(changes.count == 1 && changes[0]["per_s"] as? Double == 700)
+      #expect(result.sent == count)
+    }
+
     /// What was is found again, with the numbers it had, and compared.
     @Test func runsThatWereAreLookedAtAndCompared() throws {
       let folder = try Folder()

@@ -146,6 +146,86 @@ extension EndToEnd {
       try fleet.end()
     }
 
+    /// The load is changed while it is on: at one instant, for all workers, and every sum holds.
+    @Test func theLoadIsChangedWhileItIsOn() throws {
+      let fleet = try Fleet()
+      #expect(try fleet.ask("POST", "/api/change", #"{"rate": 10}"#).status == 409)
+      try fleet.start(#"{"duration": "5s", "rate": 200}"#)
+      try fleet.until { try fleet.target.count() > 100 }
+      for wrong in [
+        #"{"rate": "fast"}"#, #"{"rate": -1}"#, #"{"speed": 1}"#, "{}", "[]", #"{"users": 5}"#,
+        #"{"spawn_rate": 5}"#, #"{"connections": 0}"#, #"{"connections": 1.5}"#,
+        #"{"connections": 100000}"#,
+      ] {
+        let answer = try fleet.ask("POST", "/api/change", wrong)
+        #expect(answer.status == 422, "\(wrong)")
+        #expect(answer.object["detail"] is String)
+      }
+      let answer = try fleet.ask("POST", "/api/change", #"{"rate": "2k"}"#)
+      #expect(answer.status == 202)
+      #expect((answer.object["asked"] as? [String: Any])?["rate"] as? Double == 2_000)
+      try fleet.until {
+        let changes = try fleet.ask("GET", "/api/status").object["changes"] as? [[String: Any]]
+        return changes?.count == 1
+      }
+      try fleet.awaitEnd(ofRun: 1)
+      let id = try #require(try fleet.runs()[0]["id"] as? String)
+      let result = try fleet.ask("GET", "/api/runs/\(id)").object
+      let changes = try #require(result["changes"] as? [[String: Any]])
+      #expect(changes.count == 1 && changes[0]["per_s"] as? Double == 2_000)
+      let atNs = try #require(changes[0]["at_ns"] as? Int)
+      #expect(atNs < 5_000_000_000)
+      let requests = try #require(result["requests"] as? [String: Any])
+      let due = Int((200 * Double(atNs) + 2_000 * Double(5_000_000_000 - atNs)) * 1e-9)
+      let counted = try #require(requests["due"] as? Int)
+      #expect(abs(counted - due) <= 1)
+      #expect(requests["sent"] as? Int == counted && requests["dropped"] as? Int == 0)
+      let intervals = try #require(result["intervals"] as? [[String: Any]])
+      let targets = intervals.compactMap { $0["target_per_s"] as? Double }
+      #expect(targets.first == 200 && targets.last == 2_000)
+      // As many as a closed loop is to have, up and down; one that had a rate says what to do instead.
+      try fleet.start(#"{"rate": null, "duration": "60s", "connections": 2}"#)
+      let before = try fleet.target.count()
+      try fleet.until { try fleet.target.count() > before }
+      let refused = try fleet.ask("POST", "/api/change", #"{"rate": 5}"#)
+      #expect(refused.status == 422)
+      #expect((refused.object["detail"] as? String)?.contains("connections") == true)
+      for count in [12, 1, 5] {
+        #expect(try fleet.ask("POST", "/api/change", "{\"connections\": \(count)}").status == 202)
+        try fleet.until {
+          let status = try fleet.ask("GET", "/api/status").object
+          let target = status["target"] as? [String: Any]
+          let workers = status["workers"] as? [[String: Any]] ?? []
+          let held = workers.reduce(0) { $0 + ($1["connections"] as? Int ?? 0) }
+          return target?["connections"] as? Int == count && held == count
+        }
+      }
+      #expect(try fleet.ask("POST", "/api/stop").status == 202)
+      try fleet.awaitEnd(ofRun: 2)
+      try fleet.expectSumsAreTheTargets()
+      try fleet.end()
+    }
+
+    /// A master that is killed after a change has it in its record, and goes on with the load it made.
+    @Test func aChangeOutlivesItsMaster() throws {
+      let fleet = try Fleet()
+      try fleet.start(#"{"duration": "8s", "rate": 100}"#)
+      try fleet.until { try fleet.target.count() > 50 }
+      #expect(try fleet.ask("POST", "/api/change", #"{"rate": 1000}"#).status == 202)
+      try fleet.until { try fleet.target.count() > 1_000 }
+      try fleet.restartMaster()
+      let status = try fleet.ask("GET", "/api/status").object
+      #expect((status["changes"] as? [Any])?.count == 1, "\(status)")
+      try fleet.awaitEnd(ofRun: 1)
+      let id = try #require(try fleet.runs()[0]["id"] as? String)
+      let result = try fleet.ask("GET", "/api/runs/\(id)").object
+      let requests = try #require(result["requests"] as? [String: Any])
+      let (due, sent) = (requests["due"] as? Int ?? -1, requests["sent"] as? Int ?? -2)
+      #expect(due == sent + (requests["dropped"] as? Int ?? -1))
+      try fleet.expectSumsAreTheTargets()
+      try fleet.end()
+    }
+
     /// Killed between two runs and in one, it comes back with its runs and goes on with the one that ran;
     /// the workers wait for it.
     @Test func killedAndStartedAgainItGoesOn() throws {

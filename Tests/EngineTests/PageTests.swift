@@ -220,7 +220,8 @@ struct PageTests {
       fromNs: 1 << 40)
     let commands: [Command] = [
       .start(atNs: 5), .share(share, untilNs: .max, validUntilNs: 9), .renew(validUntilNs: 1),
-      .stop, .cut,
+      .stop, .cut, .change(LoadChange(atNs: 7, rateHz: 2.5, connections: .max)),
+      .change(LoadChange(atNs: .max, users: 3, spawnHz: 0.5)),
     ]
     for command in commands {
       #expect(command.bytes.count == Command.byteCount)

@@ -5,6 +5,15 @@ import SquallLoad
 struct Audit {
   let plan: Plan
   let leaseNs: UInt64
+  /// With what was changed of its load, as the record has it.
+  private(set) var now: Plan
+  private var startNs: UInt64?
+  private var newestDeal: Deal?
+  /// By number: what was asked for, of whom it is expected, and by when.
+  private var edits: [Int: (change: LoadChange, lives: Set<UInt64>)] = [:]
+  /// Somebody asked for another load when this one was nearly over.
+  private var isEditedLate = false
+  private(set) var editsInTime = 0
   /// Set by whatever may change who may send.
   var sharesChanged = false
   var damagedFrames = 0
@@ -38,9 +47,11 @@ struct Audit {
   private var persistedNames: Set<BatchName> = []
   private var fullSharesDueNs: UInt64 = 0
   private var violation: String?
+  private var hasChanged = false
 
   init(plan: Plan, leaseNs: UInt64) {
     self.plan = plan
+    now = plan
     self.leaseNs = leaseNs
     ledger = RunLedger(endpointCount: plan.content.endpoints.count)
   }
@@ -114,7 +125,7 @@ struct Audit {
 
   /// Nil where no request is due at an instant of its own.
   private var schedule: Schedule? {
-    guard case .open(let schedule) = plan.load, plan.requestCount == .max else { return nil }
+    guard case .open(let schedule) = now.load, plan.requestCount == .max else { return nil }
     return schedule
   }
 
@@ -163,8 +174,65 @@ struct Audit {
       if !durableNames.insert(batch.name).inserted { fail("\(batch.name) was recorded twice") }
     case .ledger(let ledger): durableLedgers.insert(ledger.incarnation)
     case .end: isEndDurable = true
-    case .agent, .deal, .start, .stop: break
+    case .deal(let deal):
+      newestDeal = deal
+      if deal.changes.count > now.changes.count { sharesChanged = true }
+      guard deal.changes != now.changes else { return }
+      if !deal.changes.starts(with: now.changes) {
+        fail("changes \(now.changes) became \(deal.changes)")
+      }
+      now = plan.changed(by: deal.changes)
+      hasChanged = true
+    case .start(let startNs): self.startNs = startNs
+    case .agent, .stop: break
     }
+  }
+
+  // MARK: Edits
+
+  /// Somebody has asked for another load.
+  mutating func edited(_ index: Int, _ change: LoadChange, _ simulation: Simulation) {
+    if let startNs {
+      let endNs = startNs + plan.times.warmupNs + plan.times.durationNs
+      let leftNs = Int64(simulation.master.clock.trueNs(endNs)) - Int64(simulation.nowNs)
+      if leftNs < Int64(3 * second) { isEditedLate = true }
+    }
+    // Only the newest is sure to come; the others may have been overtaken.
+    edits = [:]
+    let swarm = simulation.swarm
+    let isCalm =
+      swarm.faults.isEmpty && swarm.loss == 0 && swarm.corruption == 0
+      && swarm.delayMeanNs <= 20 * millisecond && swarm.delayMinNs <= 10 * millisecond
+      && swarm.commitNs <= 10 * millisecond && newestDeal?.kind == .grant
+      && simulation.master.writing.isEmpty && simulation.agents.allSatisfy { $0.exit == nil }
+    guard isCalm, let deal = newestDeal else { return }
+    let lives = deal.holdings.filter { !$0.share.isIdle }.map(\.incarnation.life)
+    edits[index] = (change, Set(lives))
+  }
+
+  /// A heartbeat and half a second later: everybody has it, and its instant has come.
+  mutating func checkEdit(_ index: Int, _ simulation: Simulation) {
+    guard let edit = edits.removeValue(forKey: index),
+      simulation.master.machine?.stage == .running
+    else { return }
+    for agent in simulation.agents {
+      let localNs = agent.clock.localNs(simulation.nowNs)
+      for case let worker? in agent.workers
+      where edit.lives.contains(worker.incarnation.life) && worker.isAlive && worker.plan == plan {
+        guard worker.duty.stage == .loading else { continue }
+        let change = worker.duty.changes.last
+        guard let change, change.rateHz == edit.change.rateHz,
+          change.connections == edit.change.connections,
+          worker.duty.share.fromNs >= change.atNs,
+          localNs >= worker.duty.startNs + change.atNs
+        else {
+          return fail(
+            "\(worker.incarnation) is not at \(edit.change) in time: it has "
+              + "\(worker.duty.changes) and \(worker.duty.share)")
+        }
+      }
+    }
+    editsInTime += 1
   }
 
   /// I2: what an agent is told that it may forget is in the record.
@@ -260,19 +328,38 @@ struct Audit {
   /// I4: at no instant is more held than the plan has.
   private mutating func checkShares(_ simulation: Simulation) {
     let active = activeConnections(simulation)
-    if active > plan.connections.count {
-      fail("\(active) connections are used where the plan has \(plan.connections.count)")
+    let most = connectionsMax(simulation)
+    if active > most { fail("\(active) connections are used where the plan has \(most)") }
+  }
+
+  /// What the plan has now. About the instant of a change, what it had before or has then: hosts do not
+  /// have the instant at the same time.
+  private func connectionsMax(_ simulation: Simulation) -> UInt32 {
+    var most = plan.connections.count
+    for count in 1..<now.changes.count + 1 {
+      let changed = plan.changed(by: Array(now.changes.prefix(count)))
+      var isPast = false
+      if let startNs, !hasClockJumped {
+        let atNs = simulation.master.clock.trueNs(startNs + now.changes[count - 1].atNs)
+        isPast = simulation.nowNs > atNs + second
+      }
+      most = isPast ? changed.connectionCount : max(most, changed.connectionCount)
     }
+    return most
   }
 
   /// Once the faults are over, the whole plan is dealt again, soon.
   private mutating func checkFullShares(_ simulation: Simulation) {
+    if hasChanged {
+      hasChanged = false
+      fullSharesDueNs = simulation.nowNs
+    }
     guard let healedNs, plan.requestCount == .max else { return }
     let dueNs = max(healedNs, fullSharesDueNs) + 25 * second
     guard simulation.nowNs > dueNs, let machine = simulation.master.machine,
       machine.stage == .running
     else { return }
-    if activeConnections(simulation) == plan.connections.count {
+    if activeConnections(simulation) == now.connectionCount {
       fullSharesDueNs = simulation.nowNs
       return
     }
@@ -284,7 +371,7 @@ struct Audit {
     }
     if localEnds.contains(true) { return }
     fail(
-      "\(activeConnections(simulation)) of \(plan.connections.count) connections are used, long after"
+      "\(activeConnections(simulation)) of \(now.connectionCount) connections are used, long after"
     )
   }
 
@@ -337,6 +424,8 @@ struct Audit {
     let isCalm =
       swarm.faults.isEmpty && swarm.loss == 0 && swarm.corruption == 0
       && isFirst
+      // One that the load's end overtakes leaves what falls due between.
+      && !isEditedLate
     try checkBalance(outcome, isCalm: isCalm)
   }
 
@@ -362,7 +451,7 @@ struct Audit {
     func due(_ beforeNs: UInt64) -> UInt64 { schedule.firstIndex(atOrAfterNs: beforeNs) }
     let endedEarly = outcome.reason != .duration
     // Pages are not told apart by the warm-up here.
-    var whole = plan
+    var whole = now
     whole.times.durationNs += whole.times.warmupNs
     whole.times.warmupNs = 0
     guard let balance = ledger.balance(whole, endedEarly: endedEarly) else { return }

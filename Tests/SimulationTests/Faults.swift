@@ -1,4 +1,5 @@
 import SquallCluster
+import SquallLoad
 
 extension Simulation {
   func inflict(_ fault: Swarm.Fault) {
@@ -51,6 +52,26 @@ extension Simulation {
     case .clockJump(let agent, let byNs): jump(pick(agent), byNs: byNs)
     case .stop: tellMaster(.stop)
     }
+  }
+
+  /// Somebody asks for another load. Without faults all workers have to have it within a heartbeat and
+  /// half a second.
+  func edit(_ index: Int) {
+    let edit = swarm.edits[index]
+    var change = LoadChange()
+    if swarm.plans[master.runIndex].load == .closed {
+      change.connections = edit.connections
+    } else {
+      change.rateHz = edit.rateHz
+    }
+    guard let machine = master.machine, !master.isPaused, machine.refusal(of: change) == nil else {
+      return
+    }
+    trace("edit \(change)")
+    audit.edited(index, change, self)
+    tellMaster(.change(change))
+    queue.add(
+      .editDue(index), atNs: nowNs + swarm.heartbeatIntervalNs + 500 * millisecond)
   }
 
   private func pick(_ agent: Int) -> Int { agent % agents.count }

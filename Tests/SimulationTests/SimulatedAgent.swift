@@ -87,6 +87,7 @@ extension Simulation {
       for slot in agents[agent].workers.indices { command(agent, slot, .start(atNs: localNs)) }
     case .setShare(let slot, let share, let untilNs, let validUntilNs):
       command(agent, slot, .share(share, untilNs: untilNs, validUntilNs: validUntilNs))
+    case .changeLoad(let slot, let change): command(agent, slot, .change(change))
     case .renewShare(let slot, let validUntilNs):
       command(agent, slot, .renew(validUntilNs: validUntilNs))
     case .stopWorker(let slot):

@@ -60,9 +60,10 @@ struct SimulatedWorker {
   /// Connections it uses at this instant of its clock.
   func activeConnections(nowNs: UInt64) -> UInt32 {
     guard !isDead, !isPaused, duty.stage == .loading, duty.maySend(nowNs: nowNs),
-      nowNs < duty.endNs, duty.share.requestQuota == .max || !duty.pacer.isExhausted
+      nowNs < duty.endNs, nowNs - duty.startNs < duty.pacer.lastUntilNs,
+      duty.share.requestQuota == .max || !duty.pacer.isExhausted
     else { return 0 }
-    return duty.share.connections
+    return duty.connectionCount(nowNs: nowNs)
   }
 
   mutating func obey(_ command: Command, nowNs: UInt64) { _ = duty.obey(command, nowNs: nowNs) }
@@ -96,8 +97,10 @@ struct SimulatedWorker {
   }
 
   private mutating func send(beforeNs: UInt64, _ deed: (Deed) -> Void) {
-    guard case .open(let schedule) = plan.load else {
-      owed += Double(beforeNs - lastNs) * 1e-9 * rateHz / 4 * Double(duty.share.connections)
+    guard plan.load != .closed else {
+      owed +=
+        Double(beforeNs - lastNs) * 1e-9 * rateHz / 4
+        * Double(duty.connectionCount(nowNs: lastNs))
       while owed >= 1 {
         owed -= 1
         guard duty.pacer.take(nowNs: beforeNs - 1 - duty.startNs) != nil else { continue }
@@ -108,7 +111,7 @@ struct SimulatedWorker {
     }
     while let dueNs = duty.pacer.take(nowNs: beforeNs - 1 - duty.startNs) {
       count()
-      deed(.sent(schedule.firstIndex(atOrAfterNs: dueNs)))
+      deed(.sent(duty.pacer.schedule.firstIndex(atOrAfterNs: dueNs)))
     }
   }
 

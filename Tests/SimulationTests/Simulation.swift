@@ -25,6 +25,8 @@ final class Simulation {
     case pulse(agent: Int)
     case reaped(agent: Int, slot: Int, life: UInt64)
     case fault(Swarm.Fault)
+    case edit(Int)
+    case editDue(Int)
     case masterRestarts
     case masterResumes
     case agentResumes(agent: Int, withHost: Bool)
@@ -97,6 +99,7 @@ final class Simulation {
     startMaster()
     for workers in swarm.workersPerAgent { addAgent(workers: workers) }
     for (atNs, fault) in swarm.faults { queue.add(.fault(fault), atNs: atNs) }
+    for (index, edit) in swarm.edits.enumerated() { queue.add(.edit(index), atNs: edit.atNs) }
     queue.add(.heals, atNs: swarm.healNs)
     queue.add(.lastResort, atNs: swarm.healNs + 20 * second)
     // Time for the run, for whoever is waited for, and to spare.
@@ -174,6 +177,8 @@ final class Simulation {
     case .pulse(let agent): feelPulses(agent)
     case .reaped(let agent, let slot, let life): reaped(agent, slot, life: life)
     case .fault(let fault): inflict(fault)
+    case .edit(let index): edit(index)
+    case .editDue(let index): audit.checkEdit(index, self)
     case .masterRestarts: if master.machine == nil { startMaster() }
     case .masterResumes: resumeMaster()
     case .agentResumes(let agent, let withHost): resumeAgent(agent, withHost: withHost)
@@ -219,6 +224,8 @@ extension Simulation.Event {
     case .diskRecovers: 25 << 32
     case .heals: 26 << 32
     case .lastResort: 27 << 32
+    case .edit(let index): 29 << 32 | UInt64(index)
+    case .editDue(let index): 30 << 32 | UInt64(index)
     case .runBegins(let index, _): 28 << 32 | UInt64(index)
     }
   }

@@ -65,6 +65,7 @@ func failure(seed: UInt64, faults: Faults = Faults(), isVerbose: Bool = false) -
     #expect(swarms.count { $0.plans.count > 1 && !$0.faults.isEmpty } >= 100)
     #expect(swarms.count { $0.plans.count > 2 } >= 50)
     #expect(swarms.count { $0.partsPerBatch > 1 } >= 50)
+    #expect(swarms.count { !$0.edits.isEmpty && !$0.faults.isEmpty } >= 100)
   }
 
   @Test(arguments: [3, 14, 159, 2653] as [UInt64])

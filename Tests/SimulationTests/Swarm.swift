@@ -46,6 +46,8 @@ struct Swarm {
   var isOrdered: Bool
   var commitNs: UInt64
   var faults: [(atNs: UInt64, Fault)] = []
+  /// What somebody asks the load to be, on the way: the rate where there is one, or the connections.
+  var edits: [(atNs: UInt64, rateHz: Double, connections: UInt32)] = []
   /// No fault begins after it, and every one has ended by then.
   var healNs: UInt64
   var rateHz: Double
@@ -87,6 +89,20 @@ struct Swarm {
         plan.labels = ["run": "\(plans.count)"]
         plans.append(plan)
       }
+    }
+    var editing = Dice(seed: seed &* 0x9fb2_1c65 &+ 9)
+    if editing.chance(0.35) {
+      let lastNs = plans.reduce(0) { $0 + $1.times.durationNs + 2 * second }
+      for _ in 0...editing.below(5) {
+        let rateHz = editing.chance(0.1) ? 0 : editing.between(1.0, 60.0)
+        let connections = UInt32(editing.between(1, UInt64(6 * workers)))
+        edits.append((editing.between(second, lastNs), rateHz, connections))
+      }
+      // Some come while another is not yet in force.
+      if editing.chance(0.4), let first = edits.first {
+        edits.append((first.atNs + editing.between(1, 600) * millisecond, 7, 2))
+      }
+      edits.sort { $0.atNs < $1.atNs }
     }
     hasToken = dice.chance(0.3)
     leaseNs = dice.chance(0.5) ? 10 * second : dice.between(3 * second, 10 * second)

@@ -26,6 +26,9 @@ extension Command {
       writer.write(validUntilNs)
     case .stop: writer.write(UInt64(4))
     case .cut: writer.write(UInt64(5))
+    case .change(let change):
+      writer.write(UInt64(6))
+      change.write(to: &writer)
     }
     return writer.bytes + Array(repeating: 0, count: Self.byteCount - writer.bytes.count)
   }
@@ -52,6 +55,9 @@ extension Command {
       self = .renew(validUntilNs: validUntilNs)
     case 4: self = .stop
     case 5: self = .cut
+    case 6:
+      guard let change: LoadChange = reader.value() else { return nil }
+      self = .change(change)
     default: return nil
     }
   }

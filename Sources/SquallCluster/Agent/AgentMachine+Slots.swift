@@ -20,6 +20,8 @@ extension AgentMachine {
     /// The newest epoch whose share it was given, and when.
     var givenEpoch: UInt32 = 0
     var givenNs: UInt64 = 0
+    /// Changes of the load that it was told of.
+    var changeCount = 0
     /// Of the share it was given: where its schedule ends, in run time.
     var untilNs: UInt64 = .max
     /// The newest epoch it said it took up.
@@ -158,6 +160,7 @@ extension AgentMachine {
     if part.run == 0 { join(order) }
     if part.run != 0, part.run == order.run {
       part.epoch = order.epoch
+      if order.changes.count > part.changes.count { part.changes = order.changes }
       switch order.phase {
       case .prepare, .run: assign(order, validUntilNs: validUntilNs, nowNs: nowNs)
       case .stop: stopWorkers()
@@ -228,6 +231,10 @@ extension AgentMachine {
     slots[slot].isTakenBack = false
     if slots[slot].isUnresponsive || isFull { return takeBack(slot) }
     slots[slot].validUntilNs = max(slots[slot].validUntilNs, validUntilNs)
+    for change in part.changes.dropFirst(slots[slot].changeCount) {
+      effects.append(.changeLoad(slot: slot, change))
+    }
+    slots[slot].changeCount = part.changes.count
     effects.append(
       .setShare(
         slot: slot, assignment.share, untilNs: assignment.untilNs,

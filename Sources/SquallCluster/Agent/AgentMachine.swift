@@ -112,6 +112,8 @@ package struct AgentMachine: Sendable {
     /// including `untilNs` of run time. Nothing may be sent at or after `validUntilNs` of the local
     /// clock, until renewed. The worker must see share and validity as one.
     case setShare(slot: Int, Share, untilNs: UInt64, validUntilNs: UInt64)
+    /// The load changes at this change's instant. Comes before the share that begins there.
+    case changeLoad(slot: Int, LoadChange)
     /// The share it has stays valid until then.
     case renewShare(slot: Int, validUntilNs: UInt64)
     /// Stop sending, drain for the plan's time, answer `.workerFinished`.
@@ -157,6 +159,7 @@ package struct AgentMachine: Sendable {
     var run: UInt64 = 0
     var plan = PlanAssembly()
     var epoch: UInt32 = 0
+    var changes: [LoadChange] = []
     var startLocalNs: UInt64?
     var leaseEndNs: UInt64 = 0
     var isLeaseLapsed = false

@@ -195,6 +195,7 @@ extension MasterMachine {
     fleet[agent].leaseEndNs = max(fleet[agent].leaseEndNs, endNs)
     order.startNs = run.startNs
     order.epoch = dealing.deal?.epoch ?? 0
+    order.changes = dealing.deal?.changes ?? []
     order.assignments = assignments(of: agent)
     return order
   }

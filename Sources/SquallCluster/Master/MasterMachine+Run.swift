@@ -44,6 +44,7 @@ extension MasterMachine {
       intake.sums.add(known.sums)
     }
     run.startNs = recovered.startNs
+    run.take(recovered.deal?.changes ?? [])
     run.stopReason = recovered.stop
     if let deal = recovered.deal {
       restore(deal)

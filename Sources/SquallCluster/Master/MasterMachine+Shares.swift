@@ -106,8 +106,12 @@ extension MasterMachine {
     switch deal.kind {
     case .yield:
       guard isYielded else { return superviseYield(deal, wanted, nowNs: nowNs) }
+      guard deal.asked == nil else { return change(deal, wanted, nowNs: nowNs) }
       dealAgain(wanted, nowNs: nowNs)
     case .grant:
+      if run.asked != nil, run.stage == .running, !dealing.hasReachedEnd {
+        return askToChange(deal, wanted, nowNs: nowNs)
+      }
       guard isStale(deal, wanted) else {
         dealing.staleSinceNs = nil
         return
@@ -126,7 +130,7 @@ extension MasterMachine {
   /// Whether those that take part, or what is left to hand out, differ from the deal.
   private func isStale(_ deal: Deal, _ wanted: [LifeIndex]) -> Bool {
     guard !wanted.isEmpty, !dealing.hasReachedEnd else { return false }
-    let taking = wanted.prefix(Int(min(UInt32(wanted.count), run.plan.connections.count)))
+    let taking = wanted.prefix(Int(min(UInt32(wanted.count), run.plan.connectionCount)))
     let holdings = deal.holdings.filter { !$0.share.isIdle }
     guard taking.count == holdings.count else { return true }
     for (place, holding) in zip(taking, holdings)
@@ -157,6 +161,38 @@ extension MasterMachine {
       }
     }
     return nil
+  }
+
+  // MARK: Changes of the load
+
+  /// Every holder is to end its share at one instant, from which the load is another.
+  private mutating func askToChange(_ deal: Deal, _ wanted: [LifeIndex], nowNs: UInt64) {
+    let taking = holders(of: deal, among: wanted)
+    guard !taking.isEmpty else { return }
+    if let untilNs = holderSilentUntilNs(nowNs: nowNs) { return evaluate(atNs: untilNs) }
+    dealing.lateCount = 0
+    yield(deal, nil, taking, nowNs: nowNs)
+  }
+
+  /// Those of the deal that are still there, so that no share falls while another rises: who is new gets
+  /// its part afterwards, as ever.
+  private func holders(of deal: Deal, among wanted: [LifeIndex]) -> [LifeIndex] {
+    let names = Set(deal.holdings.map(\.incarnation))
+    return wanted.filter { names.contains(incarnation($0)) }
+  }
+
+  /// Everybody has ended its share, or can no longer act: the load changes there.
+  private mutating func change(_ deal: Deal, _ wanted: [LifeIndex], nowNs: UInt64) {
+    let taking = holders(of: deal, among: wanted)
+    guard var change = run.asked ?? deal.asked else { return }
+    guard !taking.isEmpty else {
+      // Others have come in the place of all that were there: first they have to have the load there is.
+      run.asked = change
+      return grant(wanted, nowNs: nowNs)
+    }
+    change.atNs = max(grantFromNs(nowNs: nowNs), (run.changes.last?.atNs ?? 0) + 1)
+    run.asked = nil
+    grant(taking, changing: change, nowNs: nowNs)
   }
 
   private mutating func dealAgain(_ wanted: [LifeIndex], nowNs: UInt64) {
@@ -198,28 +234,44 @@ extension MasterMachine {
     let moveAtNs = (startNs + deal.untilNs).subtractingSaturated(marginNs)
     guard nowNs >= moveAtNs else { return evaluate(atNs: moveAtNs) }
     dealing.lateCount += 1
+    guard deal.asked == nil else {
+      return yield(deal, nil, holders(of: deal, among: wanted), nowNs: nowNs)
+    }
     let shares = shares(for: wanted, fromNs: 0)
     let target = Dictionary(
       uniqueKeysWithValues: zip(wanted.map { incarnation($0) }, shares))
     yield(deal, target, wanted, nowNs: nowNs)
   }
 
-  private func shares(for wanted: [LifeIndex], fromNs: UInt64) -> [Share] {
+  private func shares(
+    for wanted: [LifeIndex], fromNs: UInt64, of plan: Plan? = nil
+  ) -> [Share] {
     Deal.shares(
-      of: run.plan, over: wanted.count, requestsLeft: requestsLeft,
+      of: plan ?? run.plan, over: wanted.count, requestsLeft: requestsLeft,
       epoch: dealing.epoch + 1, fromNs: fromNs)
   }
 
-  private mutating func grant(_ wanted: [LifeIndex], nowNs: UInt64) {
+  /// From when on schedules may follow a new deal: where the yields end, or the last holder that had not
+  /// heard of them; where nobody was left to yield, from a little later than now.
+  private func grantFromNs(nowNs: UInt64) -> UInt64 {
+    guard let deal = dealing.deal, let startNs = run.startNs else { return 0 }
+    guard deal.kind == .yield else { return cutNs(nowNs: nowNs) }
+    let usedNs = dealing.unconfirmedUntilNs.subtractingSaturated(startNs)
+    // Without a common instant it is now: nothing is sent meanwhile.
+    let untilNs = deal.untilNs == .max ? nowNs.subtractingSaturated(startNs) : deal.untilNs
+    return max(untilNs, usedNs)
+  }
+
+  private mutating func grant(
+    _ wanted: [LifeIndex], changing change: LoadChange? = nil, nowNs: UInt64
+  ) {
     guard !wanted.isEmpty else { return }
-    var fromNs: UInt64 = 0
-    if let deal = dealing.deal, isOpenLoop, let startNs = run.startNs {
-      // Where the yields end, or the last holder that had not heard of them; where nobody was left to
-      // yield, from a little later than now.
-      let usedNs = dealing.unconfirmedUntilNs.subtractingSaturated(startNs)
-      fromNs = deal.kind == .yield ? max(deal.untilNs, usedNs) : cutNs(nowNs: nowNs)
-    }
-    let shares = shares(for: wanted, fromNs: fromNs)
+    let changes = run.changes + (change.map { [$0] } ?? [])
+    // In a closed loop shares begin at once, but none before the load that it is a part of.
+    var fromNs = changes.last?.atNs ?? 0
+    if isOpenLoop { fromNs = max(fromNs, grantFromNs(nowNs: nowNs)) }
+    let shares = shares(
+      for: wanted, fromNs: fromNs, of: run.settings.plan.changed(by: changes))
     var holdings = zip(wanted, shares).map { place, share in
       let reserved = intake[place].reserved
       return Deal.Holding(
@@ -227,15 +279,17 @@ extension MasterMachine {
         reserved: isCounted ? reserved.addingSaturated(share.requestQuota) : 0)
     }
     holdings += others(than: wanted)
-    propose(.grant, untilNs: .max, holdings)
+    propose(.grant, untilNs: .max, holdings, changes: changes)
   }
 
+  /// Without a target the shares stay as large as they are up to the end: the load is to change there.
   private mutating func yield(
-    _ deal: Deal, _ target: [Incarnation: Share], _ wanted: [LifeIndex],
+    _ deal: Deal, _ target: [Incarnation: Share]?, _ wanted: [LifeIndex],
     nowNs: UInt64
   ) {
     let epoch = dealing.epoch + 1
-    let untilNs = isOpenLoop ? cutNs(nowNs: nowNs) : .max
+    let hasInstant = isOpenLoop || target == nil && !isCounted
+    let untilNs = hasInstant ? cutNs(nowNs: nowNs) : .max
     var holdings: [Deal.Holding] = []
     for place in wanted {
       let name = incarnation(place)
@@ -243,7 +297,9 @@ extension MasterMachine {
       if let index = dealing.index(of: name), !deal.holdings[index].share.isIdle {
         share = deal.holdings[index].share
         share.epoch = epoch
-        share.connections = min(share.connections, target[name]?.connections ?? 0)
+        if let target {
+          share.connections = min(share.connections, target[name]?.connections ?? 0)
+        }
         if isCounted { share.requestQuota = 0 }
       }
       holdings.append(
@@ -252,7 +308,9 @@ extension MasterMachine {
           reserved: intake[place].reserved))
     }
     holdings += others(than: wanted)
-    propose(.yield, untilNs: untilNs, holdings)
+    propose(
+      .yield, untilNs: untilNs, holdings, changes: run.changes,
+      asked: target == nil ? run.asked ?? deal.asked : nil)
   }
 
   /// Lives that take no part and are not accounted for: they are told so if they come back, and what
@@ -281,15 +339,18 @@ extension MasterMachine {
   }
 
   private mutating func propose(
-    _ kind: Deal.Kind, untilNs: UInt64, _ holdings: [Deal.Holding]
+    _ kind: Deal.Kind, untilNs: UInt64, _ holdings: [Deal.Holding], changes: [LoadChange],
+    asked: LoadChange? = nil
   ) {
     dealing.epoch += 1
     dealing.isPending = true
     dealing.staleSinceNs = nil
     dealing.isSpoiled = false
-    let deal = Deal(
+    var deal = Deal(
       epoch: dealing.epoch, kind: kind, untilNs: untilNs,
       holdings: holdings.sorted { $0.incarnation.precedes($1.incarnation) })
+    deal.changes = changes
+    deal.asked = asked
     record(.deal(deal), .deal(deal))
   }
 
@@ -297,6 +358,10 @@ extension MasterMachine {
   mutating func dealt(_ deal: Deal, nowNs: UInt64) {
     dealing.isPending = false
     isDirty = true
+    if deal.changes.count > run.changes.count, let change = deal.changes.last {
+      log(.changed(change))
+    }
+    run.take(deal.changes)
     guard run.stage == .preparing || run.stage == .running else { return }
     let old = dealing
     dealing.enforce(deal)
@@ -333,6 +398,7 @@ extension MasterMachine {
   /// or its lease has ended.
   mutating func restore(_ deal: Deal) {
     dealing.enforce(deal)
+    run.take(deal.changes)
     for holding in deal.holdings {
       guard let place = life(of: holding.incarnation) else { continue }
       if intake[place].ledger == nil {

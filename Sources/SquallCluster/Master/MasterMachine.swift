@@ -91,6 +91,9 @@ package struct MasterMachine: Sendable {
     case committed(token: UInt64)
     /// Begin the load with the workers that are ready.
     case start
+    /// Change the load of the run that goes on, as soon as all workers can at one instant. See
+    /// `refusal(of:)`, which is to be asked before.
+    case change(LoadChange)
     /// End the load now.
     case stop
     /// End the run with what is known now.
@@ -129,6 +132,7 @@ package struct MasterMachine: Sendable {
     case workerDied(Incarnation, Ledger.Ending)
     case dealt(epoch: UInt32, workers: Int)
     case starting(workers: Int)
+    case changed(LoadChange)
     case stopping(EndReason)
     /// Bytes that could not be a batch came from this agent, whose connection was closed.
     case malformed(AgentName, Malformed)
@@ -181,6 +185,7 @@ package struct MasterMachine: Sendable {
     case .start:
       run.isStartWanted = true
       isDirty = true
+    case .change(let change): asked(for: change)
     case .stop: stop(.stopped, nowNs: nowNs)
     case .abandon:
       stop(.stopped, nowNs: nowNs)

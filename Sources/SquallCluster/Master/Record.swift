@@ -93,6 +93,8 @@ package struct Recovery: Sendable {
 
   package private(set) var agents: [AgentName] = []
   package private(set) var deal: Deal?
+  /// What was changed of the load, in the order of time.
+  package var changes: [LoadChange] { deal?.changes ?? [] }
   package private(set) var startNs: UInt64?
   package private(set) var stop: EndReason?
   package private(set) var outcome: Outcome?

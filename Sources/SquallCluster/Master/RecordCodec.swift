@@ -5,6 +5,7 @@ import SquallLoad
 //   1 agent     agent u64 · host text · build text · cpus list(varint)
 //   2 deal      epoch u32 · kind u8 · untilNs u64
 //               holdings list(agent u64 · worker varint · life u64 · share · reserved varint)
+//               changes list(change) · asked (present u8 · change)
 //   3 start     startNs u64
 //   4 batch     agent u64 · worker varint · life u64 · sequence varint · batch as on the wire
 //   5 ledger    as on the wire
@@ -14,7 +15,7 @@ import SquallLoad
 //               0 silent: afterNs varint · 1 batches: of varint, arrived varint
 //               2 mismatch: sums, sums · 3 notReplaced: nothing
 //
-// Shares, sums and ledgers are as on the wire.
+// Shares, changes, sums and ledgers are as on the wire.
 
 extension RecordEntry {
   package var bytes: [UInt8] {
@@ -98,6 +99,9 @@ extension ByteWriter {
       share(holding.share)
       varint(holding.reserved)
     }
+    changes(deal.changes)
+    append(deal.asked != nil)
+    if let asked = deal.asked { change(asked) }
   }
 
   fileprivate mutating func outcome(_ outcome: Outcome) {
@@ -143,6 +147,8 @@ extension ByteReader {
           incarnation: try incarnation(), share: try share(epoch: epoch),
           reserved: try varint()))
     }
+    deal.changes = try changes()
+    if try flag() { deal.asked = try change() }
     return deal
   }
 

@@ -25,6 +25,10 @@ package struct RunSettings: Sendable {
 /// The course of one run: when it starts, when its load ends, when everything is known.
 struct Run: Sendable {
   let settings: RunSettings
+  /// With all changes of its load that are in force, or will be at their instants.
+  private(set) var plan: Plan
+  /// A change that waits for its turn.
+  var asked: LoadChange?
   let planBytes: [UInt8]
   let planHash: [UInt8]
   var stage = MasterMachine.Stage.waiting
@@ -41,6 +45,7 @@ struct Run: Sendable {
 
   init(_ settings: RunSettings, digests: Digests, nowNs: UInt64) {
     self.settings = settings
+    plan = settings.plan
     planBytes = settings.plan.bytes
     planHash = digests.hash(planBytes)
     beganNs = nowNs
@@ -48,13 +53,15 @@ struct Run: Sendable {
   }
 
   var name: UInt64 { settings.run }
-  var plan: Plan { settings.plan }
+  var changes: [LoadChange] { plan.changes }
   var loadNs: UInt64 { plan.times.warmupNs.addingSaturated(plan.times.durationNs) }
   var isOpenLoop: Bool { plan.load != .closed }
   var isCounted: Bool { plan.requestCount != .max }
   /// Its load is on, or may yet begin.
   var takesWorkers: Bool { stage == .waiting || stage == .preparing || stage == .running }
   var hasEnded: Bool { stage == .ended }
+
+  mutating func take(_ changes: [LoadChange]) { plan = settings.plan.changed(by: changes) }
 
   func chunk(_ index: UInt32) -> PlanChunk? {
     let start = Int(index) * PlanChunk.byteCount

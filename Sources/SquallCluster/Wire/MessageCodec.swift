@@ -225,6 +225,7 @@ extension ByteWriter {
     append(order.startNs != nil)
     if let startNs = order.startNs { append(startNs) }
     append(order.epoch)
+    changes(order.changes)
     varint(UInt64(order.assignments.count))
     for assignment in order.assignments {
       varint(assignment.slot)
@@ -232,6 +233,22 @@ extension ByteWriter {
       share(assignment.share)
       varint(assignment.untilNs)
     }
+  }
+
+  mutating func changes(_ changes: [LoadChange]) {
+    varint(UInt64(changes.count))
+    for change in changes { self.change(change) }
+  }
+
+  mutating func change(_ change: LoadChange) {
+    append(
+      UInt8(change.rateHz == nil ? 0 : 1) | UInt8(change.connections == nil ? 0 : 2)
+        | UInt8(change.users == nil ? 0 : 4) | UInt8(change.spawnHz == nil ? 0 : 8))
+    varint(change.atNs)
+    if let rateHz = change.rateHz { append(rateHz.bitPattern) }
+    if let connections = change.connections { varint(connections) }
+    if let users = change.users { varint(users) }
+    if let spawnHz = change.spawnHz { append(spawnHz.bitPattern) }
   }
 
   /// Without its epoch, which is the order's or the deal's.
@@ -298,6 +315,7 @@ extension ByteReader {
     order.phase = phase
     order.startNs = try flag() ? try instantNs() : nil
     order.epoch = try u32()
+    order.changes = try changes()
     for _ in 0..<(try count(upTo: Hello.cpuCountMax, elementByteCount: 15)) {
       order.assignments.append(
         Order.Assignment(
@@ -305,6 +323,33 @@ extension ByteReader {
           untilNs: try varint()))
     }
     return order
+  }
+
+  mutating func changes() throws(Malformed) -> [LoadChange] {
+    var changes: [LoadChange] = []
+    for _ in 0..<(try count(upTo: LoadChange.countMax, elementByteCount: 2)) {
+      let change = try change()
+      guard change.atNs > changes.last?.atNs ?? 0 else { throw .value }
+      changes.append(change)
+    }
+    return changes
+  }
+
+  mutating func change() throws(Malformed) -> LoadChange {
+    let flags = try u8()
+    guard flags < 16 else { throw .value }
+    var change = LoadChange(atNs: try varint())
+    if flags & 1 != 0 { change.rateHz = try figure() }
+    if flags & 2 != 0 { change.connections = try varint(UInt32.self) }
+    if flags & 4 != 0 { change.users = try varint(UInt32.self) }
+    if flags & 8 != 0 { change.spawnHz = try figure() }
+    return change
+  }
+
+  private mutating func figure() throws(Malformed) -> Double {
+    let value = Double(bitPattern: try u64())
+    guard value >= 0, value <= Schedule.rateHzMax else { throw .value }
+    return value
   }
 
   mutating func share(epoch: UInt32) throws(Malformed) -> Share {

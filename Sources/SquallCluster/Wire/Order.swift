@@ -8,8 +8,10 @@ package import SquallLoad
 /// number u32 · echo (present u8 · reportNumber u32 · reportSentNs u64 · reportReceivedNs u64)
 /// sentNs u64 · isLast u8 · run u64, and when that is not 0:
 /// planHash list(u8) · planByteCount u32 · leaseNs varint · phase u8
-/// start (present u8 · startNs u64) · epoch u32
+/// start (present u8 · startNs u64) · epoch u32 · changes list(change)
 /// assignments list(slot varint · life u64 · share · untilNs varint)
+/// change: flags u8 (1 rate, 2 connections, 4 users, 8 spawn rate) · atNs varint, then those there are:
+///   rateHz f64 · connections varint · users varint · spawnHz f64
 /// share: position, workerCount, connections, requestQuota, fromNs as varints
 /// ```
 package struct Order: Equatable, Sendable {
@@ -75,6 +77,8 @@ package struct Order: Equatable, Sendable {
   package var startNs: UInt64?
   /// Of all assignments below. A worker that is not among them has no share.
   package var epoch: UInt32 = 0
+  /// All changes of the load that the assignments are of, in the order of time.
+  package var changes: [LoadChange] = []
   package var assignments: [Assignment] = []
 
   package init(number: UInt32, echo: Echo?, sentNs: UInt64, isLast: Bool) {

@@ -5,6 +5,8 @@ package enum Command: Equatable, Sendable {
   /// Take up the share: its connections at once, its schedule from `fromNs` up to but not including
   /// `untilNs` of run time. Send nothing at or after `validUntilNs` of the monotonic clock.
   case share(Share, untilNs: UInt64, validUntilNs: UInt64)
+  /// The load changes at an instant of run time, from which a share follows. In the order of time.
+  case change(LoadChange)
   /// The share stays valid until then.
   case renew(validUntilNs: UInt64)
   /// Send nothing more, await what is in flight.

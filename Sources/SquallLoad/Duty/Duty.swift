@@ -33,6 +33,10 @@ package struct Duty: Sendable {
   package private(set) var endNs: UInt64 = .max
   /// The newest that was taken up. Without connections it is one that nothing may be sent under.
   package private(set) var share = Share.idle(epoch: 0)
+  /// What was changed of the load, in the order of time.
+  package private(set) var changes: [LoadChange] = []
+  /// Connections of the share before, which are in use until the new one begins.
+  private var connectionsBefore: UInt32 = 0
   /// What is due of the schedule.
   package var pacer: Pacer
 
@@ -76,6 +80,11 @@ package struct Duty: Sendable {
       return true
     case .share(let newer, let untilNs, let validUntilNs):
       return adopt(newer, untilNs: untilNs, validUntilNs: validUntilNs, nowNs: nowNs)
+    case .change(let change):
+      guard change.atNs > changes.last?.atNs ?? 0 else { return false }
+      changes.append(change)
+      pacer.change(change)
+      return true
     case .renew(let validUntilNs):
       self.validUntilNs = max(self.validUntilNs, validUntilNs)
       return false
@@ -105,8 +114,10 @@ package struct Duty: Sendable {
     guard newer.epoch != share.epoch else {
       guard newer.isIdle, !share.isIdle, !faults.keepsTakenShares else { return false }
       share.connections = 0
+      connectionsBefore = 0
       return true
     }
+    connectionsBefore = connectionCount(nowNs: nowNs)
     droppedCount += pacer.adopt(newer, untilNs: faults.outrunsYields ? .max : untilNs)
     if share.isIdle {
       droppedCount += pacer.drop(dueBeforeNs: min(newer.fromNs, untilNs, runNs(nowNs)))
@@ -130,6 +141,21 @@ package struct Duty: Sendable {
 
   // MARK: What may be done
 
+  /// Connections in use. In an open loop the share's are opened ahead of its schedule; in a closed one
+  /// they are the load, and so begin and end with the share's time.
+  package func connectionCount(nowNs: UInt64) -> UInt32 {
+    isWaitingForShare(nowNs: nowNs) ? connectionsBefore : share.connections
+  }
+
+  /// When the share's connections come into use; nil when they are.
+  package func shareBeginsNs(nowNs: UInt64) -> UInt64? {
+    isWaitingForShare(nowNs: nowNs) ? startNs.addingSaturated(share.fromNs) : nil
+  }
+
+  private func isWaitingForShare(nowNs: UInt64) -> Bool {
+    !isOpenLoop && !share.isIdle && startNs != .max && runNs(nowNs) < share.fromNs
+  }
+
   /// New requests may go out, as far as the pacer has any.
   package func maySend(nowNs: UInt64) -> Bool {
     guard nowNs < validUntilNs || faults.outlivesLeases, !share.isIdle else { return false }
@@ -152,6 +178,7 @@ package struct Duty: Sendable {
     switch stage {
     case .loading:
       wakeNs = nowNs < startNs ? startNs : endNs
+      if let beginsNs = shareBeginsNs(nowNs: nowNs) { wakeNs = min(wakeNs, beginsNs) }
     case .draining: wakeNs = cutNs
     case .finished: return .max
     }

@@ -35,7 +35,7 @@ package struct Pacer: Sendable {
   private var firstIndex: UInt64 = 0
   private var passedIndex: UInt64 = 0
   private var walk: Schedule.Walk
-  private let schedule: Schedule
+  package private(set) var schedule: Schedule
   private var term: Term
   /// Ascending in epoch and `fromNs`.
   private var waiting: [Term] = []
@@ -96,12 +96,20 @@ package struct Pacer: Sendable {
     while let last = waiting.last, last.share.fromNs >= newer.fromNs { waiting.removeLast() }
     waiting.append(Term(share: newer, untilNs: newerUntilNs))
     limit()
-    if isOpen || quota == 0 { settle() }
+    if isOpen || quota == 0 || nextDueNs == .max { settle() }
     guard waiting.count > Self.waitingShareCountMax else { return 0 }
     let droppedCount = drop(dueBeforeNs: untilNs)
     if waiting.count > Self.waitingShareCountMax { beginNext() }
     settle()
     return droppedCount
+  }
+
+  /// The rate changes at an instant up to which the share ends, or from which the next one begins.
+  package mutating func change(_ change: LoadChange) {
+    guard isOpen else { return }
+    schedule.change(change)
+    walk = Schedule.Walk(schedule)
+    settle()
   }
 
   /// Gives up the requests due before `dueNs` that were not taken, and says how many they were. Of a
@@ -123,6 +131,9 @@ package struct Pacer: Sendable {
   package var quotaLeft: UInt64 {
     waiting.reduce(quota) { $0.addingSaturated($1.share.requestQuota) }
   }
+
+  /// Where in run time the newest share ends.
+  package var lastUntilNs: UInt64 { min(endNs, (waiting.last ?? term).untilNs) }
 
   /// Nothing will be due any more under the shares known now. In a closed loop, the end of the load's
   /// time is noticed by `take`.

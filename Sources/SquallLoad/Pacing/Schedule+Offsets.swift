@@ -73,6 +73,8 @@ extension Schedule {
   /// One stage, with what came before it added up. The last has no end.
   private struct Segment: Sendable {
     var stage = -1
+    /// Steps taken so far.
+    var step = 0
     var startNs: UInt64 = 0
     var endNs: UInt64 = 0
     var startHz: Double
@@ -91,16 +93,26 @@ extension Schedule {
 
     init(_ schedule: Schedule, atNs offsetNs: UInt64) {
       self.init(schedule)
-      while offsetNs >= endNs && stage < schedule.stages.count { advance(schedule) }
+      while offsetNs >= endNs && !isLast(schedule) { advance(schedule) }
+    }
+
+    func isLast(_ schedule: Schedule) -> Bool {
+      step == schedule.steps.count && (step > 0 || stage == schedule.stages.count)
     }
 
     mutating func advance(_ schedule: Schedule) {
-      stage += 1
       startNs = endNs
       startHz = endHz
       startCount = endCount
       slope = 0
-      guard stage < schedule.stages.count else {
+      defer { cutAtStep(schedule) }
+      if step < schedule.steps.count, startNs == schedule.steps[step].atNs, stage >= 0 {
+        startHz = Schedule.valid(schedule.steps[step].rateHz)
+        endHz = startHz
+        step += 1
+      }
+      stage += 1
+      guard step == 0, stage < schedule.stages.count else {
         endNs = .max
         endCount = startHz > 0 ? .infinity : startCount
         return
@@ -111,6 +123,13 @@ extension Schedule {
       let seconds = Double(durationNs) * 1e-9
       if durationNs > 0 { slope = (endHz - startHz) / seconds }
       endCount = startCount + (startHz + endHz) / 2 * seconds
+    }
+
+    /// A step ends the segment that it falls into, and leaves all before it as it was.
+    private mutating func cutAtStep(_ schedule: Schedule) {
+      guard step < schedule.steps.count, schedule.steps[step].atNs <= endNs else { return }
+      endNs = schedule.steps[step].atNs
+      endCount = count(atNs: endNs)
     }
 
     func count(atNs offsetNs: UInt64) -> Double {
@@ -145,7 +164,7 @@ extension Schedule {
       let count = schedule.arrival == .uniform ? Double(index) : process.point(index)
       if count < segment.startCount { segment = Segment(schedule) }
       while count >= segment.endCount {
-        if segment.stage == schedule.stages.count { return .max }
+        if segment.isLast(schedule) { return .max }
         segment.advance(schedule)
       }
       return segment.offsetNs(count: count)

@@ -150,6 +150,7 @@ package actor AgentHost {
     case .startAt(let localNs): for worker in workers { worker?.tell(.start(atNs: localNs)) }
     case .setShare(let slot, let share, let untilNs, let validUntilNs):
       workers[slot]?.tell(.share(share, untilNs: untilNs, validUntilNs: validUntilNs))
+    case .changeLoad(let slot, let change): workers[slot]?.tell(.change(change))
     case .renewShare(let slot, let validUntilNs):
       workers[slot]?.tell(.renew(validUntilNs: validUntilNs))
     case .stopWorker(let slot): stopWorker(slot)
@@ -207,7 +208,7 @@ package actor AgentHost {
       setup = WorkerSetup(
         plan: plan, peers: found.flatMap(\.used),
         sources: plan.origin.sourceAddresses.compactMap { Address($0, port: 0) }, cpu: nil,
-        connectionCountMax: plan.connections.count, parent: getpid(), backend: options.ring.backend)
+        connectionCountMax: plan.connections.reach, parent: getpid(), backend: options.ring.backend)
     } catch {
       options.announce(.unresolvable("cannot look up \(error.host): \(error.cause)"))
     }

@@ -20,7 +20,10 @@ package struct LiveFigures: Sendable {
   package var status: Status
   /// Nil before the first run.
   package var run: UInt64?
+  /// With what was changed of its load.
   package var plan: Plan?
+  /// A change that was asked for and has no instant yet.
+  package var asked: LoadChange?
   package var totals: Tally
   package var inFlight: Int64
   /// Nil before the first interval is here.
@@ -28,7 +31,10 @@ package struct LiveFigures: Sendable {
   /// Ok rates of the last intervals, oldest first.
   package var rates: [Double]
 
-  package init(status: Status, run: UInt64?, plan: Plan?, ledger: RunLedger) {
+  package init(
+    status: Status, run: UInt64?, plan: Plan?, asked: LoadChange? = nil, ledger: RunLedger
+  ) {
+    self.asked = asked
     self.status = status
     self.run = run
     self.plan = plan
@@ -94,7 +100,26 @@ package struct LiveFigures: Sendable {
           .init("dropped", .integer(Int128(totals.counters.dropped))),
         ])),
       .init("recent", recent.map(Self.json) ?? .null),
+      .init("target", target),
+      .init("changes", .array((plan?.changes ?? []).map(\.json))),
+      .init("asked", asked.map(\.json) ?? .null),
     ])
+  }
+
+  /// What the load is to be at this moment, and how it can be changed; null without a run.
+  private var target: JSONValue {
+    guard let plan, let atNs = status.elapsedNs else { return .null }
+    var members: [JSONValue.Member] = []
+    if case .open(let schedule) = plan.load {
+      let rateHz = (schedule.rateHz(atNs: atNs) * 1_000).rounded() / 1_000
+      members.append(.init("rate", .number(rateHz)))
+    }
+    let count = plan.changedCount(atNs: atNs) ?? plan.connections.count
+    let hasUsers = !plan.content.program.isEmpty
+    members.append(.init(hasUsers ? "users" : "connections", .integer(Int128(count))))
+    members.append(
+      .init("count_max", .integer(Int128(plan.connections.reach))))
+    return .object(members)
   }
 
   private static func json(_ recent: Recent) -> JSONValue {

@@ -97,7 +97,8 @@ package actor MasterHost {
   /// What goes on now.
   package var figures: LiveFigures {
     LiveFigures(
-      status: machine.status(nowNs: nowNs), run: led?.record.run, plan: led?.record.plan,
+      status: machine.status(nowNs: nowNs), run: led?.record.run,
+      plan: led?.record.plan.changed(by: machine.changes), asked: machine.askedChange,
       ledger: led?.ledger ?? RunLedger(endpointCount: 0))
   }
 
@@ -125,6 +126,16 @@ package actor MasterHost {
   package func startLoad() { handle(.start) }
 
   package func stopLoad() { handle(.stop) }
+
+  /// Changes the load of the run that goes on; why not, if it cannot be.
+  package func changeLoad(_ change: LoadChange) -> ChangeRefusal? {
+    if let refusal = machine.refusal(of: change) { return refusal }
+    handle(.change(change))
+    return nil
+  }
+
+  /// What was changed of the run's load, in the order of time.
+  package var changes: [LoadChange] { machine.changes }
 
   /// Waits for nobody any more from then on: ends with what is known.
   package func abandon(afterNs: UInt64) {

@@ -29,6 +29,7 @@ package struct RunPicture: Sendable {
     facts.take(head, run: run, startedAtNs: startedAtNs)
     facts.tool = .ours
     facts.host = .ours
+    facts.changes = plan.changes
     facts.goesOn = figures.status.stage != .ended
     facts.interrupted = isStopped && !facts.goesOn
     for worker in figures.status.workers {

@@ -39,7 +39,7 @@ package final class RecordFile: Sendable {
   /// "SQLL"; at byte 68 of the file, big-endian.
   private static let applicationID: Int32 = 0x5351_4c4c
   /// Bump when a table changes.
-  private static let version: Int32 = 3
+  private static let version: Int32 = 4
   /// How long a commit waits for another process's.
   static let busyNs: UInt64 = 10_000_000_000
 

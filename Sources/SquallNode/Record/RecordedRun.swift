@@ -26,6 +26,7 @@ package struct RecordedRun: Sendable {
     facts.takeWords(of: plan)
     facts.take(head, run: run, startedAtNs: startedAtNs)
     facts.interrupted = isInterrupted
+    facts.changes = recovery.changes
     facts.workers = account.workers(gaps: gaps)
     facts.gaps = gaps.map { $0.described(among: facts.workers) }
     for ledger in account.ledgers { facts.ownLedgers[ledger.incarnation] = ledger.sums }

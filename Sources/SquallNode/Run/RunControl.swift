@@ -13,6 +13,8 @@ package protocol RunControl: Sendable {
   func picture() async -> RunPicture?
   /// Begins a run and returns its name. An empty object begins the run of the command line.
   func start(_ document: JSONValue) async throws(Objection) -> UInt64
+  /// Changes the load of the run that goes on.
+  func change(_ document: JSONValue) async throws(Objection)
   /// Ends the load of the run that goes on.
   func stop() async throws(Objection)
   /// Every run there is, newest first.
@@ -36,8 +38,11 @@ package struct Objection: Error {
 
   package var kind: Kind
   package var sentence: String
+  /// The member of a document that it is about.
+  package var field: String?
 
-  package init(_ kind: Kind, _ sentence: String) {
+  package init(_ kind: Kind, _ sentence: String, field: String? = nil) {
+    self.field = field
     self.kind = kind
     self.sentence = sentence
   }
@@ -66,6 +71,11 @@ package final class Shown: RunControl {
   package func stop() async throws(Objection) {
     guard let now else { throw Self.nothing }
     now.stop()
+  }
+
+  package func change(_ document: JSONValue) async throws(Objection) {
+    guard let now else { throw Self.nothing }
+    try await now.change(ChangeOrder.change(document))
   }
 
   package func runs() async throws(Objection) -> [RecordedRunSummary] {

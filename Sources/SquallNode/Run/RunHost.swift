@@ -3,6 +3,7 @@ internal import NIOCore
 package import SquallCluster
 package import SquallLoad
 package import SquallReport
+internal import SquallScenario
 
 /// The runs that this process leads, one after the other: the workers come by a carrier, and what they
 /// counted goes into each run's record.
@@ -105,6 +106,7 @@ package final class RunHost: Sendable {
     var facts = RunFacts(
       plan: record.plan, startedAtNs: record.startedAtNs, isInterrupted: isStopped,
       status: account.status, outcome: outcome, ledgers: account.ledgers)
+    facts.changes = await master.changes
     facts.recordFault = record.failure.map { .unwritten($0) }
     carrier.note(in: &facts, of: record)
     return Finished(
@@ -131,7 +133,7 @@ package final class RunHost: Sendable {
     let known = await master.known
     return RunPicture(
       run: record.run, figures: known.figures, ledger: known.ledger, ledgers: known.ledgers,
-      plan: record.plan,
+      plan: known.figures.plan ?? record.plan,
       words: words(of: record), head: record.head, startedAtNs: record.startedAtNs,
       isStopped: led.isStopped)
   }
@@ -159,6 +161,17 @@ package final class RunHost: Sendable {
 
   /// Begins the load with the workers that are ready.
   package func startLoad() async { await master.startLoad() }
+
+  /// Changes the load of the run that goes on.
+  package func change(_ change: LoadChange) async throws(Objection) {
+    if let users = change.users, let plan = record?.plan, !plan.content.program.isEmpty,
+      let sentence = SquallScenario.Program(bytes: plan.content.program)?
+        .obstacle(to: UInt64(users), planned: UInt64(plan.connections.count))
+    {
+      throw Objection(.unusable, sentence, field: "users")
+    }
+    if let refusal = await master.changeLoad(change) { throw ChangeOrder.objection(refusal) }
+  }
 
   /// Send nothing more, collect, report.
   package func stop() {

@@ -182,6 +182,14 @@ package final class RunSeries: RunControl {
     host.stop()
   }
 
+  package func change(_ document: JSONValue) async throws(Objection) {
+    let change = try ChangeOrder.change(document)
+    guard state.withLockedValue({ $0.isLeading }) else {
+      throw Objection(.untimely, "no run goes on: start one, and change its load then")
+    }
+    try await host.change(change)
+  }
+
   package func runs() async throws(Objection) -> [RecordedRunSummary] {
     if let recordPath { return try RecordFile.runsForControl(recordPath) }
     let (past, isLeading) = state.withLockedValue { ($0.past, $0.isLeading) }

@@ -58,6 +58,7 @@ package final class MasterVoice: Sendable {
       say("\(describe(worker)) \(ending.words); its counts are kept and it is replaced")
     case .dealt(_, let workers): say("shares dealt over \(Self.count(workers, "worker"))")
     case .starting(let workers): say("the load starts on \(Self.count(workers, "worker"))")
+    case .changed(let change): say(change.sentence)
     case .stopping(let reason): say(Self.describe(reason))
     case .malformed(let name, let malformed):
       say("\(called(name)) sent bytes that are no counts (\(malformed)); its connection was closed")

@@ -127,6 +127,12 @@ package final class ControlPort: Sendable {
         return await Self.status(.accepted, of: control)
       }
     }
+    router.post("api/change") { request, _ in
+      await self.follow(request) { control, document throws(Objection) in
+        try await control.change(document)
+        return await Self.status(.accepted, of: control)
+      }
+    }
     router.post("api/stop") { request, _ in
       await self.follow(request) { control, _ throws(Objection) in
         try await control.stop()
@@ -184,7 +190,10 @@ package final class ControlPort: Sendable {
   private static let nothing = error(.serviceUnavailable, "there is no run yet")
 
   static func answer(_ objection: Objection) -> Answer {
-    switch objection.kind {
+    if objection.kind == .unusable, let field = objection.field {
+      return problem(RunOrder.Fault(field, objection.sentence))
+    }
+    return switch objection.kind {
     case .untimely: error(.conflict, objection.sentence)
     case .unusable: error(.unprocessableContent, objection.sentence)
     case .absent: error(.notFound, objection.sentence)

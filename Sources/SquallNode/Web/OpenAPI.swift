@@ -25,7 +25,7 @@ enum OpenAPI {
           "schemas",
           .object([
             .init("Problem", problem), .init("Figures", figures), .init("Run", run),
-            .init("Order", order), .init("Result", RunResult.jsonSchema),
+            .init("Order", order), .init("Change", change), .init("Result", RunResult.jsonSchema),
             .init("Plan", PlanSummary.jsonSchema), .init("Annotation", RunAnnotation.jsonSchema),
             .init("View", object(["schema": string, "result": any, "columns": list(any)])),
             .init("Comparison", object(["schema": string, "metrics": list(any)])),
@@ -81,6 +81,17 @@ enum OpenAPI {
         post(
           "Begins a run: of an empty object, that of the command line", "start", ref("Order"),
           answer(202, "It begins", ref("Figures")))
+      ]
+    ),
+    (
+      "/api/change",
+      [
+        post(
+          "Changes the load of the run that goes on, at one instant for all workers and some half a "
+            + "second from now. What is left out stays; what is asked for before an earlier change is "
+            + "in force takes its place. The answer's member asked is the change while it has no "
+            + "instant, and changes are those that have one", "change", ref("Change"),
+          answer(202, "It will be", ref("Figures")))
       ]
     ),
     (
@@ -322,13 +333,19 @@ enum OpenAPI {
 
   private static let figures = object([
     "state": string, "run": any, "elapsed_ns": any, "workers_ready": integer,
-    "workers": any, "totals": any, "recent": any,
+    "workers": any, "totals": any, "recent": any, "target": any, "changes": list(any),
+    "asked": any,
   ])
 
   private static let run = object([
     "id": string, "started_at": string, "state": string, "labels": texts, "load": string,
     "hosts": integer, "requests": any,
   ])
+
+  private static let change = object(
+    [
+      "rate": quantity, "connections": quantity, "users": quantity, "spawn_rate": quantity,
+    ], isOpen: false)
 
   private static let order = object(
     [

@@ -1,4 +1,5 @@
 import { ask, Problem } from "./api.js";
+import { ChangeLoad } from "./change.js";
 import { h, put, say } from "./dom.js";
 import { clock, count, instant } from "./format.js";
 import { RunPage } from "./run.js";
@@ -16,6 +17,7 @@ export class Live {
     this.stop = h("button", { type: "button", class: "stop", hidden: true, onclick: () => this.command("stop") },
       "Stop");
     this.report = h("a", { class: "button", hidden: true, target: "_blank", rel: "noopener" }, "Report");
+    this.change = new ChangeLoad(status => this.take(status));
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
     this.waiting = h("p", { class: "notice", hidden: true });
     this.place = h("div");
@@ -23,9 +25,9 @@ export class Live {
     this.logRoot = h("section", { class: "table", hidden: true }, h("h2", null, "Log"), this.log);
     this.lastLine = 0;
     this.root = h("div", null,
-      h("div", { class: "actions" }, this.start, this.stop, this.report, h("span", { class: "grow" }),
+      h("div", { class: "actions" }, this.start, this.stop, this.change.button, this.report, h("span", { class: "grow" }),
         this.elapsed),
-      this.problem, this.waiting, this.place, this.logRoot);
+      this.change.root, this.problem, this.waiting, this.place, this.logRoot);
   }
 
   async begin() {
@@ -147,6 +149,7 @@ export class Live {
     const isFirst = state === "waiting" && this.run === null;
     this.start.hidden = !isFirst && state !== "ended";
     this.start.disabled = figures.workers_ready === 0;
+    this.change.show(figures);
     this.stop.hidden = state !== "running" && state !== "preparing";
     this.report.hidden = this.run === null;
     if (this.run !== null) this.report.setAttribute("href", `/api/runs/${this.run}/report.html`);

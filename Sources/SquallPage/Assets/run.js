@@ -411,6 +411,12 @@ function planRows(result) {
     ["warm-up, drain", `${duration(plan.warmup_ns)}, ${duration(plan.drain_ns)}`],
   ];
   if (plan.schedule) rows.push(["rate", scheduleWords(plan.schedule)]);
+  if (result.changes) {
+    const shown = result.changes.slice(-8).map(change =>
+      `at ${clock(change.at_ns / 1e9)} to ${changeWords(change)}`);
+    const left = result.changes.length - shown.length;
+    rows.push(["changed", (left > 0 ? [`${count(left, "earlier change")}`] : []).concat(shown).join("; ")]);
+  }
   if (plan.pipeline > 1) rows.push(["pipeline", grouped(plan.pipeline)]);
   if (plan.streams !== undefined) rows.push(["streams", grouped(plan.streams)]);
   if (requests.dropped > 0) rows.push(["dropped", grouped(requests.dropped)]);
@@ -430,4 +436,16 @@ export function scheduleWords(schedule) {
   const steps = [`${short(schedule.start_per_s)}/s`, ...schedule.stages.map(stage =>
     `${duration(stage.duration_ns)} to ${short(stage.end_per_s)}/s`)];
   return `${steps.join(", ")}, ${schedule.arrival} arrival`;
+}
+
+// A change of the load, of a result or of a status.
+export function changeWords(change) {
+  const perS = change.per_s ?? change.rate;
+  const spawn = change.spawn_per_s ?? change.spawn_rate;
+  return [
+    perS === undefined ? null : `${rate(perS)} /s`,
+    change.connections === undefined ? null : count(change.connections, "connection"),
+    change.users === undefined ? null
+      : count(change.users, "user") + (spawn === undefined ? "" : `, ${rate(spawn)} a second`),
+  ].filter(part => part !== null).join(", ");
 }

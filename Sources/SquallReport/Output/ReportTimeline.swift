@@ -12,6 +12,8 @@ struct ReportTimeline {
     var notOk: UInt64 = 0
     var dropped: UInt64 = 0
     var errors: [String: UInt64] = [:]
+    /// Connections or users that were asked for, at its end.
+    var targetCount: UInt32?
     var response = CompactHistogram()
     var service = CompactHistogram()
     /// Busy ratio by worker, weighted by time; nil where it never reported.
@@ -39,6 +41,7 @@ struct ReportTimeline {
       notOk += interval.notOk
       dropped += interval.dropped
       workerCount = max(workerCount, interval.workers)
+      targetCount = interval.targetConnections ?? interval.targetUsers ?? targetCount
       errors.merge(interval.errors, uniquingKeysWith: +)
       response.merge(interval.histogram(.response))
       service.merge(interval.histogram(.service))

@@ -124,9 +124,12 @@ package struct RunView: Sendable {
       .init("heat", heat(column.response)),
       .init("busy", .array(byLine(column.busy).map { Self.json($0, 10_000) })),
     ]
-    if let schedule = result.plan.schedule {
+    if let count = column.targetCount {
+      members.append(.init("target_count", .integer(Int128(count))))
+    }
+    if let perSecond = result.targetPerS(atNs: column.middleNs) {
       members += [
-        .init("target_per_s", Self.json(schedule.perSecond(atNs: column.middleNs), 1_000)),
+        .init("target_per_s", Self.json(perSecond, 1_000)),
         .init("service_p99", quantile(0.99, column.service)),
         .init(
           "lag_p99",

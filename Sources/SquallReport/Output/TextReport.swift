@@ -64,6 +64,7 @@ package struct TextReport {
     }
     lines += Self.packed([workers, connections, times], after: "  ")
     if let schedule = plan.schedule { lines += Self.packed(Self.load(schedule), after: "  ") }
+    if let changes = result.changes { lines += Self.packed(Self.load(changes), after: "  ") }
     if !plan.labels.isEmpty {
       let labels = plan.labels.sorted { $0.key < $1.key }
         .map { Columns.harmless("\($0.key)=\($0.value)") }
@@ -140,6 +141,13 @@ package struct TextReport {
     }
     if schedule.stages.count > 8 { steps.append("\(schedule.stages.count - 8) more stages") }
     return ["rate " + steps.joined(separator: ", "), "\(schedule.arrival) arrival"]
+  }
+
+  private static func load(_ changes: [RunResult.Change]) -> [String] {
+    let left = changes.count - min(changes.count, 8)
+    let earlier = left > 0 ? ["changed \(left) times more before"] : []
+    return earlier
+      + changes.suffix(8).map { "changed at \(Figures.duration($0.atNs)) to \($0.words)" }
   }
 
   private mutating func warnings() {

@@ -38,6 +38,8 @@ package struct RunFacts: Sendable {
   /// RFC 3339, UTC.
   package var startedAt = ""
   package var interrupted = false
+  /// What was changed of the load while it ran, in the order of time.
+  package var changes: [LoadChange] = []
   package var workers: [WorkerPlace: WorkerFacts] = [:]
   /// What is known to be missing from the counts, a sentence each.
   package var gaps: [String] = []

@@ -34,6 +34,10 @@ extension RunResult: JSONRecord {
         optional: "iterations", \.iterations,
         "How often users went through what they do; absent without users."),
       .init("intervals", \.intervals),
+      .init(
+        optional: "changes", \.changes,
+        "What was changed of the load while it ran, in the order of time; absent where nothing was."
+      ),
       .init("connections", \.connections),
       .init("verdict", \.verdict),
       .init("slo", \.slo),
@@ -239,6 +243,19 @@ extension RunResult.Bytes: JSONRecord {
   }
 }
 
+extension RunResult.Change: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [
+      .init("at_ns", \.atNs, "Since the run's start; one instant for all workers."),
+      .init(optional: "per_s", \.perS, "The rate from then on."),
+      .init(optional: "connections", \.connections), .init(optional: "users", \.users),
+      .init(
+        optional: "spawn_per_s", \.spawnPerS,
+        "How fast users came or went; absent where it was at once."),
+    ]
+  }
+}
+
 extension RunResult.Rate: JSONRecord {
   package static var fields: [JSONField<Self>] {
     [
@@ -348,6 +365,15 @@ extension RunResult.Interval: JSONRecord {
       .init(
         optional: "last_ok_ns", \.lastOkNs,
         "When its last ok response came, since the run's start; absent without one."),
+      .init(
+        optional: "target_per_s", \.targetPerS,
+        "Mean of the rate curve over it; absent in a closed loop and in the drain."),
+      .init(
+        optional: "target_connections", \.targetConnections,
+        "Connections the load was to have; absent in an open loop, with users and in the drain."),
+      .init(
+        optional: "target_users", \.targetUsers,
+        "Users that the last change asked for; absent before one."),
       .init("bytes_received", \.bytesReceived),
       .init("errors", \.errors, "Causes that occurred."),
       .init("workers", \.workers, "How many reported."),

@@ -9,6 +9,8 @@ extension RunResult {
     recentCount: Int = .max, deflate: ([UInt8]) -> [UInt8]
   ) {
     self.init()
+    let plan = plan.changed(by: facts.changes)
+    changes = facts.changes.isEmpty ? nil : facts.changes.map(Change.init)
     tool = facts.tool
     host = facts.host
     argv = facts.argv
@@ -100,7 +102,10 @@ extension RunResult {
     let isClosed = plan.load == .closed
     let recent = ledger.timeline.intervals.suffix(recentCount).startIndex
     intervals = ledger.timeline.intervals.enumerated().map { place, interval in
-      Interval(interval, order: order, isClosed: isClosed, hasLatencies: place >= recent)
+      var shown = Interval(
+        interval, order: order, isClosed: isClosed, hasLatencies: place >= recent)
+      shown.setTarget(plan)
+      return shown
     }
 
     verdict = Verdict(self, ledger: ledger, plan: plan, facts: facts)
@@ -148,7 +153,54 @@ extension RunResult {
   }
 }
 
+extension RunResult.Change {
+  /// `500/s; 8 connections`.
+  package var words: String {
+    var parts: [String] = []
+    if let perS { parts.append("\(Figures.rate(perS))/s") }
+    if let connections { parts.append(Figures.count(connections, "connection")) }
+    if let users {
+      let pace = spawnPerS.map { ", \(Figures.rate($0)) a second" } ?? ""
+      parts.append(Figures.count(users, "user") + pace)
+    }
+    return parts.joined(separator: "; ")
+  }
+
+  package init(_ change: LoadChange) {
+    self.init()
+    atNs = change.atNs
+    perS = change.rateHz
+    connections = change.connections
+    users = change.users
+    spawnPerS = change.spawnHz
+  }
+}
+
+extension RunResult {
+  /// The rate that is asked for at an instant of the run; nil in a closed loop.
+  func targetPerS(atNs ns: UInt64) -> Double? {
+    guard let schedule = plan.schedule else { return nil }
+    let changed = changes?.last { $0.atNs <= ns && $0.perS != nil }
+    return changed?.perS ?? schedule.perSecond(atNs: ns)
+  }
+}
+
 extension RunResult.Interval {
+  /// What was asked of the load in this time.
+  fileprivate mutating func setTarget(_ plan: Plan) {
+    guard phase != Phase.drain.name, endNs > startNs else { return }
+    let middleNs = startNs + (endNs - startNs) / 2
+    if case .open(let schedule) = plan.load {
+      let count =
+        schedule.expectedCount(beforeNs: endNs) - schedule.expectedCount(beforeNs: startNs)
+      targetPerS = (count / (Double(endNs - startNs) * 1e-9) * 1_000).rounded() / 1_000
+    } else if plan.content.program.isEmpty {
+      targetConnections = plan.changedCount(atNs: middleNs) ?? plan.connections.count
+    } else {
+      targetUsers = plan.changedCount(atNs: middleNs)
+    }
+  }
+
   /// Empty when the text is no histogram.
   package func histogram(_ series: RunResult.Series) -> CompactHistogram {
     let text = series == .service ? serviceHistogram ?? responseHistogram : responseHistogram

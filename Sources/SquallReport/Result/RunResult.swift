@@ -39,6 +39,8 @@ package struct RunResult: Equatable, Sendable {
   /// Nil without users.
   package var iterations: Iterations?
   package var intervals: [Interval] = []
+  /// What was changed of the load while it ran, in the order of time; nil where nothing was.
+  package var changes: [Change]?
   package var connections = Connections()
   package var verdict = Verdict()
   package var slo: [SloOutcome] = []
@@ -164,6 +166,18 @@ package struct RunResult: Equatable, Sendable {
     package init() {}
   }
 
+  /// A change of the load; what it left as it was is nil.
+  package struct Change: Equatable, Sendable {
+    /// Since the run's start.
+    package var atNs: UInt64 = 0
+    package var perS: Double?
+    package var connections: UInt32?
+    package var users: UInt32?
+    /// Nil where all users came or went at once.
+    package var spawnPerS: Double?
+    package init() {}
+  }
+
   /// Per second of the measured time.
   package struct Rate: Equatable, Sendable {
     package var okPerS = 0.0
@@ -254,6 +268,14 @@ package struct RunResult: Equatable, Sendable {
     package var bytesReceived: UInt64 = 0
     /// When its last ok response came; nil without one, and in files of before it was noted.
     package var lastOkNs: UInt64?
+    /// Mean of the rate curve over it; nil in a closed loop, in the drain, and in files of before it was
+    /// noted.
+    package var targetPerS: Double?
+    /// Connections that the load was to have in its middle; nil in an open loop, with users, in the
+    /// drain, and in files of before it was noted.
+    package var targetConnections: UInt32?
+    /// Users that the last change asked for; nil before the first.
+    package var targetUsers: UInt32?
     package var errors: [String: UInt64] = [:]
     /// How many workers reported.
     package var workers: UInt32 = 0

@@ -103,7 +103,7 @@ extension RunResult.Verdict {
     // A number of requests may be sent before all connections are wanted.
     let isShort =
       opened > 0 && opened < plan.connections.count && plan.requestCount == .max
-      && !result.interrupted
+      && !result.interrupted && plan.changes.isEmpty
     let short =
       "only \(Figures.grouped(opened)) of \(Figures.count(plan.connections.count, "connection")) came to be"
     let limit = Self.localLimit(result, ledger)

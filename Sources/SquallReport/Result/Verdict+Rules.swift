@@ -83,7 +83,9 @@ extension RunResult.Verdict {
     let capacity =
       Double(plan.connections.count)
       * Double(plan.connections.streams > 0 ? plan.connections.streams : plan.connections.pipeline)
-    guard capacity > 0, result.requests.ok > 0 else { return }
+    // Of a load that was changed on the way there is no one capacity.
+    let isOneLoad = !plan.changes.contains { ($0.connections ?? $0.users) != nil }
+    guard capacity > 0, result.requests.ok > 0, isOneLoad else { return }
     let ratio = meanInFlight(result, ledger) / capacity
     littlesLawRatio = ratio
     // Users who think, failed requests, connections that open over time or again and again, and a run

@@ -23,6 +23,27 @@ extension Program.UserLoad {
     return (from, .max)
   }
 
+  /// The load as it becomes by a change: from `atNs` on, users come or go until there are `to`, at
+  /// `perS` a second or all at once, and what the stages had still to do is done no more. `standing` is
+  /// how many there are where no stage says so.
+  package func changed(atNs: UInt64, to: UInt64, perS: Double?, standing: UInt64) -> Self {
+    var changed = self
+    if stages.isEmpty { changed.stages = [Stage(durationNs: 0, to: standing)] }
+    let count = changed.userCount(atNs: atNs).count
+    var startNs: UInt64 = 0
+    var kept = 0
+    while kept < changed.stages.count, startNs + changed.stages[kept].durationNs <= atNs {
+      startNs += changed.stages[kept].durationNs
+      kept += 1
+    }
+    changed.stages.removeSubrange(kept...)
+    changed.stages.append(Stage(durationNs: atNs - startNs, to: count))
+    let span = to > count ? to - count : count - to
+    let overNs = perS.map { UInt64(min(Double(span) / $0 * 1e9, 0x1p60)) } ?? 0
+    changed.stages.append(Stage(durationNs: overNs, to: to))
+    return changed
+  }
+
   /// One rise, and then as many users to the end: the load that a ramp of connections is.
   package var isOneRise: Bool { stages.dropFirst().allSatisfy { $0.to == stages[0].to } }
 }

@@ -113,6 +113,35 @@ def watch(page, started_by="Start"):
             "complaints": page.complaints()}
 
 
+def change(page):
+    """Changes the load of a run that goes on, with the keyboard alone."""
+    page.text("Workers are ready")
+    page.press("Start")
+    page.until("running", "return document.getElementById('state').textContent === 'running'")
+    page.press("Change load")
+    labels = page.until("the form", """
+        return [...document.querySelectorAll('#change label')].map(one => one.textContent);""")
+    first = page.driver.switch_to.active_element
+    first.send_keys("fast" + Keys.ENTER)
+    page.until("a complaint", """
+        const said = document.querySelector('#change [role=alert]');
+        return !said.hidden && said.textContent.includes('fast');""")
+    marked = page.driver.execute_script(
+        "return [...document.querySelectorAll('[aria-invalid]')].map(one => one.id)")
+    first.send_keys(Keys.CONTROL + "a")
+    first.send_keys("700" + Keys.ENTER)
+    page.text("Changed at")
+    page.text("700 /s")
+    first.send_keys(Keys.ESCAPE)
+    focus = page.until("the button", """
+        return document.getElementById('change').hidden && document.activeElement.textContent;""")
+    narrow = [width for width in [360, 768, 1280] if page.is_overflowing(width)]
+    page.press("Stop")
+    page.until("its end", "return document.getElementById('state').textContent === 'ended'")
+    return {"labels": labels, "marked": marked, "focus": focus, "overflowing": narrow,
+            "markup": page.markup(), "complaints": page.complaints()}
+
+
 def look_back(page, *ids):
     """History, one run, and a comparison."""
     page.go("#/history")
@@ -197,7 +226,7 @@ def fill(page, url, scenario):
             "complaints": page.complaints()}
 
 
-JOBS = {"fill": fill, "watch": watch, "look-back": look_back, "sign-in": sign_in, "report": report}
+JOBS = {"fill": fill, "watch": watch, "change": change, "look-back": look_back, "sign-in": sign_in, "report": report}
 
 if __name__ == "__main__":
     driver = browser()

@@ -100,7 +100,7 @@ struct InProcessRun {
       agentEvents.append(.workerAdopted(slot: slot, epoch: share.epoch, sentBefore: 0))
     case .stopWorker(let slot): stopped.insert(slot)
     case .exit(let exit): self.exit = exit
-    case .joined, .renewShare, .persist, .leaveRun, .log: break
+    case .joined, .changeLoad, .renewShare, .persist, .leaveRun, .log: break
     }
   }
 

@@ -39,4 +39,19 @@ struct UserLoadTests {
     #expect(try Self.load([(5, 3), (5, 3)]).isOneRise)
     #expect(try !Self.load([(5, 3), (5, 2)]).isOneRise)
   }
+
+  /// A change cuts what the stages had still to do, and leaves what was.
+  @Test func aChangeGoesFromWhereTheUsersAre() throws {
+    let second: UInt64 = 1_000_000_000
+    let load = try Self.load([(10 * second, 100)])
+    let changed = load.changed(atNs: 5 * second, to: 10, perS: 10, standing: 1)
+    let count = load.userCount(atNs: 5 * second).count
+    #expect(changed.userCount(atNs: 5 * second).count < count)
+    #expect(changed.userCount(atNs: 7 * second).count < count - 15)
+    #expect(changed.userCount(atNs: 60 * second).count == 10)
+    let standing = try Self.load([(0, 4)])
+    let atOnce = standing.changed(atNs: 3 * second, to: 7, perS: nil, standing: 1)
+    #expect(atOnce.userCount(atNs: 3 * second - 1).count == 4)
+    #expect(atOnce.userCount(atNs: 3 * second).count == 7)
+  }
 }
