@@ -106,7 +106,9 @@ package enum ChangeOrder {
 extension LoadChange {
   /// What an API answers with.
   var json: JSONValue {
-    var members: [JSONValue.Member] = [.init("at_ns", .integer(Int128(atNs)))]
+    var members: [JSONValue.Member] = []
+    // One that waits for its instant has none.
+    if atNs > 0 { members.append(.init("at_ns", .integer(Int128(atNs)))) }
     if let rateHz { members.append(.init("rate", .number(rateHz))) }
     if let connections { members.append(.init("connections", .integer(Int128(connections)))) }
     if let users { members.append(.init("users", .integer(Int128(users)))) }
