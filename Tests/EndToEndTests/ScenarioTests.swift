@@ -107,6 +107,77 @@ extension EndToEnd {
       #expect(bad.errors.contains("1 of 4 requests failed"), "\(bad.errors)")
     }
 
+    /// Bodies that a check or a capture reads are read as they were before they were compressed; one that
+    /// cannot be is a failure with its reason, and one that nobody reads is not looked at.
+    @Test func compressedBodiesAreInflatedWhereTheyAreRead() throws {
+      let gzip = [UInt8](
+        try #require(
+          Data(
+            base64Encoded:
+              "H4sIAAAAAAACA6tWyixJzS1WsoquVspMUbJSytQ1VKrVgXOMlGpjdZRK8rNT84D8El1zcy"
+              + "Udpbz8klQgLzEpWWEwY6VaAOCBPjXeAAAA"
+          )))
+      let server = try Scripted { connection, _ in
+        while let head = connection.head() {
+          let path = head.split(separator: " ")[1]
+          var body = gzip
+          if path == "/cut" { body.removeLast(9) }
+          if path == "/damaged" { body[body.count - 6] ^= 1 }
+          let coding = path == "/other" ? "br" : path == "/twice" ? "gzip, gzip" : "GZip"
+          if path == "/none" { body = [] }
+          connection.write(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: \(coding)\r\nContent-Length: \(body.count)\r\n\r\n"
+          )
+          // In two pieces, the first of which is less than gzip's head.
+          connection.write(Array(body.prefix(5)))
+          connection.write(Array(body.dropFirst(5)))
+        }
+      }
+      let folder = try Folder()
+      let file = try folder.scenario(
+        at: server.url,
+        """
+        users:
+          a:
+            do:
+              - get: /good
+                capture: {token: $.token, id: {between: ['"id":"', '"']}}
+                check: {contains: "abc abc", has: [token]}
+              - get: /use/${token}/${id}
+                name: unread
+              - get: /cut
+                check: {contains: i-1}
+              - get: /damaged
+                check: {contains: i-1}
+              - get: /other
+                check: {contains: i-1}
+              - get: /twice
+                capture: {token: $.token}
+              - get: /none
+                check: {status: 200}
+                capture: {nothing: $.x}
+        """)
+      let result = try Squall.run([file, "-u", "1", "-n", "700"])
+      let names = try #require(result["requests_by_name"] as? [[String: Any]])
+      func failures(_ name: String) -> [String] {
+        let name = names.first { $0["name"] as? String == name }
+        return (name?["checks"] as? [[String: Any]] ?? []).compactMap { $0["check"] as? String }
+      }
+      #expect(failures("GET /good") == [])
+      #expect(failures("unread") == [])
+      #expect(failures("GET /none") == [])
+      #expect(failures("GET /cut") == ["the compressed body is cut short"])
+      #expect(failures("GET /damaged") == ["the compressed body is damaged"])
+      let other = "the body is coded otherwise than gzip or deflate: take it out of Accept-Encoding"
+      #expect(failures("GET /other") == [other])
+      #expect(failures("GET /twice") == [other])
+      #expect(result.errors == ["check": 400])
+
+      let dryRun = try Squall.ended(["run", file, "--dry-run"])
+      #expect(dryRun.output.contains("* keeps token: 't-77'"), "\(dryRun.output)")
+      #expect(dryRun.output.contains("* FAILED: the compressed body is damaged"))
+    }
+
     /// Each hop is a request of its own, counted under a name of its own.
     @Test func redirectsAreFollowedAndCounted() throws {
       let server = try Scripted { connection, server in

@@ -152,7 +152,7 @@ extension Compiler {
       let words = program.text(label)
       let known = program.endpoints[Int(request.endpoint)].checks
       if let index = known.firstIndex(of: words) { return UInt8(index) }
-      guard known.count < Int(Program.strayCheckNumber) else {
+      guard known.count < Int(Program.ownCheckNumberEnd) else {
         throw Fault(
           url,
           "more than \(known.count) different checks count under one name: give some requests "
