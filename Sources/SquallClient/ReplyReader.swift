@@ -1,5 +1,5 @@
 internal import SquallEngine
-package import SquallHTTP
+internal import SquallHTTP
 package import SquallScenario
 
 /// A scenario's machine and what it reads of answers. Bodies that somebody waits for come to it as they
@@ -37,8 +37,8 @@ package struct ReplyReader: ReplySink, ~Copyable {
   package mutating func end(_ row: Int, status: UInt16, serviceNs: UInt64) -> Judgement {
     let index = inflaterOf[row]
     if index != Self.none {
-      if !inflaters.hasEnded(Int(index)) {
-        machine.resumeReply(row, nowNs: 0)
+      // Its last piece was the last thing that was read.
+      if machine.bodyFault == .none && !inflaters.hasEnded(Int(index)) {
         machine.bodyFailed(.cutShort)
       }
       release(row)
@@ -62,11 +62,13 @@ package struct ReplyReader: ReplySink, ~Copyable {
   // MARK: What comes
 
   @inline(__always)
-  package mutating func fields(_ bytes: UnsafeRawBufferPointer) { unsafe machine.fields(bytes) }
+  @safe package mutating func fields(_ bytes: UnsafeRawBufferPointer) {
+    machine.fields(bytes)
+  }
 
   @inline(__always)
-  package mutating func body(_ bytes: UnsafeRawBufferPointer) {
-    guard machine.bodyCoding != .identity else { return unsafe machine.body(bytes) }
+  @safe package mutating func body(_ bytes: UnsafeRawBufferPointer) {
+    guard machine.bodyCoding != .identity else { return machine.body(bytes) }
     unsafe inflate(bytes)
   }
 
@@ -84,7 +86,7 @@ package struct ReplyReader: ReplySink, ~Copyable {
     var rest = unsafe bytes
     while true {
       switch unsafe inflaters.next(index, &rest) {
-      case .bytes(let piece): unsafe machine.body(piece)
+      case .bytes(let piece): machine.body(piece)
       case .needsMore: return
       case .damaged: return machine.bodyFailed(.damaged)
       case .tooLarge: return machine.bodyFailed(.tooLarge)
