@@ -263,6 +263,20 @@ struct Audit {
     if active > plan.connections.count {
       fail("\(active) connections are used where the plan has \(plan.connections.count)")
     }
+    if plan.connections.isNumbered { checkNumbers(simulation) }
+  }
+
+  /// A user's number, and with it its row of data, is in use nowhere twice.
+  private mutating func checkNumbers(_ simulation: Simulation) {
+    var seen: Set<UInt32> = []
+    for agent in simulation.agents where agent.isAlive {
+      let localNs = agent.clock.localNs(simulation.nowNs)
+      for case let worker? in agent.workers where worker.plan == plan {
+        for number in worker.userNumbers(nowNs: localNs) where !seen.insert(number).inserted {
+          fail("user \(number) is at two places")
+        }
+      }
+    }
   }
 
   /// Once the faults are over, the whole plan is dealt again, soon.

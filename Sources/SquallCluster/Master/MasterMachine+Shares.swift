@@ -126,7 +126,8 @@ extension MasterMachine {
   /// Whether those that take part, or what is left to hand out, differ from the deal.
   private func isStale(_ deal: Deal, _ wanted: [LifeIndex]) -> Bool {
     guard !wanted.isEmpty, !dealing.hasReachedEnd else { return false }
-    let taking = wanted.prefix(Int(min(UInt32(wanted.count), run.plan.connections.count)))
+    let taking = wanted.prefix(
+      Int(min(UInt32(wanted.count), run.plan.connections.openCount)))
     let holdings = deal.holdings.filter { !$0.share.isIdle }
     guard taking.count == holdings.count else { return true }
     for (place, holding) in zip(taking, holdings)
@@ -170,6 +171,7 @@ extension MasterMachine {
       let connections = target[holding.incarnation]?.connections ?? 0
       if dealing.connections[index] > connections { mustYield = true }
       if deal.kind == .grant, !holding.share.isIdle, isOpenLoop || isCounted { mustYield = true }
+      if movesNumbers(holding.share, target[holding.incarnation]) { mustYield = true }
     }
     if isCounted, deal.kind == .grant, wanted.contains(where: { isUnsettled($0) }) {
       mustYield = true
@@ -180,6 +182,14 @@ extension MasterMachine {
     } else {
       grant(wanted, nowNs: nowNs)
     }
+  }
+
+  /// The holder's users are to have other numbers, of which none may be in use twice.
+  private func movesNumbers(_ share: Share, _ target: Share?) -> Bool {
+    guard run.plan.connections.isNumbered, !share.isIdle, !settings.faults.keepsMovedNumbers,
+      let target
+    else { return false }
+    return !share.numbersUsers(like: target)
   }
 
   /// What it may have sent is not known exactly.
@@ -243,7 +253,10 @@ extension MasterMachine {
       if let index = dealing.index(of: name), !deal.holdings[index].share.isIdle {
         share = deal.holdings[index].share
         share.epoch = epoch
-        share.connections = min(share.connections, target[name]?.connections ?? 0)
+        // Who is to have other numbers gives up all it has: they may be anybody's.
+        share.connections =
+          movesNumbers(share, target[name])
+          ? 0 : min(share.connections, target[name]?.connections ?? 0)
         if isCounted { share.requestQuota = 0 }
       }
       holdings.append(

@@ -207,7 +207,8 @@ package actor AgentHost {
       setup = WorkerSetup(
         plan: plan, peers: found.flatMap(\.used),
         sources: plan.origin.sourceAddresses.compactMap { Address($0, port: 0) }, cpu: nil,
-        connectionCountMax: plan.connections.count, parent: getpid(), backend: options.ring.backend)
+        connectionCountMax: plan.connections.openCount, parent: getpid(),
+        backend: options.ring.backend)
     } catch {
       options.announce(.unresolvable("cannot look up \(error.host): \(error.cause)"))
     }

@@ -78,7 +78,7 @@ package struct RecordedRunSummary: Sendable {
     self.run = run
     self.startedAtNs = startedAtNs
     url = plan.origin.url
-    connections = plan.connections.count
+    connections = plan.connections.openCount
     durationNs = plan.times.durationNs
     labels = plan.labels
     self.hosts = hosts

@@ -81,7 +81,7 @@ extension RunResult.Verdict {
 
   private mutating func judgeLittlesLaw(_ result: RunResult, ledger: RunLedger, plan: Plan) {
     let capacity =
-      Double(plan.connections.count)
+      Double(plan.connections.openCount)
       * Double(plan.connections.streams > 0 ? plan.connections.streams : plan.connections.pipeline)
     guard capacity > 0, result.requests.ok > 0 else { return }
     let ratio = meanInFlight(result, ledger) / capacity

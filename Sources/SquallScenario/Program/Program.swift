@@ -53,6 +53,8 @@ package struct Program: Equatable, Sendable {
   package var arrivals: ArrivalLoad?
   package var objectives: [NamedObjective] = []
   package var keepsCookies = true
+  /// Connections that users share; 0 when each has its own.
+  package var sharedConnectionCount: UInt32 = 0
   /// What slots hold from a user's beginning on.
   package var constants: [Constant] = []
 
@@ -414,8 +416,12 @@ package struct Program: Equatable, Sendable {
     }
 
     package var stages: [Stage] = []
+    /// So many from the beginning to the end, where there are no stages; 0 when it is not said.
+    package var userCountFixed: UInt64 = 0
+    /// The load ends after so many requests; 0 when it does not.
+    package var requestCount: UInt64 = 0
 
-    package var userCountMax: UInt64 { stages.map(\.to).max() ?? 0 }
+    package var userCountMax: UInt64 { stages.map(\.to).max() ?? userCountFixed }
     package var durationNs: UInt64 { stages.reduce(0) { $0 + $1.durationNs } }
   }
 
