@@ -100,7 +100,7 @@ extension PlanSummary: JSONRecord {
       .init("endpoints", \.endpoints),
       .init("connections", \.connections, "Over all workers."),
       .init(
-        "users", \.users,
+        optional: "users", \.users,
         "Users of a scenario whose connections are shared; absent where each user has one."),
       .init(optional: "duration_ns", \.durationNs, "Absent when only a count ends the run."),
       .init(optional: "requests", \.requests, "Absent when only time ends the run."),
