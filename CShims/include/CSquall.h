@@ -275,6 +275,24 @@ uint64_t squall_deflate_bound(uint64_t byte_count);
 /* Writes `bytes` as a zlib stream (RFC 1950). Returns its length, or 0 when `capacity` is too small. */
 uint64_t squall_deflate(const void *bytes, uint64_t byte_count, void *into, uint64_t capacity);
 
+/* ---- inflate.c ---- */
+
+/* The state of one stream that is being inflated, about 40 KiB, to be used again for others. NULL without
+ * memory. */
+struct squall_inflater;
+struct squall_inflater *squall_inflater_create(void);
+void squall_inflater_destroy(struct squall_inflater *inflater);
+/* Begins with a stream: gzip (RFC 1952), or what HTTP calls deflate, which is a zlib stream (RFC 1950) by
+ * RFC 9110 8.4.1.2 and a raw one (RFC 1951) of some servers. `first`: its first byte. */
+void squall_inflater_begin(struct squall_inflater *inflater, int32_t is_gzip, uint8_t first);
+/* The stream is complete. */
+int32_t squall_inflater_has_ended(const struct squall_inflater *inflater);
+/* Takes of `bytes` what fits `into`. Returns the bytes written, 0 when more is needed, -EBADMSG for what is no
+ * such stream, or -ENOMEM. */
+int64_t squall_inflate(
+	struct squall_inflater *inflater, const void **bytes, uint64_t *byte_count, void *into,
+	uint32_t capacity);
+
 /* ---- shared words, between processes ---- */
 
 static inline uint64_t squall_load_acquire(const uint64_t *word)

@@ -3,7 +3,7 @@ internal import SquallHTTP
 internal import SquallLoad
 internal import SquallScenario
 
-/// Connections that belong to users.
+/// Connections that belong to users, or that users take turns on.
 extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// After a request that could not be rendered a user rests this long.
   private static var unsendablePauseNs: UInt64 { 1_000_000 }
@@ -11,23 +11,88 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Lets the row's user do what comes next: send, rest, or leave.
   mutating func follow(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     guard rows[row].flights.isEmpty, room(row) > 0 else { return }
+    if Job.sharesConnections {
+      advanceUsers(nowNs: nowNs)
+      guard mayServe else {
+        wheel.set(row, deadlineNs: .max)
+        return queue(row)
+      }
+    }
     while true {
       switch job.next(row, nowNs: nowNs) {
-      case .send(let request): return send(request, row, on: ring, nowNs: nowNs)
+      case .send(let request):
+        let isTaken = send(request, row, on: ring, nowNs: nowNs)
+        // A shared connection is free for the next user then.
+        if isTaken || !Job.sharesConnections { return }
       case .rest(let untilNs): return wheel.set(row, deadlineNs: untilNs)
       case .wait:
         wheel.set(row, deadlineNs: .max)
         return queue(row)
       case .leave: return retire(row, on: ring)
-      case .iterationEnded(let end):
-        if !end.hasSent { log.iterationBegan(startNs: end.startNs) }
-        log.iterationEnded(startNs: end.startNs, nowNs: nowNs, isAbandoned: end.isAbandoned)
+      case .iterationEnded(let end): iterationEnded(end, nowNs: nowNs)
       }
     }
   }
 
+  // MARK: Shared connections
+
+  /// Whoever waits for a connection may still send.
+  private var mayServe: Bool { isOpenLoop || isLastOrders || duty.pacer.quotaLeft > 0 }
+
+  private mutating func advanceUsers(nowNs: UInt64) {
+    while let news = job.advance(nowNs: nowNs) {
+      switch news {
+      case .iterationEnded(let end): iterationEnded(end, nowNs: nowNs)
+      case .missed(let scheduledNs): log.iterationsDropped(scheduledNs: scheduledNs, count: 1)
+      }
+    }
+  }
+
+  /// Goes on with users that need no connection, and gives free ones to those who wait.
+  mutating func serve(on ring: borrowing Ring, nowNs: UInt64) {
+    guard Job.sharesConnections, isServing else { return }
+    repeat {
+      advanceUsers(nowNs: nowNs)
+      while job.waitingCount > 0, mayServe, let row = idle.popFirst() {
+        rows[row].isIdle = false
+        guard room(row) > 0, rows[row].flights.isEmpty else { continue }
+        follow(row, on: ring, nowNs: nowNs)
+      }
+    } while job.hasMoving
+  }
+
+  private var isServing: Bool { isSending || isLastOrders && duty.maySendAgain }
+
+  /// When to serve next.
+  var serveNs: UInt64 { Job.sharesConnections && isServing ? job.nextUserNs : .max }
+
+  /// The same as `releaseIterations`, for users without connections.
+  private mutating func releaseToUsers(nowNs: UInt64) {
+    let sinceStartNs = nowNs &- log.startNs
+    while duty.pacer.nextDueNs <= sinceStartNs {
+      guard let user = job.takeIdle() else {
+        while let dueNs = duty.pacer.take(nowNs: sinceStartNs) {
+          log.iterationsDropped(scheduledNs: log.startNs &+ dueNs, count: 1)
+        }
+        return
+      }
+      guard let dueNs = duty.pacer.take(nowNs: sinceStartNs) else {
+        return job.giveBack(idle: user)
+      }
+      job.arrive(idle: user, scheduledNs: log.startNs &+ dueNs)
+    }
+  }
+
+  // MARK: Coming and going
+
+  private func iterationEnded(_ end: Iteration, nowNs: UInt64) {
+    if !end.hasSent { log.iterationBegan(startNs: end.startNs) }
+    log.iterationEnded(startNs: end.startNs, nowNs: nowNs, isAbandoned: end.isAbandoned)
+  }
+
   /// Gives what is due to users that wait; what finds none is dropped.
   mutating func releaseIterations(on ring: borrowing Ring, nowNs: UInt64) {
+    guard !Job.sharesConnections else { return releaseToUsers(nowNs: nowNs) }
     let sinceStartNs = nowNs &- log.startNs
     while duty.pacer.nextDueNs <= sinceStartNs {
       guard let row = idle.popFirst() else {
@@ -46,6 +111,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
 
   /// Lets so many users of this worker be there. Those too many go, the last first.
   mutating func admit(_ count: Int, on ring: borrowing Ring, nowNs: UInt64) {
+    guard !Job.sharesConnections else { return job.admit(count) }
     let before = min(admittedCount, rows.count)
     admittedCount = count
     for row in min(before, count)..<before {
@@ -62,6 +128,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func callLastOrders(on ring: borrowing Ring, nowNs: UInt64) {
     guard job.hasEndings, !isLastOrders else { return }
     isLastOrders = true
+    if Job.sharesConnections { job.dismissAll() }
     for row in 0..<rows.count {
       job.dismiss(row)
       guard job.isLeaving(row) else { continue }
@@ -77,26 +144,36 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     wheel.set(row, deadlineNs: nowNs)
   }
 
+  /// False when the request is not sent.
   private mutating func send(
     _ request: UserRequest, _ row: Int, on ring: borrowing Ring, nowNs: UInt64
-  ) {
+  ) -> Bool {
     var scheduledNs = request.scheduledNs ?? nowNs
     if request.scheduledNs != nil {
       // Past the end only what was due before it begins.
-      guard isLastOrders || !log.isStopped || request.isArrival else { return }
+      guard isLastOrders || !log.isStopped || request.isArrival else {
+        job.park(row)
+        return false
+      }
     } else if !isLastOrders {
       // Without one the load is over for this connection.
-      guard let dueNs = duty.pacer.take(nowNs: nowNs &- log.startNs) else { return }
+      guard let dueNs = duty.pacer.take(nowNs: nowNs &- log.startNs) else {
+        job.park(row)
+        return false
+      }
       scheduledNs = log.startNs &+ dueNs
     }
+    // The wait for a connection is part of the response time.
+    if Job.sharesConnections { scheduledNs = request.waitsSinceNs }
     let buffer = unsafe Line.seals ? scratch : outgoing.take(row)
     guard let byteCount = unsafe job.render(row, into: buffer, nowNs: nowNs) else {
       outgoing.giveBack(row)
       log.dropped(scheduledNs: nowNs, count: 1, endpoint: request.endpoint)
-      job.failed(row)
       let untilNs = nowNs &+ Self.unsendablePauseNs
       job.rest(row, untilNs: untilNs)
-      return wheel.set(row, deadlineNs: untilNs)
+      job.failed(row)
+      wheel.set(row, deadlineNs: Job.sharesConnections ? .max : untilNs)
+      return false
     }
     let flight = Flight(
       scheduledNs: scheduledNs, sentNs: nowNs, endsNs: nowNs &+ request.timeoutNs,
@@ -104,7 +181,8 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     _ = flights.append(flight, to: &rows[row].flights, of: row)
     rows[row].talk.expect(noBody: request.expectsNoBody)
     log.sent(
-      scheduledNs: scheduledNs, byteCount: byteCount, ownLagNs: nowNs &- scheduledNs, nowNs: nowNs,
+      scheduledNs: scheduledNs, byteCount: byteCount,
+      ownLagNs: (Job.sharesConnections ? request.readyNs : nowNs) &- scheduledNs, nowNs: nowNs,
       endpoint: request.endpoint)
     if let startNs = job.sent(row, nowNs: nowNs) { log.iterationBegan(startNs: startNs) }
     rows[row].requestsLeft &-= 1
@@ -114,5 +192,6 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     unsafe transmit(
       row, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<byteCount]),
       on: ring, nowNs: nowNs)
+    return true
   }
 }

@@ -165,12 +165,16 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Everything that was sent has ended, and at the load's end all users are gone.
   var isIdle: Bool {
     inFlightCount == 0 && unprocessed.count == 0 && (!isLastOrders || job.leavingCount == 0)
+      && job.waitingArrivalCount == 0
   }
 
   /// Ends the counting. Connections that were part of the load are counted for fairness.
   mutating func finish(on ring: borrowing Ring, nowNs: UInt64) {
     while let scheduledNs = unprocessed.popFirst() {
       log.failed(scheduledNs: scheduledNs, .closed, endpoint: 0)
+    }
+    while let scheduledNs = job.giveUpArrival() {
+      log.iterationsDropped(scheduledNs: scheduledNs, count: 1)
     }
     let fairness = log.fairness
     for row in 0..<startedCount { fairness.record(UInt64(rows[row].okCount) << 9) }

@@ -12,6 +12,8 @@ struct IntervalLog {
   private let intervalNs: UInt64
   private let warmupNs: UInt64
   private let isOpenLoop: Bool
+  /// Response times are not service times.
+  private let recordsResponse: Bool
 
   /// The run's start, `UInt64.max` until it is known.
   private(set) var startNs: UInt64 = .max
@@ -39,6 +41,7 @@ struct IntervalLog {
     intervalNs = plan.times.intervalNs
     warmupNs = plan.times.warmupNs
     if case .open = plan.load { isOpenLoop = true } else { isOpenLoop = false }
+    recordsResponse = isOpenLoop || plan.connections.shared > 0
     page = pages[1]
     endpoint = pages[1].endpoint(0)
     warmEndpoint = pages[0].endpoint(0)
@@ -222,7 +225,7 @@ struct IntervalLog {
       return false
     }
     endpoint.firstByte.record(flight.firstByteNs &- flight.sentNs)
-    if isOpenLoop { endpoint.response.record(nowNs &- flight.scheduledNs) }
+    if recordsResponse { endpoint.response.record(nowNs &- flight.scheduledNs) }
     if status != 200 && isAccepted { endpoint.addStatus(status) }
     page[.lastOkNs] = nowNs &- startNs
     endpoint.service.record(nowNs &- flight.sentNs)

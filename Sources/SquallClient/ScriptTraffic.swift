@@ -19,7 +19,7 @@ struct ScriptTraffic: Traffic, ~Copyable {
     case gone
   }
 
-  private var machine: Machine
+  private var reader: ReplyReader
   private var load: Program.UserLoad
   /// Users that there are where `load` has no stages.
   private let standingCount: UInt64
@@ -40,12 +40,13 @@ struct ScriptTraffic: Traffic, ~Copyable {
     standingCount = UInt64(plan.connections.count)
     renderedByteCountMax = program.renderedByteCountMax
     hasEndings = program.users.contains { $0.onStop != nil }
-    machine = Machine(
+    var machine = Machine(
       program: program, seed: plan.seed, userCount: UInt64(plan.connections.count),
       rowCount: rowCount)
     let (wallNs, nowNs) = (wallNs(), monotonicNs())
     machine.wallOffsetNs = wallNs - min(wallNs, nowNs)
     machine.isOpen = plan.load != .closed
+    reader = ReplyReader(machine, rowCount: rowCount)
     stays = Rows(count: rowCount) { .none }
     restUntilNs = Rows(count: rowCount) { 0 }
   }
@@ -53,7 +54,7 @@ struct ScriptTraffic: Traffic, ~Copyable {
   mutating func number(first: UInt64, stride: UInt64) {
     firstUser = first
     userStride = stride
-    machine.worker = UInt32(truncatingIfNeeded: first)
+    reader.machine.worker = UInt32(truncatingIfNeeded: first)
   }
 
   func userCount(atNs nowNs: UInt64) -> (count: Int, untilNs: UInt64)? {
@@ -79,8 +80,8 @@ struct ScriptTraffic: Traffic, ~Copyable {
     switch stays[row] {
     case .none: stays[row] = .gone
     case .here:
-      guard machine.hasEnding(row) else {
-        machine.stop(row)
+      guard reader.machine.hasEnding(row) else {
+        reader.machine.stop(row)
         stays[row] = .gone
         return
       }
@@ -113,14 +114,14 @@ struct ScriptTraffic: Traffic, ~Copyable {
     switch stays[row] {
     case .gone: return false
     case .leaving, .returning:
-      machine.stop(row)
+      reader.machine.stop(row)
       return true
     // Users were dealt anew when a worker came or was lost.
-    case .here where machine.index(row) == index: return true
+    case .here where reader.machine.index(row) == index: return true
     case .none, .here:
       stays[row] = .here
       restUntilNs[row] = 0
-      return machine.begin(row, index: index)
+      return reader.machine.begin(row, index: index)
     }
   }
 
@@ -139,10 +140,10 @@ struct ScriptTraffic: Traffic, ~Copyable {
     guard settle(row) else { return .leave }
     if nowNs < restUntilNs[row] { return .rest(untilNs: restUntilNs[row]) }
     while true {
-      switch machine.next(row, nowNs: nowNs) {
+      switch reader.machine.next(row, nowNs: nowNs) {
       case .send(let index):
-        let request = machine.program.requests[index]
-        let dueNs = machine.takeDueNs(row)
+        let request = reader.machine.program.requests[index]
+        let dueNs = reader.machine.takeDueNs(row)
         return .send(
           UserRequest(
             scheduledNs: dueNs ?? (isOpen ? nowNs : nil), isArrival: dueNs != nil,
@@ -159,20 +160,20 @@ struct ScriptTraffic: Traffic, ~Copyable {
     }
   }
 
-  var isOpen: Bool { machine.isOpen }
+  var isOpen: Bool { reader.machine.isOpen }
 
   func isWaiting(_ row: Int) -> Bool {
-    stays[row] == .here && machine.index(row) == userIndex(row) && machine.isIdle(row)
+    stays[row] == .here && reader.machine.index(row) == userIndex(row) && reader.machine.isIdle(row)
   }
 
   mutating func arrive(_ row: Int, scheduledNs: UInt64) {
-    machine.arrive(row, scheduledNs: scheduledNs)
+    reader.machine.arrive(row, scheduledNs: scheduledNs)
   }
 
   mutating func render(
     _ row: Int, into buffer: UnsafeMutableRawBufferPointer, nowNs: UInt64
   ) -> Int? {
-    guard case .bytes(let count) = machine.render(row, into: buffer, nowNs: nowNs) else {
+    guard case .bytes(let count) = reader.machine.render(row, into: buffer, nowNs: nowNs) else {
       return nil
     }
     return count
@@ -185,28 +186,29 @@ struct ScriptTraffic: Traffic, ~Copyable {
     _ row: Int, _ bytes: inout UnsafeRawBufferPointer, talk: inout Talk, common: inout Talk.Common,
     nowNs: UInt64
   ) -> DialectEvent {
-    guard machine.readsReply(row) else {
+    guard reader.machine.readsReply(row) else {
       var sink = NoSink()
       return unsafe talk.next(&bytes, into: &sink, common: &common)
     }
-    machine.resumeReply(row, nowNs: nowNs)
-    return unsafe talk.next(&bytes, into: &machine, common: &common)
+    reader.resume(row, nowNs: nowNs)
+    return unsafe talk.next(&bytes, into: &reader, common: &common)
   }
 
   mutating func sent(_ row: Int, nowNs: UInt64) -> UInt64? {
-    machine.beginReply(row, nowNs: nowNs)
-    return machine.beganIteration(row)
+    reader.begin(row, nowNs: nowNs)
+    return reader.machine.beganIteration(row)
   }
 
   mutating func judge(_ row: Int, status: UInt16, serviceNs: UInt64) -> UInt8? {
-    switch machine.endReply(row, status: status, serviceNs: serviceNs) {
+    switch reader.end(row, status: status, serviceNs: serviceNs) {
     case .good: return nil
-    case .failed(let check): return machine.program.checks[check].number
-    case .overflowed(let capture): return machine.program.captures[capture].number
+    case .failed(let check): return reader.machine.program.checks[check].number
+    case .overflowed(let capture): return reader.machine.program.captures[capture].number
     case .jarFull: return Program.jarCheckNumber
     case .strayed: return Program.strayCheckNumber
+    case .unreadable(let fault): return Program.bodyCheckNumber(fault)
     }
   }
 
-  mutating func failed(_ row: Int) { machine.failed(row) }
+  mutating func failed(_ row: Int) { reader.failed(row) }
 }

@@ -7,6 +7,8 @@ protocol Traffic: ~Copyable {
   /// A connection belongs to a user, who says what comes next. Otherwise any connection that is free
   /// takes the next request, which is the same each time.
   static var hasUsers: Bool { get }
+  /// Users take turns on connections that are nobody's.
+  static var sharesConnections: Bool { get }
   /// Room for one rendered request; 0 where requests are not rendered.
   var renderedByteCountMax: Int { get }
 
@@ -54,6 +56,63 @@ protocol Traffic: ~Copyable {
   mutating func judge(_ row: Int, status: UInt16, serviceNs: UInt64) -> UInt8?
   /// A request found no answer, or could not be rendered.
   mutating func failed(_ row: Int)
+
+  // Where connections are shared, users have numbers of their own, and these move them.
+
+  /// So many users are this worker's.
+  mutating func deal(userCount: Int)
+  var dealtCount: Int { get }
+  /// Lets users begin until there are so many. True while there are to be more.
+  mutating func begin(upTo allowed: Int) -> Bool
+  /// Lets so many users be there. Those too many go, the last first.
+  mutating func admit(_ count: Int)
+  /// The load is over: all do what they have to do before they go.
+  mutating func dismissAll()
+  /// Goes on with users whose answer came or whose think time is over, until there is something to count;
+  /// nil when all have been asked.
+  mutating func advance(nowNs: UInt64) -> UserNews?
+  var hasMoving: Bool { get }
+  /// Users that wait for a connection.
+  var waitingCount: Int { get }
+  /// Those of them whose iteration was due.
+  var waitingArrivalCount: Int { get }
+  /// When to look at think times next, `UInt64.max` without any.
+  var nextUserNs: UInt64 { get }
+  /// The request that `next` gave the row is not sent, as the load is over.
+  mutating func park(_ row: Int)
+  /// A user that waits for an iteration; it arrives, or is given back.
+  mutating func takeIdle() -> Int?
+  mutating func giveBack(idle user: Int)
+  mutating func arrive(idle user: Int, scheduledNs: UInt64)
+  /// At the end: when the iteration was due of one that still waits; nil when none does.
+  mutating func giveUpArrival() -> UInt64?
+}
+
+/// Where each connection is its user's, none of this is asked for.
+extension Traffic where Self: ~Copyable {
+  static var sharesConnections: Bool { false }
+  mutating func deal(userCount: Int) {}
+  var dealtCount: Int { 0 }
+  mutating func begin(upTo allowed: Int) -> Bool { false }
+  mutating func admit(_ count: Int) {}
+  mutating func dismissAll() {}
+  mutating func advance(nowNs: UInt64) -> UserNews? { nil }
+  var hasMoving: Bool { false }
+  var waitingCount: Int { 0 }
+  var waitingArrivalCount: Int { 0 }
+  var nextUserNs: UInt64 { .max }
+  mutating func park(_ row: Int) {}
+  mutating func takeIdle() -> Int? { nil }
+  mutating func giveBack(idle user: Int) {}
+  mutating func arrive(idle user: Int, scheduledNs: UInt64) {}
+  mutating func giveUpArrival() -> UInt64? { nil }
+}
+
+/// What came of going on with users.
+enum UserNews {
+  case iterationEnded(Iteration)
+  /// An iteration was due then, and whoever was to begin it has gone.
+  case missed(scheduledNs: UInt64)
 }
 
 /// What a user does next.
@@ -77,6 +136,9 @@ struct UserRequest {
   var endpoint: UInt16
   var timeoutNs: UInt64
   var expectsNoBody: Bool
+  /// Where it waits for a connection: since when, by its schedule and by the clock. 0 elsewhere.
+  var waitsSinceNs: UInt64 = 0
+  var readyNs: UInt64 = 0
 }
 
 /// One request, again and again.

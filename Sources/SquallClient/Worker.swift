@@ -91,7 +91,12 @@ struct Worker<
 
   private mutating func adopt(_ share: Share, on ring: borrowing Ring) {
     table.job.number(first: UInt64(share.position), stride: UInt64(share.workerCount))
-    table.want(min(Int(share.connections), table.rows.count), on: ring)
+    if Job.sharesConnections {
+      table.job.deal(userCount: Int(share.connections))
+      table.want(min(Int(plan.connections.part(share)), table.rows.count), on: ring)
+    } else {
+      table.want(min(Int(share.connections), table.rows.count), on: ring)
+    }
     hasNews = true
     admittedUntilNs = 0
     table.inFlightLimit =
@@ -172,7 +177,9 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Opens connections ahead of the start, so that the measured time does not begin with it.
   private mutating func build(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
     admit(sinceStartNs: 0, on: ring, nowNs: nowNs)
-    if plan.connections.rampNs == 0 { openAdmitted(on: ring, allowed: .max, nowNs: nowNs) }
+    if plan.connections.rampNs == 0 || Job.sharesConnections {
+      openAdmitted(on: ring, allowed: .max, nowNs: nowNs)
+    }
     table.expire(on: ring, nowNs: nowNs)
     return min(table.duty.wakeNs(nowNs: nowNs), wakeNs(on: ring, nowNs: nowNs))
   }
@@ -181,6 +188,7 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     table.isSending = table.duty.maySend(nowNs: nowNs)
     if table.isSending { table.release(on: ring, nowNs: nowNs) }
     table.expire(on: ring, nowNs: nowNs)
+    table.serve(on: ring, nowNs: nowNs)
     heed(on: ring, nowNs: nowNs)
     return min(table.duty.wakeNs(nowNs: nowNs), wakeNs(on: ring, nowNs: nowNs))
   }
@@ -188,7 +196,8 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Goes on with handshakes and with what is to be sent again, and says when there is more to do.
   private mutating func wakeNs(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
     table.offerUnprocessed(on: ring, nowNs: nowNs)
-    return table.stepHandshakes(on: ring, nowNs: nowNs) ? 0 : table.wheel.nextNs
+    return table.stepHandshakes(on: ring, nowNs: nowNs)
+      ? 0 : min(table.wheel.nextNs, table.serveNs)
   }
 
   private mutating func run(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
@@ -207,7 +216,13 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     admit(sinceStartNs: sinceStartNs, on: ring, nowNs: nowNs)
     if admittedUntilNs != .max { wakeNs = min(wakeNs, table.log.startNs &+ admittedUntilNs) }
     if table.startedCount < min(table.wantedCount, table.admittedCount) {
-      openAdmitted(on: ring, allowed: rampAllowance(sinceStartNs: sinceStartNs), nowNs: nowNs)
+      let allowed = Job.sharesConnections ? .max : rampAllowance(sinceStartNs: sinceStartNs)
+      openAdmitted(on: ring, allowed: allowed, nowNs: nowNs)
+      wakeNs = min(wakeNs, nowNs + 1_000_000)
+    }
+    if Job.sharesConnections,
+      table.job.begin(upTo: rampAllowance(sinceStartNs: sinceStartNs))
+    {
       wakeNs = min(wakeNs, nowNs + 1_000_000)
     }
     table.expire(on: ring, nowNs: nowNs)
@@ -217,6 +232,7 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       let dueNs = table.duty.pacer.nextDueNs
       if dueNs != .max && dueNs > sinceStartNs { wakeNs = min(wakeNs, table.log.startNs + dueNs) }
     }
+    table.serve(on: ring, nowNs: nowNs)
     if table.log.advance(
       nowNs: nowNs, connections: table.readyCount, systemCalls: ring.systemCalls)
     {
@@ -244,12 +260,14 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     table.openWanted(on: ring, allowed: min(allowed, table.admittedCount), nowNs: nowNs)
   }
 
-  /// Connections the ramp allows by now.
+  /// Connections the ramp allows by now, or users where connections are shared.
   private func rampAllowance(sinceStartNs: UInt64) -> Int {
     guard sinceStartNs < plan.connections.rampNs,
       !table.duty.changes.contains(where: { $0.atNs <= sinceStartNs })
     else { return .max }
     return 1
-      + Int(Double(table.wantedCount) * Double(sinceStartNs) / Double(plan.connections.rampNs))
+      + Int(
+        Double(Job.sharesConnections ? table.job.dealtCount : table.wantedCount)
+          * Double(sinceStartNs) / Double(plan.connections.rampNs))
   }
 }

@@ -46,6 +46,7 @@ internal import SquallTLS
     options.backend = setup.backend
     let ring = try Ring(options)
     let plan = setup.plan
+    if plan.connections.shared > 0 { return try share(setup, region, on: ring) }
     switch (plan.content.program.isEmpty, plan.connections.streams > 0, plan.origin.tls) {
     case (true, false, nil):
       var kind = PlainWorker(worker: fixed(PlainWire(), setup, region, on: ring))
@@ -65,6 +66,19 @@ internal import SquallTLS
     case (false, _, let tls?):
       var kind = SecureScriptWorker(worker: script(wire(tls, setup), setup, region, on: ring))
       try run(&kind, on: ring, plan)
+    }
+  }
+
+  /// Users that take turns on connections.
+  private static func share(
+    _ setup: WorkerSetup, _ region: borrowing SharedRegion, on ring: borrowing Ring
+  ) throws(SystemError) {
+    if let tls = setup.plan.origin.tls {
+      var kind = SecureSharedWorker(worker: shared(wire(tls, setup), setup, region, on: ring))
+      try run(&kind, on: ring, setup.plan)
+    } else {
+      var kind = SharedWorker(worker: shared(PlainWire(), setup, region, on: ring))
+      try run(&kind, on: ring, setup.plan)
     }
   }
 
@@ -113,6 +127,18 @@ internal import SquallTLS
   ) -> Worker<ScriptTraffic, HTTP1, Line> {
     worker(
       ScriptTraffic(plan: setup.plan, rowCount: Int(setup.connectionCountMax)),
+      HTTP1.Common(expectsNoBody: false), line, depth: 1, setup, region, on: ring)
+  }
+
+  /// The same, with fewer connections than users.
+  private static func shared<Line: Wire & ~Copyable>(
+    _ line: consuming Line, _ setup: WorkerSetup, _ region: borrowing SharedRegion,
+    on ring: borrowing Ring
+  ) -> Worker<SharedTraffic, HTTP1, Line> {
+    worker(
+      SharedTraffic(
+        plan: setup.plan, rowCount: Int(setup.connectionCountMax),
+        userCount: Int(setup.plan.connections.count), nowNs: monotonicNs()),
       HTTP1.Common(expectsNoBody: false), line, depth: 1, setup, region, on: ring)
   }
 
@@ -213,6 +239,30 @@ struct ScriptWorker: CompletionHandler, ~Copyable {
 
 struct SecureScriptWorker: CompletionHandler, ~Copyable {
   var worker: Worker<ScriptTraffic, HTTP1, TLSWire>
+
+  mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
+    worker.complete(completion, on: ring, nowNs: nowNs)
+  }
+
+  mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
+    worker.turn(on: ring, nowNs: nowNs)
+  }
+}
+
+struct SharedWorker: CompletionHandler, ~Copyable {
+  var worker: Worker<SharedTraffic, HTTP1, PlainWire>
+
+  mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
+    worker.complete(completion, on: ring, nowNs: nowNs)
+  }
+
+  mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
+    worker.turn(on: ring, nowNs: nowNs)
+  }
+}
+
+struct SecureSharedWorker: CompletionHandler, ~Copyable {
+  var worker: Worker<SharedTraffic, HTTP1, TLSWire>
 
   mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
     worker.complete(completion, on: ring, nowNs: nowNs)

@@ -49,7 +49,7 @@ package struct Deal: Equatable, Sendable {
   package static func shares(
     of plan: Plan, over workers: Int, requestsLeft: UInt64, epoch: UInt32, fromNs: UInt64
   ) -> [Share] {
-    let taking = UInt32(min(workers, Int(plan.connectionCount)))
+    let taking = UInt32(min(workers, Int(plan.openCount)))
     return (0..<UInt32(workers)).map { position in
       guard position < taking else { return .idle(epoch: epoch) }
       return Share(

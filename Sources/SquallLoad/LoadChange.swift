@@ -72,6 +72,11 @@ extension Plan {
     }
   }
 
+  /// Of these, the connections that are open at a time. Users that share them are not changed.
+  package var openCount: UInt32 {
+    connections.shared == 0 ? connectionCount : connections.openCount
+  }
+
   /// Connections, or users, that are to be there at an instant of run time by what was changed last
   /// before it; nil before the first change of them.
   package func changedCount(atNs: UInt64) -> UInt32? {
@@ -83,6 +88,7 @@ extension Plan {
 extension Plan.Connections {
   /// Up to how many the load may be changed: room for so many is made when a run begins.
   package var reach: UInt32 {
+    guard shared == 0 else { return openCount }
     // Each stream or request in flight has a place of its own.
     let depth = max(pipeline, streams, 1)
     let most = min(Self.reachMax, max(Self.reachMin, count.multipliedReportingOverflow(by: 10).0))

@@ -1,6 +1,6 @@
 extension Plan {
   /// Bump when a field is added, removed or reordered.
-  private static let codingVersion: UInt8 = 4
+  private static let codingVersion: UInt8 = 5
 
   /// The plan in its one canonical encoding: equal plans have equal bytes, so their hash names them.
   package var bytes: [UInt8] {
@@ -87,6 +87,8 @@ extension Plan.Connections: PlainRecord {
     coder.pass(&streams)
     coder.pass(&requestsEach)
     coder.pass(&inFlightLimit)
+    coder.pass(&shared)
+    coder.pass(&isNumbered)
   }
 }
 

@@ -112,6 +112,12 @@ extension Plan {
     public var requestsEach: UInt32
     /// Requests in flight over all workers at most, beyond it they are dropped; `UInt32.max` for none.
     public var inFlightLimit: UInt32
+    /// Connections over all workers that the users of a scenario share; 0 when each has its own, and
+    /// then `count` is the number of both.
+    public var shared: UInt32
+    /// No number of a user may be in use at two places, not even while users move: each has a row of
+    /// data to itself.
+    public var isNumbered: Bool
 
     /// Kept alive, and with one request at a time each.
     public init(_ count: UInt32) {
@@ -121,6 +127,26 @@ extension Plan {
       streams = 0
       requestsEach = 0
       inFlightLimit = .max
+      shared = 0
+      isNumbered = false
+    }
+
+    /// Those that are open at a time, over all workers.
+    public var openCount: UInt32 { shared == 0 ? count : min(shared, count) }
+
+    /// Of the shared ones, those of one worker: in proportion to its users, and at least one for any.
+    package func part(_ share: Share) -> UInt32 {
+      guard share.connections > 0 else { return 0 }
+      // While users move, whoever has fewer of them has fewer of these at once.
+      let most =
+        (UInt64(share.connections) * UInt64(openCount) + UInt64(count) - 1) / UInt64(count)
+      return UInt32(
+        max(
+          1,
+          min(
+            most,
+            Share.part(
+              of: UInt64(openCount), position: share.position, count: share.workerCount))))
     }
 
     public static let usual = Connections(64)

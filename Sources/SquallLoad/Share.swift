@@ -35,6 +35,11 @@ public struct Share: Equatable, Sendable {
       epoch: epoch, position: 0, workerCount: 1, connections: 0, requestQuota: 0, fromNs: fromNs)
   }
 
+  /// Users of a worker with this share and with the other have the same numbers, as far as they go.
+  package func numbersUsers(like other: Share) -> Bool {
+    position == other.position && workerCount == other.workerCount
+  }
+
   /// Nothing may be sent under it. What it has of the schedule is dropped as it falls due.
   public var isIdle: Bool { connections == 0 }
 

@@ -7,13 +7,15 @@ extension EndToEnd {
     .serialized, .enabled(if: Allocations.library != nil, "no C compiler to count malloc with"))
   struct AllocationTests {
     /// Calls of malloc and its kin in the one worker of a run.
-    private func count(_ arguments: [String], scenario: String? = nil) throws -> Int {
+    private func count(
+      _ arguments: [String], scenario: String? = nil, at url: String? = nil
+    ) throws -> Int {
       let folder = try Folder()
       let target = try Served()
       let files = try Folder()
       let load =
         try scenario.map {
-          ["-u", "16", "--host", target.url, try files.file("a.yaml", $0)]
+          ["-u", "16", "--host", url ?? target.url, try files.file("a.yaml", $0)]
         } ?? ["-c", "16", target.url]
       let child = try Squall.ended(
         ["run", "--quiet", "--format", "json", "-w", "1"] + arguments + load,
@@ -38,10 +40,12 @@ extension EndToEnd {
       #expect(once.min() == twice.min(), "\(once) \(twice)")
     }
 
-    @Test func twiceTheIterationsTakeNoMoreAllocations() throws {
+    @Test(arguments: ["own", "shared 5"])
+    func twiceTheIterationsTakeNoMoreAllocations(connections: String) throws {
       let scenario = """
         squall: 1
         target: http://127.0.0.1:1
+        connections: \(connections)
         data: {words: {list: [a, b]}}
         users:
           a:
@@ -61,6 +65,36 @@ extension EndToEnd {
       let twice = try (0..<3).map { _ in try count(["-n", "8000"], scenario: scenario) }
       print("allocations: \(once) for 4,000 requests of a scenario, \(twice) for 8,000")
       #expect(once.min()! > 10)
+      #expect(once.min() == twice.min(), "\(once) \(twice)")
+    }
+
+    /// What inflates an answer is used again for others, one for each that is being read.
+    @Test func twiceTheCompressedAnswersTakeNoMoreAllocations() throws {
+      let body = [UInt8](
+        try #require(
+          Data(
+            base64Encoded:
+              "H4sIAAAAAAACA6tWyixJzS1WsoquVspMUbJSytQ1VKrVgXOMlGpjdZRK8rNT84D8El1zcyUd"
+              + "pbz8klQgLzEpWWEwY6VaAOCBPjXeAAAA")))
+      let server = try Scripted { connection, _ in
+        let head =
+          "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: \(body.count)\r\n\r\n"
+        while connection.head() != nil {
+          guard connection.write(Array(head.utf8) + body) else { return }
+        }
+      }
+      let scenario = """
+        squall: 1
+        target: http://127.0.0.1:1
+        users: {a: {do: [{get: /, check: {json: {$.token: t-77}}}]}}
+        """
+      let once = try (0..<3).map { _ in
+        try count(["-n", "2000"], scenario: scenario, at: server.url)
+      }
+      let twice = try (0..<3).map { _ in
+        try count(["-n", "4000"], scenario: scenario, at: server.url)
+      }
+      print("allocations: \(once) for 2,000 compressed answers, \(twice) for 4,000")
       #expect(once.min() == twice.min(), "\(once) \(twice)")
     }
   }

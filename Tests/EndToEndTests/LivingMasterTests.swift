@@ -226,6 +226,34 @@ extension EndToEnd {
       try fleet.end()
     }
 
+    /// What a scenario does before its load is done on the master, once for each start.
+    @Test func aScenarioThatIsOrderedIsSetUpFirst() throws {
+      let fleet = try Fleet()
+      let shop = try Served(["--shop"])
+      func order(_ password: String) -> String {
+        #"""
+        {"users": 2, "requests": 20, "scenario": "squall: 1
+        target: http://127.0.0.1:\#(shop.port)
+        setup: [{post: /login, json: {name: root, password: \#(password)}, capture: {token: $.access_token}, check: {has: [token]}}]
+        users: {a: {do: [{get: /items/1, headers: {Authorization: \"Bearer ${token}\"}}]}}"}
+        """#.replacing("\n", with: "\\n")
+      }
+      try fleet.start(order("secret"))
+      try fleet.awaitEnd(ofRun: 1)
+      let run = try #require(fleet.runs().first?["requests"] as? [String: Any])
+      #expect(run["sent"] as? Int == 20, "\(run)")
+      #expect(run["ok"] as? Int == 20, "\(run)")
+      let failed = try fleet.ask("POST", "/api/start", order("wrong"))
+      #expect(failed.status == 503, "\(failed)")
+      #expect(
+        (failed.object["detail"] as? String)?.contains("setup failed, so there was no load") == true
+      )
+      // Nothing of it is left behind.
+      try fleet.start(order("secret"))
+      try fleet.awaitEnd(ofRun: 2)
+      try fleet.end()
+    }
+
     /// Killed between two runs and in one, it comes back with its runs and goes on with the one that ran;
     /// the workers wait for it.
     @Test func killedAndStartedAgainItGoesOn() throws {

@@ -107,6 +107,79 @@ extension EndToEnd {
       #expect(bad.errors.contains("1 of 4 requests failed"), "\(bad.errors)")
     }
 
+    /// Bodies that a check or a capture reads are read as they were before they were compressed; one that
+    /// cannot be is a failure with its reason, and one that nobody reads is not looked at.
+    @Test func compressedBodiesAreInflatedWhereTheyAreRead() throws {
+      let gzip = [UInt8](
+        try #require(
+          Data(
+            base64Encoded:
+              "H4sIAAAAAAACA6tWyixJzS1WsoquVspMUbJSytQ1VKrVgXOMlGpjdZRK8rNT84D8El1zcy"
+              + "Udpbz8klQgLzEpWWEwY6VaAOCBPjXeAAAA"
+          )))
+      let server = try Scripted { connection, _ in
+        while let head = connection.head() {
+          let path = head.split(separator: " ")[1]
+          var body = gzip
+          if path == "/cut" { body.removeLast(9) }
+          if path == "/damaged" { body[body.count - 6] ^= 1 }
+          let coding = path == "/other" ? "br" : path == "/twice" ? "gzip, gzip" : "GZip"
+          if path == "/none" { body = [] }
+          connection.write(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: \(coding)\r\nContent-Length: \(body.count)\r\n\r\n"
+          )
+          // In two pieces, the first of which is less than gzip's head.
+          connection.write(Array(body.prefix(5)))
+          connection.write(Array(body.dropFirst(5)))
+        }
+      }
+      let folder = try Folder()
+      let file = try folder.scenario(
+        at: server.url,
+        """
+        users:
+          a:
+            do:
+              - get: /good
+                capture: {token: $.token, id: {between: ['"id":"', '"']}}
+                check: {contains: "abc abc", has: [token]}
+              - get: /use/${token}/${id}
+                name: unread
+              - get: /cut
+                check: {contains: i-1}
+              - get: /damaged
+                check: {contains: i-1}
+              - get: /other
+                check: {contains: i-1}
+              - get: /twice
+                capture: {token: $.token}
+              - get: /none
+                check: {status: 200}
+                capture: {nothing: $.x}
+              - if: ${nothing}
+                do: [{get: /never}]
+        """)
+      let result = try Squall.run([file, "-u", "1", "-n", "700"])
+      let names = try #require(result["requests_by_name"] as? [[String: Any]])
+      func failures(_ name: String) -> [String] {
+        let name = names.first { $0["name"] as? String == name }
+        return (name?["checks"] as? [[String: Any]] ?? []).compactMap { $0["check"] as? String }
+      }
+      #expect(failures("GET /good") == [])
+      #expect(failures("unread") == [])
+      #expect(failures("GET /none") == [])
+      #expect(failures("GET /cut") == ["the compressed body is cut short"])
+      #expect(failures("GET /damaged") == ["the compressed body is damaged"])
+      let other = "the body is coded otherwise than gzip or deflate: take it out of Accept-Encoding"
+      #expect(failures("GET /other") == [other])
+      #expect(failures("GET /twice") == [other])
+      #expect(result.errors == ["check": 400])
+
+      let dryRun = try Squall.ended(["run", file, "--dry-run"])
+      #expect(dryRun.output.contains("* keeps token: 't-77'"), "\(dryRun.output)")
+      #expect(dryRun.output.contains("* FAILED: the compressed body is damaged"))
+    }
+
     /// Each hop is a request of its own, counted under a name of its own.
     @Test func redirectsAreFollowedAndCounted() throws {
       let server = try Scripted { connection, server in
@@ -303,7 +376,8 @@ extension EndToEnd {
     }
 
     /// Tokens and cookies belong to their users: a server that gives each login its own sees no other.
-    @Test func usersKeepWhatTheirOwnLoginGave() throws {
+    @Test(arguments: ["own", "shared 2"])
+    func usersKeepWhatTheirOwnLoginGave(connections: String) throws {
       let strangers = Strangers()
       let shop = try Scripted { connection, server in
         var answers = 0
@@ -334,6 +408,7 @@ extension EndToEnd {
         """
         squall: 1
         target: http://127.0.0.1:\(shop.port)
+        connections: \(connections)
         users:
           a:
             think: 1ms..3ms
@@ -445,13 +520,14 @@ extension EndToEnd {
 
     /// `on_stop` comes once for each user that was there: at the end of a time, of a number of requests,
     /// and on Ctrl-C. It is counted by name and in no rate.
-    @Test(arguments: ["-d 2s", "-n 60 -d 60s", "-d 61s"])
-    func everyUserSaysGoodbye(load: String) throws {
+    @Test(arguments: ["-d 2s", "-n 60 -d 60s", "-d 61s"], ["own", "shared 2"])
+    func everyUserSaysGoodbye(load: String, connections: String) throws {
       let target = try Served()
       let folder = try Folder()
       let file = try folder.scenario(
         of: target,
         """
+        connections: \(connections)
         users:
           a:
             think: 5ms..10ms
@@ -486,12 +562,14 @@ extension EndToEnd {
     }
 
     /// A load of several stages: users come and go as it says, and begin anew when they come again.
-    @Test func usersComeAndGoWithTheStages() throws {
+    @Test(arguments: ["own", "shared 2"])
+    func usersComeAndGoWithTheStages(connections: String) throws {
       let target = try Served()
       let folder = try Folder()
       let file = try folder.scenario(
         of: target,
         """
+        connections: \(connections)
         users:
           a:
             think: 5ms..10ms
@@ -516,6 +594,78 @@ extension EndToEnd {
       #expect(counts["/bye"] == 8 + 4)
       #expect(counts.values.reduce(0, +) == result.sent)
       #expect(result.number("measured_ns") >= 2_900_000_000)
+    }
+
+    /// Users wait for a connection in turn, which is part of their response time and of no service time.
+    @Test func usersShareConnections() throws {
+      let server = try Scripted { connection, server in
+        while connection.head() != nil {
+          server.note()
+          usleep(10_000)
+          guard connection.write(Scripted.hello) else { return }
+        }
+      }
+      let folder = try Folder()
+      let file = try folder.scenario(
+        at: server.url,
+        """
+        connections: shared 2
+        users: {a: {do: [{get: /a}]}}
+        load: {users: 8, requests: 200}
+        """)
+      let result = try Squall.run([file, "-w", "1"])
+      result.expectConservation()
+      #expect(result.ok == 200)
+      #expect(server.requestCount == 200)
+      // One more looks whether somebody listens, and is the first of them.
+      #expect(server.connectionsByPeer.values.reduce(0, +) <= 3)
+      #expect(result.number("plan.connections") == 2)
+      #expect(result.number("plan.users") == 8)
+      // Four users for each connection: each waits for the three before it.
+      let response = result.number("latency_ns.response.p50")
+      let service = result.number("latency_ns.service.p50")
+      #expect(service >= 10_000_000)
+      #expect(response >= 3 * service, "\(response) \(service)")
+      #expect(response <= 6 * service, "\(response) \(service)")
+    }
+
+    /// Whoever cannot send gives its turn to the next one.
+    @Test func aRequestThatIsNotSentHoldsNoConnection() throws {
+      let target = try Served()
+      let folder = try Folder()
+      let file = try folder.scenario(
+        of: target,
+        """
+        connections: shared 1
+        users:
+          mute: {do: [{get: /a, capture: {v: $.none}}, {get: "/b/${v}", name: never}, {think: 5ms}]}
+          loud: {do: [{get: /c}]}
+        load: {users: 4}
+        """)
+      let result = try Squall.run([file, "-w", "1", "-d", "500ms"])
+      #expect(result.ok > 500)
+      #expect(try target.count() == result.ok)
+      // Two users come to it about every 7 ms.
+      #expect((20...400).contains(result.number("requests.dropped")), "\(result.requests)")
+    }
+
+    @Test func iterationsWaitForSharedConnections() throws {
+      let target = try Served()
+      let folder = try Folder()
+      let file = try folder.scenario(
+        of: target,
+        """
+        connections: shared 2
+        users: {a: {do: [{get: /a}, {think: 5ms}, {get: /b}]}}
+        load: {iterations: {rate: 400/s, users: {max: 50}}}
+        """)
+      let result = try Squall.run([file, "-d", "1s", "-w", "1", "--drain", "20s"])
+      result.expectConservation()
+      let started = result.number("iterations.started")
+      #expect(started + result.number("iterations.dropped") == 400, "\(result.text)")
+      let counts = try self.counts(target)
+      #expect(counts["/a"] == started)
+      #expect(counts.values.reduce(0, +) == result.sent)
     }
 
     @Test func flagsOfScenariosNeedOne() throws {

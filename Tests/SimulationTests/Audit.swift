@@ -330,6 +330,7 @@ struct Audit {
     let active = activeConnections(simulation)
     let most = connectionsMax(simulation)
     if active > most { fail("\(active) connections are used where the plan has \(most)") }
+    if plan.connections.isNumbered { checkNumbers(simulation) }
   }
 
   /// What the plan has now. About the instant of a change, what it had before or has then: hosts do not
@@ -346,6 +347,19 @@ struct Audit {
       most = isPast ? changed.connectionCount : max(most, changed.connectionCount)
     }
     return most
+  }
+
+  /// A user's number, and with it its row of data, is in use nowhere twice.
+  private mutating func checkNumbers(_ simulation: Simulation) {
+    var seen: Set<UInt32> = []
+    for agent in simulation.agents where agent.isAlive {
+      let localNs = agent.clock.localNs(simulation.nowNs)
+      for case let worker? in agent.workers where worker.plan == plan {
+        for number in worker.userNumbers(nowNs: localNs) where !seen.insert(number).inserted {
+          fail("user \(number) is at two places")
+        }
+      }
+    }
   }
 
   /// Once the faults are over, the whole plan is dealt again, soon.

@@ -66,6 +66,13 @@ struct SimulatedWorker {
     return duty.connectionCount(nowNs: nowNs)
   }
 
+  /// The numbers of the users that it has at this instant of its clock.
+  func userNumbers(nowNs: UInt64) -> [UInt32] {
+    (0..<activeConnections(nowNs: nowNs)).map {
+      duty.share.position + $0 * duty.share.workerCount
+    }
+  }
+
   mutating func obey(_ command: Command, nowNs: UInt64) { _ = duty.obey(command, nowNs: nowNs) }
 
   /// Does what it would have done by now.
@@ -84,7 +91,10 @@ struct SimulatedWorker {
   }
 
   private mutating func turn(_ nowNs: UInt64, _ deed: (Deed) -> Void) {
-    while let news = duty.next(nowNs: nowNs, isIdle: isDrained) {
+    // In its load nothing is in flight for longer than an instant.
+    while let news = duty.next(
+      nowNs: nowNs, isIdle: isDrained || plan.connections.isNumbered && duty.stage == .loading)
+    {
       if case .dropped(let count, _) = news {
         pageDropped += count
         droppedInLife += count

@@ -71,11 +71,16 @@ final class Simulation {
     return (0..<32).map { _ in UInt8(truncatingIfNeeded: dice.next() >> 17) }
   }
 
-  init(seed: UInt64, faults: Faults = Faults(), isVerbose: Bool = false) {
+  /// With `isNumbered`, no user's number may be in use twice.
+  init(
+    seed: UInt64, faults: Faults = Faults(), isNumbered: Bool = false, isVerbose: Bool = false
+  ) {
     self.seed = seed
     self.faults = faults
     self.isVerbose = isVerbose
-    swarm = Swarm(seed: seed)
+    var swarm = Swarm(seed: seed)
+    for index in swarm.plans.indices { swarm.plans[index].connections.isNumbered = isNumbered }
+    self.swarm = swarm
     dice = Dice(seed: seed)
     network = Network(swarm: swarm)
     audits = [Audit(plan: swarm.plans[0], leaseNs: swarm.leaseNs)]

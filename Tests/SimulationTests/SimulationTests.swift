@@ -68,6 +68,26 @@ func failure(seed: UInt64, faults: Faults = Faults(), isVerbose: Bool = false) -
     #expect(swarms.count { !$0.edits.isEmpty && !$0.faults.isEmpty } >= 100)
   }
 
+  /// Users that have a row of data to themselves are moved only when they are gone from where they were.
+  @Test func aUsersNumberIsNowhereTwice() {
+    func failure(_ seed: UInt64, _ faults: Faults = Faults()) -> String? {
+      let simulation = Simulation(seed: seed, faults: faults, isNumbered: true)
+      do {
+        _ = try simulation.run()
+        return nil
+      } catch {
+        return "seed \(seed): \(error)"
+      }
+    }
+    let failures = (UInt64(1)...(environment("SQUALL_SEEDS") ?? 300)).compactMap { failure($0) }
+    #expect(failures.isEmpty, "\(failures.prefix(5).joined(separator: "\n"))")
+    // A simulator that never saw it is no evidence.
+    var careless = Faults()
+    careless.keepsMovedNumbers = true
+    let seen = (UInt64(1)...40).compactMap { failure($0, careless) }
+    #expect(seen.contains { $0.contains("is at two places") }, "\(seen.prefix(3))")
+  }
+
   @Test(arguments: [3, 14, 159, 2653] as [UInt64])
   func oneSeedIsOneRun(seed: UInt64) {
     let runs = (0..<2).map { _ in

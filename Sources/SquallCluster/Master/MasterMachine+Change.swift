@@ -13,6 +13,8 @@ package enum ChangeRefusal: Error, Equatable, Sendable {
   case usersWithoutScenario
   /// Iterations begin on a schedule.
   case usersOfArrivals
+  /// Their connections are dealt by their number.
+  case usersThatShare
   case spawnRateWithoutUsers
   /// Not a number in this range.
   case rate(max: Double)
@@ -45,6 +47,7 @@ extension MasterMachine {
     if let users = asked.users {
       guard hasUsers else { return .usersWithoutScenario }
       guard !run.isOpenLoop else { return .usersOfArrivals }
+      guard plan.connections.shared == 0 else { return .usersThatShare }
       guard (1...reach).contains(users) else { return .users(max: reach) }
     }
     if let spawnHz = asked.spawnHz {

@@ -115,7 +115,9 @@ extension MasterMachine {
   /// it: some 30 µs each on loopback.
   private func openingNs(_ deal: Deal) -> UInt64 {
     guard run.plan.connections.rampNs == 0 else { return 0 }
-    let most = deal.holdings.map(\.share.connections).max() ?? 0
+    let most =
+      deal.holdings.map { min($0.share.connections, run.plan.connections.openCount) }
+      .max() ?? 0
     return min(UInt64(most) * 50_000, settings.openingNsMax)
   }
 

@@ -130,7 +130,7 @@ extension MasterMachine {
   /// Whether those that take part, or what is left to hand out, differ from the deal.
   private func isStale(_ deal: Deal, _ wanted: [LifeIndex]) -> Bool {
     guard !wanted.isEmpty, !dealing.hasReachedEnd else { return false }
-    let taking = wanted.prefix(Int(min(UInt32(wanted.count), run.plan.connectionCount)))
+    let taking = wanted.prefix(Int(min(UInt32(wanted.count), run.plan.openCount)))
     let holdings = deal.holdings.filter { !$0.share.isIdle }
     guard taking.count == holdings.count else { return true }
     for (place, holding) in zip(taking, holdings)
@@ -206,6 +206,7 @@ extension MasterMachine {
       let connections = target[holding.incarnation]?.connections ?? 0
       if dealing.connections[index] > connections { mustYield = true }
       if deal.kind == .grant, !holding.share.isIdle, isOpenLoop || isCounted { mustYield = true }
+      if movesNumbers(holding.share, target[holding.incarnation]) { mustYield = true }
     }
     if isCounted, deal.kind == .grant, wanted.contains(where: { isUnsettled($0) }) {
       mustYield = true
@@ -216,6 +217,14 @@ extension MasterMachine {
     } else {
       grant(wanted, nowNs: nowNs)
     }
+  }
+
+  /// The holder's users are to have other numbers, of which none may be in use twice.
+  private func movesNumbers(_ share: Share, _ target: Share?) -> Bool {
+    guard run.plan.connections.isNumbered, !share.isIdle, !settings.faults.keepsMovedNumbers,
+      let target
+    else { return false }
+    return !share.numbersUsers(like: target)
   }
 
   /// What it may have sent is not known exactly.
@@ -298,7 +307,10 @@ extension MasterMachine {
         share = deal.holdings[index].share
         share.epoch = epoch
         if let target {
-          share.connections = min(share.connections, target[name]?.connections ?? 0)
+          // Who is to have other numbers gives up all it has: they may be anybody's.
+          share.connections =
+            movesNumbers(share, target[name])
+            ? 0 : min(share.connections, target[name]?.connections ?? 0)
         }
         if isCounted { share.requestQuota = 0 }
       }

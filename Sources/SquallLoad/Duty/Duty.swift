@@ -45,6 +45,7 @@ package struct Duty: Sendable {
   private let drainNs: UInt64
   private let isCounted: Bool
   private let isOpenLoop: Bool
+  private let isNumbered: Bool
   private let faults: Faults
   /// When its lease ends.
   package private(set) var validUntilNs: UInt64 = 0
@@ -65,6 +66,7 @@ package struct Duty: Sendable {
     drainNs = plan.times.drainNs
     isCounted = plan.requestCount != .max
     isOpenLoop = plan.load != .closed
+    isNumbered = plan.connections.isNumbered
     pacer = Pacer(load: plan.load, share: share, endNs: loadNs)
   }
 
@@ -201,6 +203,8 @@ package struct Duty: Sendable {
         return next(nowNs: nowNs, isIdle: isIdle)
       }
       guard !isAdoptionTold else { return nil }
+      // A user whose request is under way still has its row.
+      guard !isNumbered || !share.isIdle || isIdle else { return nil }
       isAdoptionTold = true
       return .adopted(epoch: share.epoch)
     case .draining:

@@ -21,6 +21,8 @@ package struct Faults: Equatable, Sendable {
   package var countsOthers = false
   /// A worker goes on with its old schedule where a yield ends it.
   package var outrunsYields = false
+  /// Users whose numbers go to other workers stay until those have them.
+  package var keepsMovedNumbers = false
   /// A restarted master does not remember which batches its record holds.
   package var forgetsMerged = false
 

@@ -20,11 +20,13 @@ extension PlanDraft {
       throw .usage("\(error).")
     }
     var load = program.load
+    let requestCount = requestCount ?? (load.requestCount > 0 ? load.requestCount : nil)
     if requestCount != nil, durationNs == nil,
       program.requests.contains(where: { $0.otherwise == .stopUser })
     {
       throw .usage(
-        "-n may never be reached when users stop (else: stop user): give a time with -d, too.")
+        "\(self.requestCount == nil ? "'requests'" : "-n") may never be reached when users stop "
+          + "(else: stop user): give a time with -d, too.")
     }
     let userCount = users ?? program.arrivals?.userCountMax ?? load.userCountMax
     guard userCount > 0 else {
@@ -37,6 +39,7 @@ extension PlanDraft {
       throw .usage("\(table.shortage(of: userCount)).")
     }
     var draft = self
+    draft.requestCount = requestCount
     if let arrivals = program.arrivals {
       if spawnRateHz != nil || requestCount != nil {
         throw .usage(
@@ -52,7 +55,8 @@ extension PlanDraft {
     } else {
       draft.rampNs = load.stages.first?.durationNs ?? 0
     }
-    if durationNs == nil, requestCount == nil, !load.stages.isEmpty {
+    // Without users a number of requests is never reached.
+    if durationNs == nil, requestCount == nil || load.stages.last?.to == 0, !load.stages.isEmpty {
       draft.durationNs = load.durationNs
     }
     if spawnRateHz != nil || load.isOneRise {
@@ -69,6 +73,8 @@ extension PlanDraft {
           Plan.Endpoint(name: $0.name, request: [], expectsNoBody: false)
         }, program: program.bytes),
       over: Plan.Connections(UInt32(userCount)))
+    plan.connections.shared = min(program.sharedConnectionCount, UInt32(userCount))
+    plan.connections.isNumbered = program.tables.contains { $0.pick == .unique }
     try draft.setTimes(&plan)
     if let arrivals = program.arrivals {
       let schedule = Schedule(
@@ -123,9 +129,11 @@ extension ScenarioFile {
   ) -> [String] {
     if let name = objective.name { return ["\(objective.text) of \(name)"] }
     guard let tag = objective.tag else { return [objective.text] }
-    return program.endpoints.filter { $0.tags.contains(tag) }.map {
-      "\(objective.text) of \($0.name)"
-    }
+    // A redirect may never come, and then there is nothing to judge.
+    let hops = Set(program.requests.filter(\.isHop).map { Int($0.endpoint) })
+    return program.endpoints.enumerated().filter {
+      $0.element.tags.contains(tag) && !hops.contains($0.offset)
+    }.map { "\(objective.text) of \($0.element.name)" }
   }
 
   package func objectives() throws(Complaint) -> [Objective] {

@@ -19,11 +19,12 @@ package enum Preflight {
   }
 
   private static func checkDescriptors(_ plan: Plan, workerCount: Int) throws(Complaint) {
-    let needed = (UInt64(plan.connections.count) + UInt64(workerCount) - 1) / UInt64(workerCount)
+    let needed =
+      (UInt64(plan.connections.openCount) + UInt64(workerCount) - 1) / UInt64(workerCount)
     let limit = ThisProcess.raiseDescriptorLimit(to: needed)
     guard limit < needed else { return }
     throw .world(
-      "-c \(plan.connections.count) takes \(needed) file descriptors in each of \(workerCount) "
+      "-c \(plan.connections.openCount) takes \(needed) file descriptors in each of \(workerCount) "
         + "worker\(workerCount == 1 ? "" : "s"), and a process here may have \(limit): "
         + "\(Limit.descriptors.remedy).")
   }
@@ -33,9 +34,9 @@ package enum Preflight {
     _ plan: Plan, workerCount: Int, within limit: MemoryLimit
   ) throws(Complaint) {
     let most = limit.connectionCountMax(workerCount: workerCount, isSecure: plan.origin.tls != nil)
-    guard UInt64(plan.connections.count) > most else { return }
+    guard UInt64(plan.connections.openCount) > most else { return }
     throw .world(
-      "-c \(plan.connections.count) takes more memory than there is, which suffices for about \(most) with "
+      "-c \(plan.connections.openCount) takes more memory than there is, which suffices for about \(most) with "
         + "\(Figures.count(workerCount, "worker")): "
         + "\(Limit.memory(byteCount: limit.byteCount).sentence).")
   }

@@ -21,13 +21,15 @@ package struct RunOrder: Sendable {
     }
   }
 
-  package let plan: Plan
+  package internal(set) var plan: Plan
   /// As `--slo` has them, with those of the scenario.
   package let objectives: [String]
   /// The scenario as people read it; nil for one URL.
   package let explanation: String?
   let draft: PlanDraft
   let scenario: ScenarioFile?
+  /// Of a scenario.
+  let crowd: (users: UInt64?, spawnRateHz: Double?)
 
   /// `usual` is what is meant by an order that names neither URL nor scenario.
   package init(_ document: JSONValue, over usual: PlanDraft? = nil) throws(Fault) {
@@ -41,6 +43,7 @@ package struct RunOrder: Sendable {
     let users = try reader.count("users")
     let spawnRateHz = try reader.number("spawn_rate")
     let variables = try reader.strings(by: "variables")
+    crowd = (users, spawnRateHz)
     var objectives = try reader.list("slo")
     try reader.refuseOthers()
     for objective in objectives {
@@ -72,9 +75,6 @@ package struct RunOrder: Sendable {
     } catch {
       throw Fault("scenario", error.reason, line: error.line, column: error.column)
     }
-    guard file.setup == nil else {
-      throw Fault("scenario", "setup is for a scenario on the command line: leave it out.")
-    }
     plan = try Self.attempt { () throws(Complaint) in
       try draft.plan(of: file, users: users, spawnRateHz: spawnRateHz)
     }
@@ -83,6 +83,9 @@ package struct RunOrder: Sendable {
     scenario = file
     (self.draft, self.objectives) = (draft, objectives)
   }
+
+  /// What the scenario says is to be done before the load.
+  package var hasSetup: Bool { scenario?.setup != nil }
 
   private static func fill(
     _ draft: inout PlanDraft, from reader: inout Members

@@ -212,7 +212,9 @@ struct DocumentReader {
       .composer(_, let problem, let mark, _):
       return Fault(
         Place(source: index, line: mark.line, column: mark.column),
-        "not YAML: \(problem); a text with {, }, [, ], : or # in it needs quotes")
+        "not YAML: \(problem); "
+          + (problem.contains("tab")
+            ? "indent with spaces" : "a text with {, }, [, ], : or # in it needs quotes"))
     case .duplicatedKeysInMapping(let duplicates, let context):
       return Fault(
         Place(source: index, line: context.mark.line, column: context.mark.column),

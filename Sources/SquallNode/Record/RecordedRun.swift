@@ -63,7 +63,8 @@ package struct RecordedRunSummary: Sendable {
   package var startedAtNs: UInt64
   package var url: String
   package var connections: UInt32
-  package var durationNs: UInt64
+  /// How long the load is, or how many requests: `10s`, `1,000 requests`.
+  private let extent: String
   package var labels: [String: String]
   package var note: String?
   package var hosts: Int
@@ -79,8 +80,12 @@ package struct RecordedRunSummary: Sendable {
     self.run = run
     self.startedAtNs = startedAtNs
     url = plan.origin.url
-    connections = plan.connections.count
-    durationNs = plan.times.durationNs
+    connections = plan.connections.openCount
+    extent =
+      plan.times.durationNs < Plan.Times.endlessNs
+      ? Figures.plainDuration(plan.times.durationNs)
+      : plan.requestCount == .max
+        ? "no time limit" : Figures.count(plan.requestCount, "request")
     labels = plan.labels
     self.hosts = hosts
     self.sent = sent
@@ -89,10 +94,9 @@ package struct RecordedRunSummary: Sendable {
     self.state = state
   }
 
-  /// `64 connections, 10 s http://host/`.
+  /// `64 connections, 10s http://host/`.
   package var load: String {
-    let time = durationNs == .max ? "no time limit," : Figures.plainDuration(durationNs)
-    return "\(connections) connections, \(time) \(Columns.harmless(url))"
+    "\(Figures.count(connections, "connection")), \(extent) \(Columns.harmless(url))"
   }
 
   /// One of those in the answer to `GET /api/runs`.

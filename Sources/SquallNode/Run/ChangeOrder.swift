@@ -74,6 +74,11 @@ package enum ChangeOrder {
     case .usersOfArrivals:
       Objection(
         .unusable, "iterations begin on a schedule: change the rate", field: "users")
+    case .usersThatShare:
+      Objection(
+        .unusable,
+        "users that share connections are as many from start to end: begin a run with another number",
+        field: "users")
     case .spawnRateWithoutUsers:
       Objection(
         .unusable, "spawn_rate says how fast users come or go: give users too",

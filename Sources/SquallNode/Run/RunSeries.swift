@@ -1,3 +1,4 @@
+internal import Dispatch
 internal import NIOConcurrencyHelpers
 internal import SquallCluster
 package import SquallLoad
@@ -93,7 +94,7 @@ package final class RunSeries: RunControl {
           .untimely,
           "\(readyCount) of \(expected) workers are ready: start squall worker on more hosts")
       }
-      let record = try record(document)
+      let record = try await record(document)
       await host.begin(record, expectWorkers: readyCount)
       Task { await self.lead(record) }
       Task { await self.startLate(record.run) }
@@ -119,8 +120,8 @@ package final class RunSeries: RunControl {
     return false
   }
 
-  private func record(_ document: JSONValue) throws(Objection) -> RunRecord {
-    let (plan, objectives) = try wanted(document)
+  private func record(_ document: JSONValue) async throws(Objection) -> RunRecord {
+    let (plan, objectives) = try await wanted(document)
     do throws(Complaint) {
       return try wishes.record(plan, objectives)
     } catch {
@@ -128,7 +129,7 @@ package final class RunSeries: RunControl {
     }
   }
 
-  private func wanted(_ document: JSONValue) throws(Objection) -> (Plan, [String]) {
+  private func wanted(_ document: JSONValue) async throws(Objection) -> (Plan, [String]) {
     if document == .object([]) {
       guard let own = wishes.own else {
         throw Objection(
@@ -136,13 +137,33 @@ package final class RunSeries: RunControl {
       }
       return own
     }
+    let order: RunOrder
     do throws(RunOrder.Fault) {
-      let order = try RunOrder(document, over: wishes.usual)
-      return (order.plan, order.objectives)
+      order = try RunOrder(document, over: wishes.usual)
     } catch {
       let place = error.line.map { " (line \($0), column \(error.column ?? 1))" } ?? ""
       let subject = error.field.isEmpty ? "" : "'\(error.field)'\(place): "
       throw Objection(.unusable, subject + error.sentence)
+    }
+    let plan = order.hasSetup ? try await Self.prepared(order) : order.plan
+    return (plan, order.objectives)
+  }
+
+  /// The plan behind what the scenario does before the load. Others wait: one run is led at a time.
+  private static func prepared(_ order: RunOrder) async throws(Objection) -> Plan {
+    let outcome: Result<Plan, Complaint> = await withCheckedContinuation { done in
+      DispatchQueue.global().async {
+        var order = order
+        do throws(Complaint) {
+          try order.prepare()
+          done.resume(returning: .success(order.plan))
+        } catch {
+          done.resume(returning: .failure(error))
+        }
+      }
+    }
+    do throws(Complaint) { return try outcome.get() } catch {
+      throw Objection(error.exitCode == .usage ? .unusable : .unavailable, error.sentence)
     }
   }
 

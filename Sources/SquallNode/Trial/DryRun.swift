@@ -1,4 +1,5 @@
 internal import Glibc
+internal import SquallClient
 internal import SquallEngine
 internal import SquallHTTP
 internal import SquallLoad
@@ -10,7 +11,7 @@ package struct DryRun: ~Copyable {
   private static let requestByteCountMax = 1 << 20
 
   private let address: Address
-  private var machine: Machine
+  private var reader: ReplyReader
   private let tls: TLSPlan?
   private var stream: TargetStream?
   private var nowNs: UInt64 = 0
@@ -57,7 +58,7 @@ package struct DryRun: ~Copyable {
     if let failure = run.failure {
       throw .world("setup failed, so there was no load: \(failure).")
     }
-    return file.giving(run.machine.constants(0))
+    return file.giving(run.reader.machine.constants(0))
   }
 
   private static func opened(
@@ -87,27 +88,27 @@ package struct DryRun: ~Copyable {
   ) {
     self.address = address
     self.tls = tls
-    self.machine = machine
+    reader = ReplyReader(machine, rowCount: 1)
     self.tell = tell
-    self.machine.wallOffsetNs = wallNs()
+    reader.machine.wallOffsetNs = wallNs()
   }
 
   private mutating func follow(_ number: UInt64) throws(Complaint) {
-    guard machine.begin(0, index: number) else { return }
+    guard reader.machine.begin(0, index: number) else { return }
     stream = nil
     while true {
-      switch machine.next(0, nowNs: nowNs) {
+      switch reader.machine.next(0, nowNs: nowNs) {
       case .send(let request): try exchange(request)
       case .think(let untilNs):
         let seconds = Double((untilNs - nowNs) / 1_000_000) / 1_000
-        if machine.isBetweenTries(0) {
+        if reader.machine.isBetweenTries(0) {
           try tell("* waits \(seconds) s\n")
           Self.sleep(untilNs - nowNs)
         } else {
           try tell("* thinks \(seconds) s\n")
         }
         nowNs = untilNs
-      case .iterationEnded: machine.stop(0)
+      case .iterationEnded: reader.machine.stop(0)
       case .idle, .ended: return
       }
     }
@@ -124,17 +125,17 @@ package struct DryRun: ~Copyable {
   }
 
   private mutating func exchange(_ index: Int) throws(Complaint) {
-    let request = machine.program.requests[index]
+    let request = reader.machine.program.requests[index]
     requestCount += 1
-    name = machine.program.endpoints[Int(request.endpoint)].name
+    name = reader.machine.program.endpoints[Int(request.endpoint)].name
     try tell("\n* \(name)\n")
     var bytes = [UInt8](repeating: 0, count: Self.requestByteCountMax)
     let rendering = unsafe bytes.withUnsafeMutableBytes { buffer in
-      machine.render(0, into: buffer, nowNs: nowNs)
+      reader.machine.render(0, into: buffer, nowNs: nowNs)
     }
     guard case .bytes(let count) = rendering else {
       if case .unsendable(let cause) = rendering { try fail(words(cause)) }
-      return machine.failed(0)
+      return reader.failed(0)
     }
     bytes.removeLast(bytes.count - count)
     try show(bytes, mark: "> ")
@@ -143,7 +144,7 @@ package struct DryRun: ~Copyable {
     } catch {
       stream = nil
       try fail(error.sentence)
-      machine.failed(0)
+      reader.failed(0)
     }
   }
 
@@ -153,7 +154,7 @@ package struct DryRun: ~Copyable {
     if stream == nil {
       stream = try TargetStream(to: address, tls, timeoutNs: request.timeoutNs)
     }
-    machine.beginReply(0, nowNs: nowNs)
+    reader.begin(0, nowNs: nowNs)
     var parser = ResponseParser()
     parser.reset(expectsNoBody: request.expectsNoBody)
     var answer: [UInt8] = []
@@ -165,19 +166,19 @@ package struct DryRun: ~Copyable {
       let step =
         chunk.isEmpty
         ? parser.finish()
-        : unsafe chunk.withUnsafeBytes { parser.consume($0, into: &machine) }
+        : unsafe chunk.withUnsafeBytes { parser.consume($0, into: &reader) }
       switch step {
       case .needsMore: continue
       case .complete:
         if !parser.keepAlive { stream = nil }
-        let judgement = machine.endReply(
+        let judgement = reader.end(
           0, status: parser.status, serviceNs: monotonicNs() - startNs)
         return report(answer, judgement, request)
       case .malformed(let cause):
         stream = nil
         failureCount += 1
         _ = try? Console.print("* malformed: \(cause.explanation)\n")
-        return machine.failed(0)
+        return reader.failed(0)
       }
     }
   }
@@ -185,13 +186,13 @@ package struct DryRun: ~Copyable {
   private mutating func report(
     _ answer: [UInt8], _ judgement: Judgement, _ request: SquallScenario.Program.Request
   ) {
-    let program = machine.program
+    let program = reader.machine.program
     do throws(Complaint) {
       try show(answer, mark: "< ")
       for capture in program.captures[request.captures.indices] {
         let slot = Int(capture.slot)
         if request.follows != .none && slot == Int(request.locationSlot) { continue }
-        let value = machine.value(0, slot: slot).map { "'\($0)'" } ?? "nothing"
+        let value = reader.machine.value(0, slot: slot).map { "'\($0)'" } ?? "nothing"
         try tell("* keeps \(program.slots[slot].name): \(value)\n")
       }
       switch judgement {
@@ -201,6 +202,8 @@ package struct DryRun: ~Copyable {
       case .overflowed(let capture): try fail(program.text(program.captures[capture].label))
       case .jarFull: try fail(of: request, number: SquallScenario.Program.jarCheckNumber)
       case .strayed: try fail(of: request, number: SquallScenario.Program.strayCheckNumber)
+      case .unreadable(let fault):
+        try fail(of: request, number: SquallScenario.Program.bodyCheckNumber(fault))
       }
     } catch {
       failureCount += 1
@@ -210,7 +213,7 @@ package struct DryRun: ~Copyable {
   private mutating func fail(
     of request: SquallScenario.Program.Request, number: UInt8
   ) throws(Complaint) {
-    try fail(machine.program.checkWords(of: Int(request.endpoint), number: number) ?? "")
+    try fail(reader.machine.program.checkWords(of: Int(request.endpoint), number: number) ?? "")
   }
 
   private mutating func fail(_ words: String) throws(Complaint) {
@@ -222,7 +225,8 @@ package struct DryRun: ~Copyable {
   private func words(_ cause: Unsendable) -> String {
     switch cause {
     case .tooLarge: "the request is larger than \(Self.requestByteCountMax >> 20) MiB"
-    case .empty(let slot): "'\(machine.program.slots[slot].name)' is empty, so nothing was sent"
+    case .empty(let slot):
+      "'\(reader.machine.program.slots[slot].name)' is empty, so nothing was sent"
     case .refused(let byte):
       "a value holds the byte \(byte), which cannot stand there; nothing sent"
     }

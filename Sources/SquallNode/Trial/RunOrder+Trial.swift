@@ -5,4 +5,13 @@ extension RunOrder {
     let found = try Preflight.check(plan, workerCount: 1)
     try DebugExchange.run(plan, at: found, tell: tell)
   }
+
+  /// Does what the scenario says is to be done before the load, which blocks the thread until it is
+  /// answered, and gives what it captured to all users.
+  mutating func prepare() throws(Complaint) {
+    guard let scenario, hasSetup else { return }
+    plan = try draft.plan(
+      of: DryRun.prepared(scenario, by: draft), users: crowd.users,
+      spawnRateHz: crowd.spawnRateHz)
+  }
 }

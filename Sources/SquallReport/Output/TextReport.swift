@@ -110,6 +110,7 @@ package struct TextReport {
     let plan = result.plan
     var text =
       plan.connections == 1 ? "1 connection" : "\(Figures.grouped(plan.connections)) connections"
+    if let users = plan.users { text = "\(Figures.grouped(users)) users sharing \(text)" }
     let count = UInt32(result.workers.count)
     if count > 1 {
       text +=
@@ -298,7 +299,9 @@ package struct TextReport {
     if latency.tls.count > 0 { latencyRow(" tls", latency.tls) }
     lines.append(
       result.plan.schedule == nil
-        ? "   closed loop: scheduled when sent, so response time is service time"
+        ? result.plan.users == nil
+          ? "   closed loop: scheduled when sent, so response time is service time"
+          : "   response: with the wait for a shared connection; service: from the send"
         : "   response: from the scheduled instant; service: from the send")
     if latency.response.over > 0 {
       lines.append("   \(Figures.grouped(latency.response.over)) responses took more than 68.7 s")

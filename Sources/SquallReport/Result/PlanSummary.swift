@@ -49,6 +49,8 @@ package struct PlanSummary: Equatable, Sendable {
   package var drainNs: UInt64 = 0
   package var intervalNs: UInt64 = 0
   package var rampNs: UInt64 = 0
+  /// Of a scenario whose connections are shared.
+  package var users: UInt32?
   package var maxInFlight: UInt32?
   package var spin = false
   package var sourceAddresses: [String] = []
@@ -69,7 +71,8 @@ package struct PlanSummary: Equatable, Sendable {
         Self.hash(plan.content.program.isEmpty ? $0.request : plan.content.program).hexadecimal
       return endpoint
     }
-    connections = plan.connections.count
+    connections = plan.connections.openCount
+    users = plan.connections.shared > 0 ? plan.connections.count : nil
     durationNs = plan.times.durationNs == Plan.Times.endlessNs ? nil : plan.times.durationNs
     requests = plan.requestCount == .max ? nil : plan.requestCount
     if case .open(let open) = plan.load {

@@ -103,6 +103,9 @@ extension PlanSummary: JSONRecord {
       .init("destinations", \.destinations, "host:port, or the path of a Unix socket."),
       .init("endpoints", \.endpoints),
       .init("connections", \.connections, "Over all workers."),
+      .init(
+        optional: "users", \.users,
+        "Users of a scenario whose connections are shared; absent where each user has one."),
       .init(optional: "duration_ns", \.durationNs, "Absent when only a count ends the run."),
       .init(optional: "requests", \.requests, "Absent when only time ends the run."),
       .init(optional: "schedule", \.schedule, "Absent in a closed loop."),

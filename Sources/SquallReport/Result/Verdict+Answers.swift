@@ -49,7 +49,7 @@ extension RunResult.Verdict {
     // Connections opened anew that end after as many answers again are a limit's doing. One end for
     // each may have come of one event.
     let isEven = max(0, variance).squareRoot() < 0.05 * mean && (closed > 1 || mean > 1)
-    if isEven && closed > plan.connections.count {
+    if isEven && closed > plan.connections.openCount {
       cautions.append(
         "\(met), after \(answers): a keep-alive limit that it does not announce; "
           + "--requests-per-connection \(limit) avoids it")

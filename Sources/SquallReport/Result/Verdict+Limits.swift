@@ -102,10 +102,10 @@ extension RunResult.Verdict {
     let opened = ledger.opened - min(ledger.opened, ledger.reopened)
     // A number of requests may be sent before all connections are wanted.
     let isShort =
-      opened > 0 && opened < plan.connections.count && plan.requestCount == .max
+      opened > 0 && opened < plan.connections.openCount && plan.requestCount == .max
       && !result.interrupted && plan.changes.isEmpty
     let short =
-      "only \(Figures.grouped(opened)) of \(Figures.count(plan.connections.count, "connection")) came to be"
+      "only \(Figures.grouped(opened)) of \(Figures.count(plan.connections.openCount, "connection")) came to be"
     let limit = Self.localLimit(result, ledger)
     let (ports, descriptors) = Self.localFailures(ledger)
     for (count, kind) in [(ports, Limit.localPorts), (descriptors, .descriptors)] where count > 0 {

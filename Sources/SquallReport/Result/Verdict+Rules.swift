@@ -81,7 +81,7 @@ extension RunResult.Verdict {
 
   private mutating func judgeLittlesLaw(_ result: RunResult, ledger: RunLedger, plan: Plan) {
     let capacity =
-      Double(plan.connections.count)
+      Double(plan.connections.openCount)
       * Double(plan.connections.streams > 0 ? plan.connections.streams : plan.connections.pipeline)
     // Of a load that was changed on the way there is no one capacity.
     let isOneLoad = !plan.changes.contains { ($0.connections ?? $0.users) != nil }

@@ -290,7 +290,9 @@ extension Compiler {
       for node in try node.elements("'has'") {
         let name = try node.string("a name")
         guard let slot = slotIndices[name] else {
-          throw .unknown(node, name, "captured", known: Array(slotIndices.keys))
+          throw .unknown(
+            node, name, "captured", known: Array(slotIndices.keys),
+            otherwise: "write capture: {\(name): $.path} at a request")
         }
         use(slot, at: node.place)
         program.checks.append(

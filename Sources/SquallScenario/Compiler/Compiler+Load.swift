@@ -4,15 +4,16 @@ internal import SquallLoad
 extension Compiler {
   mutating func compileLoad(_ node: Node) throws(Fault) {
     let fields = try Fields(
-      node, "'load'", keys: ["users", "iterations"],
-      later: [
-        "requests": "iterations can be said, or leave load out and give -R with a URL"
-      ])
+      node, "'load'", keys: ["users", "iterations", "requests"])
     switch try fields.only(["users", "iterations"]) {
     case "users": if let users = fields["users"] { try compileUserLoad(users) }
     case "iterations": if let arrivals = fields["iterations"] { try compileArrivals(arrivals) }
-    default: throw Fault(node, "'load' is empty: say how many users, or how many iterations")
+    default:
+      guard fields["requests"] != nil else {
+        throw Fault(node, "'load' is empty: say how many users, or how many iterations")
+      }
     }
+    if let requests = fields["requests"] { try compileRequestCount(requests, fields) }
     let userCount = program.arrivals?.userCountMax ?? program.load.userCountMax
     for (index, table) in program.tables.enumerated()
     where table.pick == .unique && userCount > UInt64(table.rowCount) {
@@ -20,7 +21,51 @@ extension Compiler {
     }
   }
 
+  /// `shared N`: fewer connections than users.
+  mutating func compileConnections(_ node: Node) throws(Fault) {
+    let words = try node.string("'connections'").split(separator: " ")
+    switch words.first {
+    case "own" where words.count == 1: return
+    case "shared" where words.count == 2:
+      do throws(Misspelt) {
+        let count = try Quantity.count(String(words[1]))
+        guard (1...1_000_000).contains(count) else {
+          throw Misspelt(String(words[1]), column: 1, "outside of 1 to 1000000")
+        }
+        program.sharedConnectionCount = UInt32(count)
+      } catch {
+        throw Fault(node, error, "'connections: shared'")
+      }
+    default:
+      throw Fault(
+        node,
+        "'connections' is own, one for each user, or shared N, such as connections: shared 500")
+    }
+  }
+
+  /// The load ends after so many requests of all users together.
+  private mutating func compileRequestCount(_ node: Node, _ fields: Fields) throws(Fault) {
+    if case .mapping = node.content {
+      throw Fault(
+        node,
+        "'requests' is a number, after which the load ends; what begins at a rate are iterations: "
+          + "{rate: 50/s, users: {max: 500}}")
+    }
+    guard fields["iterations"] == nil else {
+      throw Fault(
+        fields.key("requests"),
+        "'requests' contradicts 'iterations', whose rate says how many there are: end them with "
+          + "stages, or with -d")
+    }
+    program.load.requestCount = try node.count("'requests'", 1...(1 << 50))
+  }
+
   private mutating func compileUserLoad(_ users: Node) throws(Fault) {
+    if case .scalar = users.content {
+      // As many from the beginning to the end.
+      program.load.userCountFixed = try users.count("'users'", 1...1_000_000)
+      return
+    }
     let load = try Fields(users, "'users'", keys: ["stages"])
     guard let stages = load["stages"] else {
       throw Fault(users, "'stages' is missing: write stages: [{to: 50, over: 10s}, {for: 1m}]")

@@ -152,7 +152,7 @@ extension Compiler {
       let words = program.text(label)
       let known = program.endpoints[Int(request.endpoint)].checks
       if let index = known.firstIndex(of: words) { return UInt8(index) }
-      guard known.count < Int(Program.strayCheckNumber) else {
+      guard known.count < Int(Program.ownCheckNumberEnd) else {
         throw Fault(
           url,
           "more than \(known.count) different checks count under one name: give some requests "
@@ -189,7 +189,9 @@ extension Compiler {
     var shown = ""
     for piece in pieces {
       switch piece {
-      case .literal(let text): shown += text
+      case .literal(let text):
+        try checkTarget(text, url)
+        shown += text
       case .placeholder(let placeholder): shown += "${\(placeholder.name)}"
       }
     }
@@ -222,12 +224,26 @@ extension Compiler {
     return (draft, String(shown.prefix { $0 != "?" }))
   }
 
+  /// What a request line cannot hold (RFC 9112 3.2, RFC 3986 2) has to be written as what it stands for.
+  private func checkTarget(_ text: String, _ url: Node) throws(Fault) {
+    for character in text {
+      guard character.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7f }) else { continue }
+      let coded = character.utf8.map { byte in
+        "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+      }.joined()
+      throw Fault(url, "a path cannot hold '\(character)' as it is: write \(coded)")
+    }
+  }
+
   private mutating func endpoint(
     _ node: Node?, automatic: String, at url: Node
   ) throws(Fault) -> UInt16 {
     var name = automatic
     if let node {
       name = try node.string("'name'")
+      guard !name.isEmpty else {
+        throw Fault(node, "'name' is empty: say what to count under, or leave it out")
+      }
       guard !name.contains("${") else {
         throw Fault(node, "a name groups requests, so nothing in it can vary: take the '${' out")
       }

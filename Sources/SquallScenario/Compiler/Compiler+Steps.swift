@@ -52,7 +52,9 @@ extension Compiler {
     guard let value = fields["use"] else { return }
     let name = try value.string("'use'")
     guard let block = blocks[name] else {
-      throw .unknown(value, name, "a block under 'steps'", known: Array(blocks.keys))
+      throw .unknown(
+        value, name, "a block under 'steps'", known: Array(blocks.keys),
+        otherwise: "write it there, as in steps: {\(name): [{get: /}]}")
     }
     guard !scope.useStack.contains(name) else {
       throw Fault(
@@ -77,7 +79,9 @@ extension Compiler {
     }
     let name = try value.string("'each'")
     guard let slot = slotIndices[name] else {
-      throw .unknown(value, name, "captured", known: Array(slotIndices.keys))
+      throw .unknown(
+        value, name, "captured", known: Array(slotIndices.keys),
+        otherwise: "write capture: {\(name): $.path} at a request")
     }
     let known = program.slots[Int(slot)]
     guard known.isList else {
@@ -203,7 +207,11 @@ extension Compiler {
     let text = try node.string("'repeat'").trimmed
     let parts = text.firstRange(of: "..").map { [text[..<$0.lowerBound], text[$0.upperBound...]] }
     let ends = (parts ?? [text[...]]).map { UInt32($0.trimmed) }
-    guard let low = ends[0], let high = ends[ends.count - 1], low <= high, high > 0,
+    if let low = ends[0], let high = ends[ends.count - 1], low > high {
+      throw Fault(
+        node, "'repeat' '\(text)' goes from small to large: write repeat: \(high)..\(low)")
+    }
+    guard let low = ends[0], let high = ends[ends.count - 1], high > 0,
       high <= UInt32(UInt16.max)
     else {
       throw Fault(

@@ -21,7 +21,9 @@ extension Compiler {
 
   private func refuseUnknownTags(_ node: Node) throws(Fault) {
     for tag in surroundings.tags + surroundings.excludedTags where !taskTags.contains(tag) {
-      throw .unknown(node, tag, "a tag of this scenario", known: Array(taskTags))
+      throw .unknown(
+        node, tag, "a tag of this scenario", known: Array(taskTags),
+        otherwise: "a task has them, as in tags: [\(tag)]")
     }
     guard !program.users.isEmpty else {
       throw Fault(node, "no user has a task with these tags, so nobody would do anything")
@@ -53,7 +55,9 @@ extension Compiler {
     if let row = fields["row"] {
       let name = try row.string("'row'")
       guard let index = program.tables.firstIndex(where: { $0.name == name }) else {
-        throw .unknown(row, name, "a data table", known: program.tables.map(\.name))
+        throw .unknown(
+          row, name, "a data table", known: program.tables.map(\.name),
+          otherwise: "write data: {\(name): {file: \(name).csv}}")
       }
       user.row = UInt16(index)
     }
@@ -226,7 +230,8 @@ extension Compiler {
         let tags = Set(program.endpoints.flatMap(\.tags))
         guard tags.contains(value) else {
           throw .unknown(
-            fields[which] ?? element, value, "a tag of this scenario", known: Array(tags))
+            fields[which] ?? element, value, "a tag of this scenario", known: Array(tags),
+            otherwise: "a task has them, as in tags: [\(value)]")
         }
         program.objectives.append(.init(text: text, tag: value))
       }

@@ -64,6 +64,18 @@ extension Compiler {
   }
 
   private func unknown(_ placeholder: Placeholder) -> Fault {
+    let parts = placeholder.name.split(separator: ".", maxSplits: 1)
+    if let table = program.tables.first(where: { $0.name == String(parts.first ?? "") }) {
+      if table.columns.isEmpty, parts.count == 2 {
+        return Fault(
+          placeholder.place, "the data '\(table.name)' is a list: write ${\(table.name)}")
+      }
+      if !table.columns.isEmpty, parts.count == 1 {
+        return Fault(
+          placeholder.place,
+          "the data '\(table.name)' has columns: write ${\(table.name).\(table.columns[0])}")
+      }
+    }
     let node = Node(.scalar(placeholder.name, isPlain: true), at: placeholder.place)
     return .unknown(
       node, placeholder.name, "captured, data or a function",

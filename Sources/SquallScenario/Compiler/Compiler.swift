@@ -97,8 +97,8 @@ package struct Compiler {
     let fields = try Fields(
       root, "a scenario",
       keys: [
-        "squall", "target", "include", "defaults", "data", "steps", "users", "load", "slo",
-        "setup",
+        "squall", "target", "include", "defaults", "connections", "data", "steps", "users", "load",
+        "slo", "setup",
       ])
     guard let version = fields["squall"] else {
       throw Fault(root, "'squall: 1' is missing: it says which grammar the file is written in")
@@ -121,6 +121,7 @@ package struct Compiler {
       try compileSetup(node)
     }
     try compileUsers(users)
+    if let node = fields["connections"] { try compileConnections(node) }
     if let node = fields["load"] { try compileLoad(node) }
     if let node = fields["slo"] { try compileObjectives(node) }
     try findUnused()

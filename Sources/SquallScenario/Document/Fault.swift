@@ -30,16 +30,16 @@ package struct Fault: Error, Equatable, CustomStringConvertible {
 }
 
 extension Fault {
-  /// A key or word nobody knows, with the nearest one that is known.
+  /// A key or word nobody knows, with the nearest one that is known, or what to do when none is.
   static func unknown(
-    _ node: Node, _ word: String, _ whatIsNot: String, known: [String]
+    _ node: Node, _ word: String, _ whatIsNot: String, known: [String], otherwise: String = ""
   ) -> Fault {
     let near = known.min { word.distance(to: $0) < word.distance(to: $1) }
     let hint: String
     if let near, word.distance(to: near) <= max(1, word.count / 3) {
       hint = "did you mean '\(near)'?"
     } else if known.isEmpty {
-      hint = "there is none"
+      hint = "there is none" + (otherwise.isEmpty ? "" : "; \(otherwise)")
     } else if known.count == 1 {
       hint = "write '\(known[0])'"
     } else {

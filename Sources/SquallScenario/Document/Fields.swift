@@ -52,14 +52,14 @@ struct Fields {
 extension Node {
   func entries(_ name: String) throws(Fault) -> [Entry] {
     guard case .mapping(let entries) = content else {
-      throw Fault(self, "\(name) must be a mapping, this is \(described)")
+      throw Fault(self, "\(name) must be a mapping, KEY: VALUE, this is \(described)")
     }
     return entries
   }
 
   func elements(_ name: String) throws(Fault) -> [Node] {
     guard case .sequence(let elements) = content else {
-      throw Fault(self, "\(name) must be a list, this is \(described)")
+      throw Fault(self, "\(name) must be a list, [ITEM, …], this is \(described)")
     }
     return elements
   }

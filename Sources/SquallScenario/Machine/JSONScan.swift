@@ -434,12 +434,12 @@ struct JSONScan: BitwiseCopyable {
 
 /// The positions of the bits that are set.
 struct Bits: Sequence, IteratorProtocol {
-  private var bits: UInt32
+  private var bits: UInt64
 
   @inline(__always)
-  init(_ bits: UInt16) { self.bits = UInt32(bits) }
+  init(_ bits: UInt16) { self.bits = UInt64(bits) }
   @inline(__always)
-  init(_ bits: UInt32) { self.bits = bits }
+  init(_ bits: UInt64) { self.bits = bits }
 
   @inline(__always)
   mutating func next() -> Int? {

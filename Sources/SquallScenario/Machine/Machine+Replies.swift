@@ -153,11 +153,16 @@ extension Machine: ReplySink, JSONScan.Sink {
         }
       guard !holds else { continue }
       unsafe users[row].isMet = false
+      if reply.bodyFault != .none, check.readsBody { break }
       // What is awaited may come with the next try, while there is one.
       let mayComeYet =
         unsafe index >= awaitedFrom && users[row].loops[Int(request.tryCounter)] > 1
       guard mayComeYet else { return .failed(check: index) }
       break
+    }
+    if reply.bodyFault != .none {
+      unsafe users[row].isMet = false
+      return .unreadable(reply.bodyFault)
     }
     if reply.overflowedCapture != .max {
       return .overflowed(
@@ -188,7 +193,7 @@ extension Machine: ReplySink, JSONScan.Sink {
         if byte == UInt8(ascii: ":") {
           for watch in Bits(reply.named)
           where nameByteCount(of: watches[Int(slice.first) + watch]) != Int(reply.nameByteCount) {
-            reply.named &= ~(1 << UInt32(watch))
+            reply.named &= ~(1 << UInt64(watch))
           }
           reply.field = .space
           for watch in Bits(reply.named) {
@@ -199,7 +204,7 @@ extension Machine: ReplySink, JSONScan.Sink {
           where !names(
             watches[Int(slice.first) + watch], byte.lowercasedASCII, at: Int(reply.nameByteCount))
           {
-            reply.named &= ~(1 << UInt32(watch))
+            reply.named &= ~(1 << UInt64(watch))
           }
           reply.nameByteCount &+= 1
         }
@@ -232,21 +237,30 @@ extension Machine: ReplySink, JSONScan.Sink {
   }
 
   private static let cookieField: StaticString = "set-cookie"
+  private static let codingField: StaticString = "content-encoding"
 
   private func nameByteCount(of watch: Watch) -> Int {
-    watch.kind == .cookies ? Self.cookieField.utf8CodeUnitCount : Int(watch.name.byteCount)
+    switch watch.kind {
+    case .check, .capture: Int(watch.name.byteCount)
+    case .cookies: Self.cookieField.utf8CodeUnitCount
+    case .coding: Self.codingField.utf8CodeUnitCount
+    }
   }
 
   private func names(_ watch: Watch, _ byte: UInt8, at index: Int) -> Bool {
     guard index < nameByteCount(of: watch) else { return false }
-    if watch.kind == .cookies { return unsafe Self.cookieField.utf8Start[index] == byte }
-    return self.byte(watch.name, index) == byte
+    switch watch.kind {
+    case .check, .capture: return self.byte(watch.name, index) == byte
+    case .cookies: return unsafe Self.cookieField.utf8Start[index] == byte
+    case .coding: return unsafe Self.codingField.utf8Start[index] == byte
+    }
   }
 
   private func beginField(_ watch: Watch, _ row: Int, _ reply: inout Reply) {
     switch watch.kind {
     case .check: setSeen(row, Int(watch.index), 0)
     case .cookies: reply.lineByteCount = 0
+    case .coding: reply.codingByteCount = 0
     case .capture:
       // The first of several fields of one name is the one that is taken.
       guard reply.taken >> UInt32(watch.index) & 1 == 0 else { return }
@@ -260,6 +274,7 @@ extension Machine: ReplySink, JSONScan.Sink {
     switch watch.kind {
     case .check: unsafe contains(row, Int(watch.index), piece, &reply)
     case .cookies: unsafe keepLine(row, piece, &reply)
+    case .coding: unsafe keepCoding(piece, &reply)
     case .capture:
       guard reply.taken >> UInt32(watch.index) & 1 == 0 else { return }
       unsafe append(piece, to: slot(of: watch, row), row, capture: Int(watch.index), &reply)
@@ -270,6 +285,7 @@ extension Machine: ReplySink, JSONScan.Sink {
     switch watch.kind {
     case .check: break
     case .cookies: endLine(row, &reply)
+    case .coding: endCoding(&reply)
     case .capture:
       reply.taken |= 1 << UInt32(watch.index)
       let slot = slot(of: watch, row)
@@ -278,6 +294,34 @@ extension Machine: ReplySink, JSONScan.Sink {
       while unsafe count > 0 && (text[count - 1] == 0x20 || text[count - 1] == 0x09) { count -= 1 }
       setSlotHeader(row, slot, count == 0 ? 0 : UInt16(count + 1))
     }
+  }
+
+  private func keepCoding(_ piece: UnsafeRawBufferPointer, _ reply: inout Reply) {
+    for index in 0..<piece.count {
+      let byte = unsafe piece[index]
+      if byte == 0x20 || byte == 0x09 { continue }
+      guard Int(reply.codingByteCount) < reply.codingWord.count else { break }
+      reply.codingWord[Int(reply.codingByteCount)] = byte.lowercasedASCII
+      reply.codingByteCount &+= 1
+    }
+  }
+
+  /// Each field adds a coding; two are more than we undo.
+  private func endCoding(_ reply: inout Reply) {
+    let coding = BodyCoding(reply.codingWord.span.extracting(first: Int(reply.codingByteCount)))
+    guard coding != .identity else { return }
+    reply.coding = reply.coding == .identity ? coding : .other
+  }
+
+  /// Of the answer being read, when its body is read.
+  @inline(__always)
+  package var bodyCoding: BodyCoding { unsafe replies[replyRow].coding }
+
+  package var bodyFault: BodyFault { unsafe replies[replyRow].bodyFault }
+
+  /// The rest of this answer's body cannot be read.
+  package mutating func bodyFailed(_ fault: BodyFault) {
+    unsafe replies[replyRow].bodyFault = fault
   }
 
   private func slot(of watch: Watch, _ row: Int) -> Int {

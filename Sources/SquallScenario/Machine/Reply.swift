@@ -10,25 +10,74 @@ struct Reply: BitwiseCopyable {
   /// Times that each JSON path with `take: random` was met.
   var meetings = InlineArray<16, UInt16>(repeating: 0)
   /// Watches that the field's name fits so far; behind the name, those whose field it is.
-  var named: UInt32 = 0
+  var named: UInt64 = 0
   var nameByteCount: UInt16 = 0
   /// Bytes of the Set-Cookie line, which grows behind the jar.
   var lineByteCount: UInt16 = 0
   var field = Field.lineStart
   var overflowedCapture: UInt8 = .max
   var isJarFull = false
+  var coding = BodyCoding.identity
+  /// The word of the coding's field, lower case; one that is longer is none we know.
+  var codingWord = InlineArray<8, UInt8>(repeating: 0)
+  var codingByteCount: UInt8 = 0
+  var bodyFault = BodyFault.none
+}
+
+/// How a body was changed for its transport (RFC 9110 section 8.4.1).
+package enum BodyCoding: UInt8, BitwiseCopyable, Sendable {
+  case identity, gzip, deflate
+  /// One of others, or several.
+  case other
+
+  /// By its name in lower case.
+  init(_ word: Swift.Span<UInt8>) {
+    if word.isEmpty || Self.reads(word, "identity") {
+      self = .identity
+    } else if Self.reads(word, "gzip") || Self.reads(word, "x-gzip") {
+      self = .gzip
+    } else {
+      self = Self.reads(word, "deflate") ? .deflate : .other
+    }
+  }
+
+  private static func reads(_ word: Swift.Span<UInt8>, _ name: StaticString) -> Bool {
+    guard word.count == name.utf8CodeUnitCount else { return false }
+    for index in word.indices {
+      guard unsafe word[index] == name.utf8Start[index] else { return false }
+    }
+    return true
+  }
+}
+
+/// Why a body that was compressed could not be read.
+package enum BodyFault: UInt8, BitwiseCopyable, Sendable, CaseIterable {
+  case none, otherCoding, damaged, cutShort, tooLarge, noInflater
+
+  var words: String {
+    switch self {
+    case .none: "the body can be read"
+    case .otherCoding:
+      "the body is coded otherwise than gzip or deflate: take it out of Accept-Encoding"
+    case .damaged: "the compressed body is damaged"
+    case .cutShort: "the compressed body is cut short"
+    case .tooLarge: "the body is larger than 1 MiB when it is inflated"
+    case .noInflater: "more compressed bodies were being read than can be at a time, which is 1024"
+    }
+  }
 }
 
 /// A field of the answer that somebody waits for.
 struct Watch: Equatable {
-  enum Kind: UInt8 { case check, capture, cookies }
+  enum Kind: UInt8 { case check, capture, cookies, coding }
 
   var kind: Kind
   /// Among the request's checks or captures.
   var index: UInt8
   var name: Program.Span
 
-  /// Those of each request. The name of the cookies' field stands in no program, so it is empty here.
+  /// Those of each request. The names of the cookies' field and the coding's stand in no program, so they
+  /// are empty here.
   static func all(of program: Program) -> ([Watch], [Program.Slice]) {
     var watches: [Watch] = []
     var slices: [Program.Slice] = []
@@ -42,8 +91,9 @@ struct Watch: Equatable {
       where capture.kind == .header {
         watches.append(Watch(kind: .capture, index: UInt8(index), name: capture.first))
       }
-      // One less than the bits of a mask at most: see watchCountMax.
+      // Far fewer than the bits of a mask: see watchCountMax.
       if program.keepsCookies { watches.append(Watch(kind: .cookies, index: 0, name: .empty)) }
+      if request.readsBody { watches.append(Watch(kind: .coding, index: 0, name: .empty)) }
       slices.append(.init(first: UInt32(first), count: UInt32(watches.count - first)))
     }
     return (watches, slices)

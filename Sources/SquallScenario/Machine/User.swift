@@ -71,6 +71,8 @@ package enum Judgement: Equatable, BitwiseCopyable, Sendable {
   case jarFull
   /// A redirect that leads to another host, or to no path.
   case strayed
+  /// A compressed body of which more was wanted than could be read.
+  case unreadable(BodyFault)
 }
 
 /// Why a request was not sent.

@@ -44,6 +44,7 @@ extension Program {
       }
     }
     text += "\nload\n  \(loadSentence)\n"
+    if sharedConnectionCount > 0 { text += "  over \(sharedConnectionCount) shared connections\n" }
     if !objectives.isEmpty {
       text += "\nobjectives\n"
       for objective in objectives {
@@ -158,8 +159,13 @@ extension Program {
         + (arrivals.isPoisson ? ", at random instants" : "")
         + "; up to \(arrivals.userCountMax) users do them"
     }
+    let end = load.requestCount > 0 ? ", until \(load.requestCount) requests are sent" : ""
     guard !load.stages.isEmpty else {
-      return "not said here: give -u USERS and -d TIME"
+      guard load.userCountFixed > 0 else {
+        return end.isEmpty
+          ? "not said here: give -u USERS and -d TIME" : "not said here: give -u USERS\(end)"
+      }
+      return "\(load.userCountFixed) users" + (end.isEmpty ? ": give -d TIME" : end)
     }
     var last: UInt64 = 0
     let words = load.stages.map { stage in
@@ -168,7 +174,7 @@ extension Program {
       return stage.to == last
         ? "\(stage.to) users for \(time)" : "to \(stage.to) users over \(time)"
     }
-    return words.joined(separator: ", then ")
+    return words.joined(separator: ", then ") + end
   }
 }
 

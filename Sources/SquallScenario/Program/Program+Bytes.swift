@@ -2,7 +2,7 @@ package import SquallLoad
 
 extension Program {
   /// Bump when a field is added, removed or reordered.
-  private static let codingVersion: UInt8 = 3
+  private static let codingVersion: UInt8 = 4
 
   /// The program in its one encoding: equal programs have equal bytes.
   package var bytes: [UInt8] {
@@ -12,6 +12,7 @@ extension Program {
     writer.write(host)
     writer.write(origin)
     writer.write(UInt8(keepsCookies ? 1 : 0))
+    writer.write(sharedConnectionCount)
     writer.write(steps)
     writer.write(requests)
     writer.write(parts)
@@ -29,6 +30,8 @@ extension Program {
     writer.write(texts)
     writer.write(users)
     writer.write(load.stages)
+    writer.write(load.userCountFixed)
+    writer.write(load.requestCount)
     writer.write(arrivals)
     writer.write(objectives)
     writer.write(constants)
@@ -42,7 +45,7 @@ extension Program {
     var reader = PlainReader(bytes)
     guard reader.uint8() == Self.codingVersion, let target = reader.string(),
       let host = reader.string(), let origin = reader.string(), let keepsCookies = reader.uint8(),
-      keepsCookies <= 1,
+      keepsCookies <= 1, let sharedConnectionCount = reader.uint32(),
       let steps: [Step] = reader.value(), let requests: [Request] = reader.value(),
       let parts: [Part] = reader.value(), let checks: [Check] = reader.value(),
       let captures: [Capture] = reader.value(), let patterns: [Pattern] = reader.value(),
@@ -53,6 +56,7 @@ extension Program {
       let choices: [Choice] = reader.value(), let tables: [Table] = reader.value(),
       let texts: [Span] = reader.value(), let users: [UserClass] = reader.value(),
       let stages: [UserLoad.Stage] = reader.value(),
+      let userCountFixed = reader.uint64(), let requestCount = reader.uint64(),
       let arrivals: ArrivalLoad? = reader.value(),
       let objectives: [NamedObjective] = reader.value(),
       let constants: [Constant] = reader.value(), let pool = reader.byteList(),
@@ -63,6 +67,7 @@ extension Program {
     self.host = host
     self.origin = origin
     self.keepsCookies = keepsCookies == 1
+    self.sharedConnectionCount = sharedConnectionCount
     self.steps = steps
     self.requests = requests
     self.parts = parts
@@ -80,6 +85,8 @@ extension Program {
     self.texts = texts
     self.users = users
     self.load.stages = stages
+    self.load.userCountFixed = userCountFixed
+    self.load.requestCount = requestCount
     self.arrivals = arrivals
     self.objectives = objectives
     self.constants = constants

@@ -53,6 +53,8 @@ package struct Program: Equatable, Sendable {
   package var arrivals: ArrivalLoad?
   package var objectives: [NamedObjective] = []
   package var keepsCookies = true
+  /// Connections that users share; 0 when each has its own.
+  package var sharedConnectionCount: UInt32 = 0
   /// What slots hold from a user's beginning on.
   package var constants: [Constant] = []
 
@@ -62,6 +64,13 @@ package struct Program: Equatable, Sendable {
   package static let jarCheckNumber = UInt8(Counters.checkCountMax - 1)
   /// Of the failure of redirects that lead elsewhere.
   package static let strayCheckNumber = jarCheckNumber - 1
+  /// Checks of a request's own have lower numbers.
+  package static let ownCheckNumberEnd = bodyCheckNumber(BodyFault.allCases.last ?? .none)
+
+  /// Of a body that cannot be read for that reason.
+  package static func bodyCheckNumber(_ fault: BodyFault) -> UInt8 {
+    strayCheckNumber - fault.rawValue
+  }
 
   /// What people read of a check that failed.
   package func checkWords(of endpoint: Int, number: UInt8) -> String? {
@@ -70,6 +79,8 @@ package struct Program: Equatable, Sendable {
     case Self.jarCheckNumber:
       return "a cookie finds no room in the \(Machine.jarByteCount) bytes of the jar"
     case Self.strayCheckNumber: return "a redirect leads to another host, or to no path"
+    case Self.ownCheckNumberEnd..<Self.strayCheckNumber:
+      return BodyFault(rawValue: Self.strayCheckNumber - number)?.words
     default: break
     }
     let words = endpoints[endpoint].checks
@@ -251,6 +262,8 @@ package struct Program: Equatable, Sendable {
     package var name = Span.empty
     package var text = Span.empty
     package var limitNs: UInt64 = 0
+    /// Whether it says something of the body, or of what may come from there.
+    var readsBody: Bool { kind == .contains || kind == .json || kind == .has }
     package var label: Span
     /// Among the checks of the request's name.
     package var number: UInt8 = 0
@@ -403,8 +416,12 @@ package struct Program: Equatable, Sendable {
     }
 
     package var stages: [Stage] = []
+    /// So many from the beginning to the end, where there are no stages; 0 when it is not said.
+    package var userCountFixed: UInt64 = 0
+    /// The load ends after so many requests; 0 when it does not.
+    package var requestCount: UInt64 = 0
 
-    package var userCountMax: UInt64 { stages.map(\.to).max() ?? 0 }
+    package var userCountMax: UInt64 { stages.map(\.to).max() ?? userCountFixed }
     package var durationNs: UInt64 { stages.reduce(0) { $0 + $1.durationNs } }
   }
 

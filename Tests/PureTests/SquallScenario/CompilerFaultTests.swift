@@ -98,6 +98,15 @@ struct CompilerFaultTests {
       #"{get: /, check: {time: 500ms}}"#,
       #"3:24: 'time' '500ms' is not a limit: write time: <500ms"#),
     Wrong(
+      #"{get: "/a b"}"#,
+      #"3:7: a path cannot hold ' ' as it is: write %20"#),
+    Wrong(
+      #"{get: /ü}"#,
+      #"3:7: a path cannot hold 'ü' as it is: write %C3%BC"#),
+    Wrong(
+      #"{get: /, name: ""}"#,
+      #"3:16: 'name' is empty: say what to count under, or leave it out"#),
+    Wrong(
       #"{get: /, check: {contains: ""}}"#,
       #"3:28: 'contains' has 1 to 256 bytes"#),
     Wrong(
@@ -111,10 +120,10 @@ struct CompilerFaultTests {
       #"3:30: a JSON check compares with one value, this is a list"#),
     Wrong(
       #"{get: /, check: {has: [token]}}"#,
-      #"3:24: 'token' is not captured: there is none"#),
+      #"3:24: 'token' is not captured: there is none; write capture: {token: $.path} at a request"#),
     Wrong(
       #"{get: /, check: {has: token}}"#,
-      #"3:23: 'has' must be a list, this is 'token'"#),
+      #"3:23: 'has' must be a list, [ITEM, …], this is 'token'"#),
     Wrong(
       #"{get: "/p/${itn(1,2)}"}"#,
       #"3:11: 'itn' is not a function: did you mean 'int'?"#),
@@ -272,7 +281,7 @@ struct CompilerFaultTests {
       #"3:26: the header 'A' is given twice: take one out"#),
     Wrong(
       #"{get: /, headers: [a]}"#,
-      #"3:19: 'headers' must be a mapping, this is a list"#),
+      #"3:19: 'headers' must be a mapping, KEY: VALUE, this is a list"#),
     Wrong(
       #"{get: /, auth: {basic: [a]}}"#,
       #"3:24: 'basic' has two words: write basic: [name, password]"#),
@@ -295,7 +304,7 @@ struct CompilerFaultTests {
     ),
     Wrong(
       #"{get: /, body: x}"#,
-      #"3:16: 'body' must be a mapping, this is 'x'"#),
+      #"3:16: 'body' must be a mapping, KEY: VALUE, this is 'x'"#),
     Wrong(
       #"{post: /, multipart: {}}"#,
       #"3:22: 'multipart' is empty: write multipart: {title: x, doc: {file: a.pdf}}"#),
@@ -314,7 +323,7 @@ struct CompilerFaultTests {
       #"3:16: a name groups requests, so nothing in it can vary: take the '${' out"#),
     Wrong(
       #"{get: /, query: [a]}"#,
-      #"3:17: 'query' must be a mapping, this is a list"#),
+      #"3:17: 'query' must be a mapping, KEY: VALUE, this is a list"#),
     Wrong(
       #"{think: none}"#,
       #"3:9: a step that thinks of nothing: take it out"#),
@@ -349,7 +358,7 @@ struct CompilerFaultTests {
       #"3:10: 'repeat' '0' is not a number up to 65535: write repeat: 3, or repeat: 1..3"#),
     Wrong(
       #"{repeat: 3..1, do: [{get: /}]}"#,
-      #"3:10: 'repeat' '3..1' is not a number up to 65535: write repeat: 3, or repeat: 1..3"#),
+      #"3:10: 'repeat' '3..1' goes from small to large: write repeat: 1..3"#),
     Wrong(
       #"{if: token, do: [{get: /}]}"#,
       #"3:6: 'if' asks whether something was captured: write 'if: ${name}'"#),
@@ -359,10 +368,11 @@ struct CompilerFaultTests {
     ),
     Wrong(
       #"{use: login}"#,
-      #"3:7: 'login' is not a block under 'steps': there is none"#),
+      #"3:7: 'login' is not a block under 'steps': there is none; write it there, as in steps: {login: [{get: /}]}"#
+    ),
     Wrong(
       #"{each: items, do: [{get: /}]}"#,
-      #"3:8: 'items' is not captured: there is none"#),
+      #"3:8: 'items' is not captured: there is none; write capture: {items: $.path} at a request"#),
     Wrong(
       #"{each: a, do: [{get: "/${a}", capture: {a: $.a}}]}"#,
       #"3:8: 'a' is one value: capture it with take: all, or collect"#),
@@ -387,7 +397,7 @@ struct CompilerFaultTests {
     ),
     Wrong(
       #"get"#,
-      #"3:1: a step must be a mapping, this is 'get'"#),
+      #"3:1: a step must be a mapping, KEY: VALUE, this is 'get'"#),
     Wrong(
       #"{repeat: 2, do: [{repeat: 2, do: [{repeat: 2, do: [{repeat: 2, do: [{repeat: 2, do: [{get: /}]}]}]}]}]}"#,
       #"3:78: more than 4 loops within one another"#),
@@ -399,7 +409,7 @@ struct CompilerFaultTests {
       #"1:1: 'squall: 1' is missing: it says which grammar the file is written in"#),
     Wrong(
       #"[]"#,
-      #"1:1: a scenario must be a mapping, this is a list"#),
+      #"1:1: a scenario must be a mapping, KEY: VALUE, this is a list"#),
     Wrong(
       #"{squall: 2}"#,
       #"1:10: this squall reads version 1, not '2'"#),
@@ -465,7 +475,8 @@ struct CompilerFaultTests {
       #"1:61: 'tasks' contradicts 'do': give one of them"#),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}], row: accounts}}}"#,
-      #"1:66: 'accounts' is not a data table: there is none"#),
+      #"1:66: 'accounts' is not a data table: there is none; write data: {accounts: {file: accounts.csv}}"#
+    ),
     Wrong(
       #"{squall: 1, target: "http://x", data: {words: {list: [a]}}, users: {a: {do: [{get: /}]}}}"#,
       #"1:40: the data 'words' is never used: use it or take it out"#),
@@ -487,7 +498,7 @@ struct CompilerFaultTests {
       #"1:87: 'rows.nmae' is not captured, data or a function: did you mean 'rows.name'?"#),
     Wrong(
       #"{squall: 1, target: "http://x", data: {rows: {file: a.csv}}, users: {a: {do: [{get: "/${rows}"}]}}}"#,
-      #"1:87: 'rows' is not captured, data or a function: write one of choice, float, hex, int, iteration, now, pick, rows.age, rows.name, seq, text, user, uuid, worker"#
+      #"1:87: the data 'rows' has columns: write ${rows.name}"#
     ),
     Wrong(
       #"{squall: 1, target: "http://x", data: {rows: {file: bad.csv}}, users: {a: {do: [{get: "/${rows.name}"}]}}}"#,
@@ -516,10 +527,6 @@ struct CompilerFaultTests {
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {}}"#,
       #"1:69: 'load' is empty: say how many users, or how many iterations"#),
-    Wrong(
-      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {requests: {rate: 5}}}"#,
-      #"1:70: 'requests' is not carried out yet: iterations can be said, or leave load out and give -R with a URL"#
-    ),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {iterations: {rate: 5}}}"#,
       #"1:82: 'max' is missing: it says how many users do them, as in users: {max: 500}"#),
@@ -552,7 +559,8 @@ struct CompilerFaultTests {
       #"1:69: an objective of everything is a text alone: write "p99<1s""#),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, slo: [{tag: read, is: "p99<1s"}]}"#,
-      #"1:75: 'read' is not a tag of this scenario: there is none"#),
+      #"1:75: 'read' is not a tag of this scenario: there is none; a task has them, as in tags: [read]"#
+    ),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, setup: [{get: /, capture: {t: $.t}}]}"#,
       #"1:90: 't' is captured and never used: use it or take it out"#),
@@ -572,6 +580,27 @@ struct CompilerFaultTests {
     Wrong(
       #"{squall: 1, target: "http://x", defaults: {cookies: false}, users: {a: {do: [{get: "/${c}", capture: {c: {cookie: x}}}]}}}"#,
       #"1:115: the defaults say cookies: false, so there is no jar to take from"#),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, connections: shared}"#,
+      #"1:76: 'connections' is own, one for each user, or shared N, such as connections: shared 500"#
+    ),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, connections: shared none}"#,
+      #"1:76: 'connections: shared' 'none': expected a number such as 500, 10k or 2.5m"#),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {requests: {rate: 50}}}"#,
+      #"1:80: 'requests' is a number, after which the load ends; what begins at a rate are iterations: {rate: 50/s, users: {max: 500}}"#
+    ),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {requests: 5, iterations: {rate: 5, users: {max: 1}}}}"#,
+      #"1:70: 'requests' contradicts 'iterations', whose rate says how many there are: end them with stages, or with -d"#
+    ),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {users: 0}}"#,
+      #"1:77: 'users' '0': outside of 1 to 1000000"#),
+    Wrong(
+      #"{squall: 1, target: "http://x", data: {l: {list: [a]}}, users: {a: {do: [{get: "/${l.x}"}]}}}"#,
+      #"1:82: the data 'l' is a list: write ${l}"#),
     Wrong(
       #"{squall: 1, target: "http://x", defaults: {header: {a: b}}, users: {a: {do: [{get: /}]}}}"#,
       #"1:44: 'header' is not a key of 'defaults': did you mean 'headers'?"#),

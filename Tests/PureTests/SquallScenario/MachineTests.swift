@@ -519,6 +519,7 @@ final class Script {
     case .overflowed(let capture): machine.program.text(machine.program.captures[capture].label)
     case .jarFull: "the jar is full"
     case .strayed: "strayed"
+    case .unreadable: "unreadable"
     }
   }
 }

@@ -1,0 +1,302 @@
+internal import SquallEngine
+internal import SquallHTTP
+internal import SquallLoad
+internal import SquallScenario
+
+/// A scenario's users over fewer connections than there are users: whoever has something to send waits
+/// for a connection that is free, first come first served. The rows of this traffic are connections;
+/// each queue has a place for every user and holds each at most once.
+struct SharedTraffic: Traffic, ~Copyable {
+  static var hasUsers: Bool { true }
+  static var sharesConnections: Bool { true }
+
+  /// Where a user is.
+  private enum Place: UInt8 {
+    /// Has not begun, or is gone.
+    case away
+    /// In `moving`: what it does next is to be asked.
+    case moving
+    /// Thinks, on the wheel.
+    case resting
+    /// In `idle`: waits for an iteration to be due.
+    case idle
+    /// In `waiting`: has a request to send.
+    case waiting
+    /// In `waiting`, with a request that is not to be sent any more.
+    case outdated
+    /// Its request is on a connection.
+    case underWay
+    /// Its request came when the load was over.
+    case parked
+  }
+
+  private static let none: Int32 = -1
+
+  private var users: ScriptTraffic
+  private let userRowCount: Int
+  private let places: Rows<Place>
+  /// What each user waits to send.
+  private let requests: Rows<UserRequest>
+  /// The user whose request each connection carries.
+  private let tenants: Rows<Int32>
+  /// Stands in `idle`, perhaps from before.
+  private let isListed: Rows<Bool>
+  private var wheel: DeadlineWheel
+  private var moving: FixedQueue<Int>
+  private var waiting: FixedQueue<Int>
+  private var idle: FixedQueue<Int>
+  /// When iterations were due that no user came to begin.
+  private var missed: FixedQueue<UInt64>
+  /// A user that was asked once and has more to say.
+  private var asked: Int?
+  private var firstUser: UInt64 = 0
+  private var userStride: UInt64 = 1
+  /// Users of this worker; those that have begun; those that may be there.
+  private(set) var dealtCount = 0
+  private var begunCount = 0
+  private var admittedCount = Int.max
+  private(set) var waitingArrivalCount = 0
+
+  /// - Parameters:
+  ///   - rowCount: connections.
+  ///   - userCount: users that this worker may have.
+  init(plan: Plan, rowCount: Int, userCount: Int, nowNs: UInt64) {
+    users = ScriptTraffic(plan: plan, rowCount: userCount)
+    userRowCount = userCount
+    places = Rows(count: userCount) { .away }
+    let nothing = UserRequest(
+      isArrival: false, endpoint: 0, timeoutNs: 0, expectsNoBody: false)
+    requests = Rows(count: userCount) { nothing }
+    tenants = Rows(count: rowCount) { Self.none }
+    isListed = Rows(count: userCount) { false }
+    wheel = DeadlineWheel(
+      slotCount: userCount, nowNs: nowNs, tickShift: DeadlineWheel.fineShift)
+    moving = FixedQueue(capacity: userCount)
+    waiting = FixedQueue(capacity: userCount)
+    idle = FixedQueue(capacity: userCount)
+    missed = FixedQueue(capacity: userCount)
+  }
+
+  var renderedByteCountMax: Int { users.renderedByteCountMax }
+  var hasEndings: Bool { users.hasEndings }
+  var leavingCount: Int { users.leavingCount }
+  var isOpen: Bool { users.isOpen }
+  func userCount(atNs nowNs: UInt64) -> (count: Int, untilNs: UInt64)? {
+    users.userCount(atNs: nowNs)
+  }
+  mutating func change(_ change: LoadChange) { users.change(change) }
+
+  // MARK: Coming and going
+
+  mutating func number(first: UInt64, stride: UInt64) {
+    guard first != firstUser || stride != userStride else { return }
+    (firstUser, userStride) = (first, stride)
+    users.number(first: first, stride: stride)
+    // Users were dealt anew: each is another one now.
+    for user in 0..<begunCount { disturb(user) }
+  }
+
+  mutating func deal(userCount: Int) {
+    let count = min(userCount, userRowCount)
+    for user in min(count, begunCount)..<begunCount {
+      users.forget(user)
+      disturb(user)
+    }
+    begunCount = min(begunCount, count)
+    dealtCount = count
+    for user in 0..<begunCount where places[user] == .parked { move(user) }
+  }
+
+  mutating func begin(upTo allowed: Int) -> Bool {
+    let most = min(dealtCount, admittedCount)
+    while begunCount < min(most, allowed) {
+      begunCount += 1
+      if places[begunCount - 1] == .away { move(begunCount - 1) }
+    }
+    return begunCount < most
+  }
+
+  mutating func admit(_ count: Int) {
+    let before = min(admittedCount, userRowCount)
+    admittedCount = count
+    for user in min(before, count)..<before { send(home: user) }
+    for user in min(before, count)..<min(count, userRowCount) {
+      users.readmit(user)
+      if user < begunCount && places[user] == .away { move(user) }
+    }
+  }
+
+  mutating func dismissAll() {
+    for user in 0..<userRowCount { send(home: user) }
+  }
+
+  private mutating func send(home user: Int) {
+    users.dismiss(user)
+    if user < begunCount { disturb(user) }
+  }
+
+  /// What the user was about to do may not hold any more.
+  private mutating func disturb(_ user: Int) {
+    switch places[user] {
+    case .resting:
+      wheel.set(user, deadlineNs: .max)
+      move(user)
+    case .idle, .parked: move(user)
+    case .waiting:
+      places[user] = .outdated
+      guard requests[user].isArrival else { break }
+      requests[user].isArrival = false
+      waitingArrivalCount -= 1
+      missed.append(requests[user].waitsSinceNs)
+    case .away, .moving, .outdated, .underWay: break
+    }
+  }
+
+  private mutating func move(_ user: Int) {
+    places[user] = .moving
+    moving.append(user)
+  }
+
+  // MARK: Steps
+
+  var hasMoving: Bool { moving.count > 0 || missed.count > 0 }
+  var waitingCount: Int { waiting.count }
+  var nextUserNs: UInt64 { wheel.nextNs }
+
+  mutating func advance(nowNs: UInt64) -> UserNews? {
+    while true {
+      if let scheduledNs = missed.popFirst() { return .missed(scheduledNs: scheduledNs) }
+      guard let user = asked ?? moving.popFirst() ?? wheel.popDue(nowNs: nowNs) else { return nil }
+      asked = nil
+      guard user < dealtCount else {
+        places[user] = .away
+        continue
+      }
+      switch users.next(user, nowNs: nowNs) {
+      case .send(var request):
+        request.waitsSinceNs = request.scheduledNs ?? nowNs
+        request.readyNs = nowNs
+        if request.isArrival { waitingArrivalCount += 1 }
+        requests[user] = request
+        places[user] = .waiting
+        waiting.append(user)
+      case .rest(let untilNs):
+        places[user] = .resting
+        wheel.set(user, deadlineNs: untilNs)
+      case .wait:
+        places[user] = .idle
+        guard !isListed[user] else { continue }
+        isListed[user] = true
+        idle.append(user)
+      case .leave: places[user] = .away
+      case .iterationEnded(let iteration):
+        asked = user
+        return .iterationEnded(iteration)
+      }
+    }
+  }
+
+  mutating func next(_ row: Int, nowNs: UInt64) -> UserMove {
+    while let user = waiting.popFirst() {
+      guard places[user] == .waiting else {
+        move(user)
+        continue
+      }
+      let request = requests[user]
+      if request.isArrival { waitingArrivalCount -= 1 }
+      places[user] = .underWay
+      tenants[row] = Int32(truncatingIfNeeded: user)
+      return .send(request)
+    }
+    return .wait
+  }
+
+  /// The user whose request is on the connection.
+  @inline(__always)
+  private func tenant(_ row: Int) -> Int {
+    let user = tenants[row]
+    precondition(user != Self.none, "a connection without a user")
+    return Int(user)
+  }
+
+  mutating func park(_ row: Int) {
+    places[tenant(row)] = .parked
+    tenants[row] = Self.none
+  }
+
+  private mutating func leave(_ row: Int) {
+    move(tenant(row))
+    tenants[row] = Self.none
+  }
+
+  mutating func render(
+    _ row: Int, into buffer: UnsafeMutableRawBufferPointer, nowNs: UInt64
+  ) -> Int? {
+    unsafe users.render(tenant(row), into: buffer, nowNs: nowNs)
+  }
+
+  func rest(_ row: Int, untilNs: UInt64) { users.rest(tenant(row), untilNs: untilNs) }
+
+  @inline(__always)
+  mutating func read<Talk: Dialect & ~Copyable>(
+    _ row: Int, _ bytes: inout UnsafeRawBufferPointer, talk: inout Talk, common: inout Talk.Common,
+    nowNs: UInt64
+  ) -> DialectEvent {
+    unsafe users.read(tenant(row), &bytes, talk: &talk, common: &common, nowNs: nowNs)
+  }
+
+  mutating func sent(_ row: Int, nowNs: UInt64) -> UInt64? {
+    users.sent(tenant(row), nowNs: nowNs)
+  }
+
+  mutating func judge(_ row: Int, status: UInt16, serviceNs: UInt64) -> UInt8? {
+    let failedCheck = users.judge(tenant(row), status: status, serviceNs: serviceNs)
+    leave(row)
+    return failedCheck
+  }
+
+  mutating func failed(_ row: Int) {
+    users.failed(tenant(row))
+    leave(row)
+  }
+
+  // MARK: Iterations that fall due
+
+  mutating func takeIdle() -> Int? {
+    while let user = idle.popFirst() {
+      isListed[user] = false
+      if places[user] == .idle && users.isWaiting(user) { return user }
+    }
+    return nil
+  }
+
+  mutating func giveBack(idle user: Int) {
+    isListed[user] = true
+    idle.append(user)
+  }
+
+  mutating func arrive(idle user: Int, scheduledNs: UInt64) {
+    users.arrive(user, scheduledNs: scheduledNs)
+    move(user)
+  }
+
+  mutating func giveUpArrival() -> UInt64? {
+    if let scheduledNs = missed.popFirst() { return scheduledNs }
+    while let user = waiting.popFirst() {
+      guard places[user] == .waiting, requests[user].isArrival else { continue }
+      waitingArrivalCount -= 1
+      return requests[user].waitsSinceNs
+    }
+    return nil
+  }
+
+  // MARK: Connections, which are nobody's
+
+  func dismiss(_ row: Int) {}
+  func readmit(_ row: Int) {}
+  func forget(_ row: Int) {}
+  /// Whether a connection is still of use when the load is over.
+  func isLeaving(_ row: Int) -> Bool { users.leavingCount > 0 || waitingArrivalCount > 0 }
+  func isWaiting(_ row: Int) -> Bool { false }
+  func arrive(_ row: Int, scheduledNs: UInt64) {}
+}
