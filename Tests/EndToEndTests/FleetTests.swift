@@ -121,6 +121,45 @@ extension EndToEnd {
       try hosts.expectClean()
     }
 
+    /// As a terminal that is closed does it, `kill`, and somebody who has no patience.
+    @Test(
+      arguments: [
+        ([SIGHUP], nil), ([SIGTERM], 143), ([SIGINT, SIGINT], 130),
+      ] as [([Int32], Int32?)])
+    func aFleetThatIsToldToEndLeavesNothing(signals: [Int32], code: Int32?) throws {
+      let hosts = try SSHHosts("h1", "h2")
+      let target = try Served()
+      let run = try start(hosts, on: "h1,h2", ["-d", "60s", target.url])
+      try awaitLoad(run, target)
+      for number in signals { run.signalGroup(number) }
+      try run.awaitEnd()
+      if let code { #expect(run.ending == Child.Ending(code: code), "\(run.errors)") }
+      try hosts.expectClean()
+    }
+
+    /// What had arrived by then is no program, and is not kept.
+    @Test func aFleetThatIsKilledWhileItBringsTheProgramLeavesNoPieceOfIt() throws {
+      let hosts = try SSHHosts("h1", "h2")
+      let run = try start(hosts, on: "h1,h2", ["-d", "60s", "http://127.0.0.1:1/"])
+      try run.run(withinMs: 60_000) { run.errors.contains("getting the program") }
+      run.signal(SIGKILL)
+      try hosts.expectClean()
+    }
+
+    /// Only the way there is gone, and nobody has counted anything yet.
+    @Test func aFleetWhoseConnectionsDropWhileItPreparesEndsAndLeavesNothing() throws {
+      let hosts = try SSHHosts("h1")
+      let (silent, port) = try listener()
+      defer { close(silent) }
+      try hosts.name("silent", port: port)
+      let run = try start(hosts, on: "h1,silent", ["-d", "60s", "http://127.0.0.1:1/"])
+      try run.run(withinMs: 60_000) { run.errors.contains("h1: ready, 1 worker") }
+      hosts.cutConnections(of: "h1")
+      #expect(try run.awaitEnd() == Child.Ending(code: 1), "\(run.errors)")
+      #expect(run.errors.contains("fleet: h1 lost: "), "\(run.errors)")
+      try hosts.expectClean()
+    }
+
     /// It takes connections and says nothing, as a host does whose sshd hangs.
     @Test func aFleetThatIsInterruptedWhileItPreparesLeavesNothing() throws {
       let hosts = try SSHHosts("h1")
