@@ -44,7 +44,8 @@ struct MetricsOptions: ParsableArguments {
 
 /// The page of runs from this host.
 struct PageOptions: ParsableArguments {
-  @Flag(help: "Show the run on a page, on loopback, until it has ended.")
+  @Flag(
+    help: "Show the run on a page, on loopback, until it has ended; change its load there.")
   var web = false
 
   @Option(help: ArgumentHelp("With --web: port of the page; 0 for any.", valueName: "port"))

@@ -223,7 +223,7 @@ struct Audit {
         let change = worker.duty.changes.last
         guard let change, change.rateHz == edit.change.rateHz,
           change.connections == edit.change.connections,
-          worker.duty.share.fromNs >= change.atNs,
+          worker.duty.share.isIdle || worker.duty.share.fromNs >= change.atNs,
           localNs >= worker.duty.startNs + change.atNs
         else {
           return fail(

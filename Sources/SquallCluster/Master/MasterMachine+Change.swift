@@ -15,6 +15,8 @@ package enum ChangeRefusal: Error, Equatable, Sendable {
   case usersOfArrivals
   /// Their connections are dealt by their number.
   case usersThatShare
+  /// Rows of data are users' own by their numbers, which stand from start to end.
+  case ownRows
   case spawnRateWithoutUsers
   /// Not a number in this range.
   case rate(max: Double)
@@ -39,6 +41,7 @@ extension MasterMachine {
       guard run.isOpenLoop else { return .rateOfClosedLoop }
       guard rateHz >= 0, rateHz <= Schedule.rateHzMax else { return .rate(max: Schedule.rateHzMax) }
     }
+    guard !plan.connections.isNumbered else { return .ownRows }
     let reach = plan.connections.reach
     if let connections = asked.connections {
       guard !hasUsers else { return .connectionsOfUsers }

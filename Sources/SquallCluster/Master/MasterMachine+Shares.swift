@@ -110,6 +110,10 @@ extension MasterMachine {
       dealAgain(wanted, nowNs: nowNs)
     case .grant:
       if run.asked != nil, run.stage == .running, !dealing.hasReachedEnd {
+        // A worker keeps one share that is to begin, not two: the change before has to be in force.
+        if let startNs = run.startNs, let last = run.changes.last, nowNs < startNs + last.atNs {
+          return evaluate(atNs: startNs + last.atNs)
+        }
         return askToChange(deal, wanted, nowNs: nowNs)
       }
       guard isStale(deal, wanted) else {
@@ -191,8 +195,26 @@ extension MasterMachine {
       return grant(wanted, nowNs: nowNs)
     }
     change.atNs = max(grantFromNs(nowNs: nowNs), (run.changes.last?.atNs ?? 0) + 1)
+    // An open loop's connections are opened ahead, and those that go elsewhere are used to the yield's end.
+    if isOpenLoop, deal.untilNs != .max, let startNs = run.startNs, nowNs < startNs + deal.untilNs,
+      movesConnections(deal, taking, by: change)
+    {
+      return evaluate(atNs: startNs + deal.untilNs)
+    }
     run.asked = nil
     grant(taking, changing: change, nowNs: nowNs)
+  }
+
+  /// Some of the deal's workers would have fewer connections by the change, and others more.
+  private func movesConnections(
+    _ deal: Deal, _ taking: [LifeIndex], by change: LoadChange
+  ) -> Bool {
+    let shares = shares(
+      for: taking, fromNs: 0, of: run.settings.plan.changed(by: run.changes + [change]))
+    let target = Dictionary(
+      uniqueKeysWithValues: zip(taking.map { incarnation($0) }, shares.map(\.connections)))
+    let moves = deal.holdings.map { (from: $0.share.connections, to: target[$0.incarnation] ?? 0) }
+    return moves.contains { $0.to < $0.from } && moves.contains { $0.to > $0.from }
   }
 
   private mutating func dealAgain(_ wanted: [LifeIndex], nowNs: UInt64) {

@@ -79,6 +79,11 @@ package enum ChangeOrder {
         .unusable,
         "users that share connections are as many from start to end: begin a run with another number",
         field: "users")
+    case .ownRows:
+      Objection(
+        .unusable,
+        "each user has a row of its own ('unique'), dealt by its number: begin another run with the load "
+          + "that you want")
     case .spawnRateWithoutUsers:
       Objection(
         .unusable, "spawn_rate says how fast users come or go: give users too",
