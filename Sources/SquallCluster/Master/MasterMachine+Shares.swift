@@ -109,14 +109,16 @@ extension MasterMachine {
       guard deal.asked == nil else { return change(deal, wanted, nowNs: nowNs) }
       dealAgain(wanted, nowNs: nowNs)
     case .grant:
-      if run.asked != nil, run.stage == .running, !dealing.hasReachedEnd {
+      // Shares are where they belong first, so that by a change all of them rise or all fall.
+      let isStale = isStale(deal, wanted)
+      if run.asked != nil, run.stage == .running, !dealing.hasReachedEnd, !isStale {
         // A worker keeps one share that is to begin, not two: the change before has to be in force.
         if let startNs = run.startNs, let last = run.changes.last, nowNs < startNs + last.atNs {
           return evaluate(atNs: startNs + last.atNs)
         }
         return askToChange(deal, wanted, nowNs: nowNs)
       }
-      guard isStale(deal, wanted) else {
+      guard isStale else {
         dealing.staleSinceNs = nil
         return
       }
