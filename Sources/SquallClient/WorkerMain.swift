@@ -42,7 +42,10 @@ internal import SquallTLS
       to: UInt64(setup.connectionCountMax) + reservedCount)
     setup.connectionCountMax = min(
       setup.connectionCountMax, UInt32(clamping: max(1, limit - min(limit, reservedCount))))
-    var options = Ring.Options(connections: Int(setup.connectionCountMax))
+    // For the load that was planned: of one that is changed upwards bursts cost more turns.
+    var options = Ring.Options(
+      connections: Int(min(setup.connectionCountMax, setup.plan.connections.openCount)))
+    options.fileCount = setup.connectionCountMax
     options.backend = setup.backend
     let ring = try Ring(options)
     let plan = setup.plan
