@@ -112,9 +112,11 @@ extension MasterMachine {
       // Shares are where they belong first, so that by a change all of them rise or all fall.
       let isStale = isStale(deal, wanted)
       if run.asked != nil, run.stage == .running, !dealing.hasReachedEnd, !isStale {
-        // A worker keeps one share that is to begin, not two: the change before has to be in force.
-        if let startNs = run.startNs, let last = run.changes.last, nowNs < startNs + last.atNs {
-          return evaluate(atNs: startNs + last.atNs)
+        // A worker keeps one share that is to begin, not two: the change before has to be in force, also by
+        // the clock of a host that is behind.
+        if let startNs = run.startNs, let last = run.changes.last {
+          let inForceNs = startNs + last.atNs + settings.cutLeadNs / 4
+          guard nowNs >= inForceNs else { return evaluate(atNs: inForceNs) }
         }
         return askToChange(deal, wanted, nowNs: nowNs)
       }
@@ -195,6 +197,10 @@ extension MasterMachine {
       // Others have come in the place of all that were there: first they have to have the load there is.
       run.asked = change
       return grant(wanted, nowNs: nowNs)
+    }
+    // Without an instant nothing ends the share of one that was lost but its lease.
+    if deal.untilNs == .max, let untilNs = holderSilentUntilNs(nowNs: nowNs) {
+      return evaluate(atNs: untilNs)
     }
     change.atNs = max(grantFromNs(nowNs: nowNs), (run.changes.last?.atNs ?? 0) + 1)
     // An open loop's connections are opened ahead, and those that go elsewhere are used to the yield's end.
