@@ -203,11 +203,11 @@ extension MasterMachine {
       return evaluate(atNs: untilNs)
     }
     change.atNs = max(grantFromNs(nowNs: nowNs), (run.changes.last?.atNs ?? 0) + 1)
-    // An open loop's connections are opened ahead, and those that go elsewhere are used to the yield's end.
-    if isOpenLoop, deal.untilNs != .max, let startNs = run.startNs, nowNs < startNs + deal.untilNs,
-      movesConnections(deal, taking, by: change)
-    {
-      return evaluate(atNs: startNs + deal.untilNs)
+    // Connections that go elsewhere, since somebody was lost, are used to the yield's end, by the clock of
+    // the host that has them.
+    if deal.untilNs != .max, let startNs = run.startNs, movesConnections(deal, taking, by: change) {
+      let endNs = startNs + deal.untilNs + settings.cutLeadNs / 4
+      guard nowNs >= endNs else { return evaluate(atNs: endNs) }
     }
     run.asked = nil
     grant(taking, changing: change, nowNs: nowNs)
