@@ -16,6 +16,16 @@ extension EndToEnd {
           + Cluster.gentle + arguments)
     }
 
+    /// A fleet that still prepares: h1 is ready, and another host takes connections and says nothing, as one
+    /// does whose sshd hangs. The socket is to be closed.
+    private func startWithASilentHost(_ hosts: SSHHosts) throws -> (Child, silent: Int32) {
+      let (silent, port) = try listener()
+      try hosts.name("silent", port: port)
+      let run = try start(hosts, on: "h1,silent", ["-d", "60s", "http://127.0.0.1:1/"])
+      try run.run(withinMs: 60_000) { run.errors.contains("h1: ready, 1 worker") }
+      return (run, silent)
+    }
+
     /// Lets the run go on until this many more requests have reached the target.
     private func awaitLoad(_ run: Child, _ target: Served, _ count: Int = 200) throws {
       try run.run(withinMs: 60_000) { try target.count() >= count }
@@ -149,25 +159,18 @@ extension EndToEnd {
     /// Only the way there is gone, and nobody has counted anything yet.
     @Test func aFleetWhoseConnectionsDropWhileItPreparesEndsAndLeavesNothing() throws {
       let hosts = try SSHHosts("h1")
-      let (silent, port) = try listener()
+      let (run, silent) = try startWithASilentHost(hosts)
       defer { close(silent) }
-      try hosts.name("silent", port: port)
-      let run = try start(hosts, on: "h1,silent", ["-d", "60s", "http://127.0.0.1:1/"])
-      try run.run(withinMs: 60_000) { run.errors.contains("h1: ready, 1 worker") }
       hosts.cutConnections(of: "h1")
       #expect(try run.awaitEnd() == Child.Ending(code: 1), "\(run.errors)")
       #expect(run.errors.contains("fleet: h1 lost: "), "\(run.errors)")
       try hosts.expectClean()
     }
 
-    /// It takes connections and says nothing, as a host does whose sshd hangs.
     @Test func aFleetThatIsInterruptedWhileItPreparesLeavesNothing() throws {
       let hosts = try SSHHosts("h1")
-      let (silent, port) = try listener()
+      let (run, silent) = try startWithASilentHost(hosts)
       defer { close(silent) }
-      try hosts.name("silent", port: port)
-      let run = try start(hosts, on: "h1,silent", ["-d", "60s", "http://127.0.0.1:1/"])
-      try run.run(withinMs: 60_000) { run.errors.contains("h1: ready, 1 worker") }
       run.signalGroup(SIGINT)
       #expect(try run.awaitEnd() == Child.Ending(code: 130), "\(run.errors)")
       #expect(run.output.isEmpty)

@@ -217,19 +217,16 @@ extension MasterMachine {
   private func movesConnections(
     _ deal: Deal, _ taking: [LifeIndex], by change: LoadChange
   ) -> Bool {
-    let shares = shares(
-      for: taking, fromNs: 0, of: run.settings.plan.changed(by: run.changes + [change]))
-    let target = Dictionary(
-      uniqueKeysWithValues: zip(taking.map { incarnation($0) }, shares.map(\.connections)))
-    let moves = deal.holdings.map { (from: $0.share.connections, to: target[$0.incarnation] ?? 0) }
+    let target = target(for: taking, of: run.settings.plan.changed(by: run.changes + [change]))
+    let moves = deal.holdings.map {
+      (from: $0.share.connections, to: target[$0.incarnation]?.connections ?? 0)
+    }
     return moves.contains { $0.to < $0.from } && moves.contains { $0.to > $0.from }
   }
 
   private mutating func dealAgain(_ wanted: [LifeIndex], nowNs: UInt64) {
     guard !wanted.isEmpty, let deal = dealing.deal else { return }
-    let shares = shares(for: wanted, fromNs: 0)
-    let target = Dictionary(
-      uniqueKeysWithValues: zip(wanted.map { incarnation($0) }, shares))
+    let target = target(for: wanted)
     var mustYield = false
     for index in deal.holdings.indices where dealing.holds[index] != .released {
       let holding = deal.holdings[index]
@@ -276,10 +273,15 @@ extension MasterMachine {
     guard deal.asked == nil else {
       return yield(deal, nil, holders(of: deal, among: wanted), nowNs: nowNs)
     }
-    let shares = shares(for: wanted, fromNs: 0)
-    let target = Dictionary(
-      uniqueKeysWithValues: zip(wanted.map { incarnation($0) }, shares))
+    let target = target(for: wanted)
     yield(deal, target, wanted, nowNs: nowNs)
+  }
+
+  /// What each is to have.
+  private func target(for wanted: [LifeIndex], of plan: Plan? = nil) -> [Incarnation: Share] {
+    Dictionary(
+      uniqueKeysWithValues: zip(
+        wanted.map { incarnation($0) }, shares(for: wanted, fromNs: 0, of: plan)))
   }
 
   private func shares(

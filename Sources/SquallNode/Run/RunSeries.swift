@@ -82,7 +82,7 @@ package final class RunSeries: RunControl {
   }
 
   package func start(_ document: JSONValue) async throws(Objection) -> UInt64 {
-    guard await isTaken() else {
+    guard await takePlace() else {
       throw Objection(
         .untimely, "a run goes on: it has to end, or be stopped, before another begins")
     }
@@ -105,8 +105,9 @@ package final class RunSeries: RunControl {
     }
   }
 
-  /// Takes the place of the run that goes on. One that has ended gives it up a moment later.
-  private func isTaken() async -> Bool {
+  /// Takes the place of the run that goes on; false while one does. One that has ended gives it up a
+  /// moment later.
+  private func takePlace() async -> Bool {
     for _ in 0..<Self.aftermathCheckCountMax {
       let isFree = state.withLockedValue { state in
         defer { if !state.isEnding { state.isLeading = true } }

@@ -144,10 +144,12 @@ package final class OTLPExporter: Sendable {
   }
 
   private func turn(_ progress: inout Progress) async {
-    guard let totals = await control.totals(), notice(totals, in: &progress), !progress.isDone
+    guard let figures = await control.figures(), notice(figures, in: &progress), !progress.isDone,
+      monotonicNs() >= progress.nextNs
+        || figures.status.stage == .ended && !progress.hasTriedEnd,
+      let totals = await control.totals(), totals.figures.run == progress.run
     else { return }
     let hasEnded = totals.figures.status.stage == .ended
-    guard monotonicNs() >= progress.nextNs || hasEnded && !progress.hasTriedEnd else { return }
     progress.hasTriedEnd = hasEnded
     var pauseNs = options.intervalNs
     switch await push(totals, progress) {
@@ -176,7 +178,7 @@ package final class OTLPExporter: Sendable {
   }
 
   private func last(_ progress: inout Progress) async {
-    guard let totals = await control.totals(), notice(totals, in: &progress),
+    guard let totals = await control.totals(), notice(totals.figures, in: &progress),
       !progress.isDone
     else { return }
     for attempt in 1...Self.lastAttemptCount {
@@ -191,11 +193,9 @@ package final class OTLPExporter: Sendable {
     }
   }
 
-  /// Whether there are totals of a load. Its start is taken once, so that it is the same in each push.
-  private func notice(_ totals: RunTotals, in progress: inout Progress) -> Bool {
-    guard let run = totals.figures.run, let elapsedNs = totals.figures.status.elapsedNs else {
-      return false
-    }
+  /// Whether there is a load. Its start is taken once, so that it is the same in each push.
+  private func notice(_ figures: LiveFigures, in progress: inout Progress) -> Bool {
+    guard let run = figures.run, let elapsedNs = figures.status.elapsedNs else { return false }
     if progress.run != run {
       progress = Progress(
         run: run, startNs: wallNs() - min(elapsedNs, wallNs()), failureCount: progress.failureCount)

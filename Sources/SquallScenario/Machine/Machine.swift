@@ -113,12 +113,6 @@ internal import SquallLoad
     unsafe reachable.deallocate()
   }
 
-  /// What a user of this program costs in memory, connections not included.
-  package var userByteCount: Int {
-    MemoryLayout<User>.stride + stride + MemoryLayout<Reply>.stride + 4 * progressCount
-      + patternCount * (MemoryLayout<PatternSearch>.stride + windowByteCount)
-  }
-
   // MARK: Users
 
   /// Puts the user of that index into a row, at its beginning. False when there is no such user.
