@@ -133,7 +133,7 @@ package final class RecordFile: Sendable {
       guard version == Self.version else {
         throw Trouble.refused(
           "\(path) was made by another version of squall (format \(version ?? 0), this one reads "
-            + "\(Self.version))")
+            + "\(Self.version)): read it with that one, or name another file with --record")
       }
       return database
     }
