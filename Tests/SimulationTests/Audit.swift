@@ -337,16 +337,31 @@ struct Audit {
   /// have the instant at the same time.
   private func connectionsMax(_ simulation: Simulation) -> UInt32 {
     var most = plan.connections.count
+    let behindNs = mostBehindNs(simulation)
     for count in 1..<now.changes.count + 1 {
       let changed = plan.changed(by: Array(now.changes.prefix(count)))
       var isPast = false
       if let startNs, !hasClockJumped {
         let atNs = simulation.master.clock.trueNs(startNs + now.changes[count - 1].atNs)
-        isPast = simulation.nowNs > atNs + second
+        isPast = simulation.nowNs > atNs + behindNs
       }
       most = isPast ? changed.connectionCount : max(most, changed.connectionCount)
     }
     return most
+  }
+
+  /// By how much the run's time is behind the master's where it is most behind.
+  private func mostBehindNs(_ simulation: Simulation) -> UInt64 {
+    guard let startNs else { return 0 }
+    let masterNs = Int64(simulation.master.clock.localNs(simulation.nowNs)) - Int64(startNs)
+    let behindNs = simulation.agents.flatMap { agent in
+      agent.workers.compactMap { worker -> Int64? in
+        guard let worker, worker.plan == plan, let startNs = worker.startNs else { return nil }
+        return masterNs - Int64(agent.clock.localNs(simulation.nowNs)) + Int64(startNs)
+      }
+    }
+    // Instants are known to some microseconds.
+    return UInt64(max(0, behindNs.max() ?? 0)) + millisecond
   }
 
   /// A user's number, and with it its row of data, is in use nowhere twice.

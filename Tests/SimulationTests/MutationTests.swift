@@ -33,6 +33,8 @@ import Testing
     Mutation("leaving what may be another's", \.countsOthers, knownSeed: 4570),
     Mutation("a yield's end", \.outrunsYields, knownSeed: 18),
     Mutation("merge-once", \.forgetsMerged, knownSeed: 4),
+    Mutation("a change's yield", \.changesAtOnce, knownSeed: 79),
+    Mutation("a change's being in force", \.movesUnbegunShares, knownSeed: 890),
     Mutation("one run's counts", \.mixesRuns, knownSeed: 1),
   ]
   /// How far from the known seed a change of the machines may move what misses a safeguard, before

@@ -61,6 +61,7 @@ struct SimulatedWorker {
   func activeConnections(nowNs: UInt64) -> UInt32 {
     guard !isDead, !isPaused, duty.stage == .loading, duty.maySend(nowNs: nowNs),
       nowNs < duty.endNs, nowNs - duty.startNs < duty.pacer.lastUntilNs,
+      duty.share.requestQuota > 0,
       duty.share.requestQuota == .max || !duty.pacer.isExhausted
     else { return 0 }
     return duty.connectionCount(nowNs: nowNs)

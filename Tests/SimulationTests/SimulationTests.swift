@@ -46,6 +46,19 @@ func failure(seed: UInt64, faults: Faults = Faults(), isVerbose: Bool = false) -
     #expect(failures.count == 0)
   }
 
+  /// A heartbeat and half a second after somebody asked for another load, everybody has it.
+  @Test func aChangeOfTheLoadIsInForceInTime() throws {
+    var count = 0
+    for seed in UInt64(1)...10_000 {
+      let swarm = Swarm(seed: seed)
+      guard !swarm.edits.isEmpty, swarm.faults.isEmpty else { continue }
+      let simulation = Simulation(seed: seed)
+      _ = try simulation.run()
+      count += simulation.audits.reduce(0) { $0 + $1.editsInTime }
+    }
+    #expect(count >= 20, "\(count) were looked at")
+  }
+
   /// What a test run of 500 seeds goes through: every kind of fault, and the worst of networks.
   @Test func theSeedsOfATestRunHaveEveryFault() {
     let swarms = (UInt64(1)...500).map { Swarm(seed: $0) }

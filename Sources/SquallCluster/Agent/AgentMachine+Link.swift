@@ -227,6 +227,7 @@ extension AgentMachine {
   private func report(nowNs: UInt64) -> Report {
     Report(
       number: session.reportNumber, sentNs: nowNs, orderNumber: session.orderNumber, run: part.run,
+      runNs: part.startLocalNs.flatMap { nowNs >= $0 ? nowNs - $0 : nil },
       isPlanReady: part.plan.isComplete, isLeaving: isLeaving, isFull: isFull,
       isStopped: part.isStopping,
       workers: slots.indices.compactMap { slots[$0].report(slot: $0) })

@@ -13,10 +13,18 @@ struct Intake: Sendable {
     fileprivate(set) var lives: [Life] = []
     /// The life that now fills each place.
     fileprivate(set) var current: [LifeIndex?]
+    /// By how much the run's time of its clock was ahead of ours at most, as far as reports tell: each is
+    /// older by its way. Negative behind; nil before the first.
+    private(set) var aheadNs: Int64?
     fileprivate var assemblyByteCount = 0
     fileprivate var acknowledgeAtNs: UInt64 = 0
     /// Lives whose state is to be acknowledged.
     fileprivate var toAcknowledge: [LifeIndex] = []
+
+    mutating func reported(runNs: UInt64, atRunNs ourNs: UInt64) {
+      let aheadNs = Int64(clamping: runNs) - Int64(clamping: ourNs)
+      self.aheadNs = max(self.aheadNs ?? aheadNs, aheadNs)
+    }
   }
 
   /// One worker process's life.

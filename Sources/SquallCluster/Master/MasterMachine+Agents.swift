@@ -35,6 +35,9 @@ extension MasterMachine {
       fleet[agent].resendAtNs = .max
     }
     if report.run == run.name, run.stage != .idle {
+      if let runNs = report.runNs, let startNs = run.startNs {
+        intake[agent].reported(runNs: runNs, atRunNs: nowNs.subtractingSaturated(startNs))
+      }
       for worker in report.workers { reported(worker, by: agent) }
       if report.isStopped { stop(.stopped, nowNs: nowNs) }
     }

@@ -111,19 +111,21 @@ extension MasterMachine {
     case .grant:
       // Shares are where they belong first, so that by a change all of them rise or all fall.
       let isStale = isStale(deal, wanted)
-      if run.asked != nil, run.stage == .running, !dealing.hasReachedEnd, !isStale {
-        // A worker keeps one share that is to begin, not two: the change before has to be in force, also by
-        // the clock of a host that is behind.
-        if let startNs = run.startNs, let last = run.changes.last {
-          let inForceNs = startNs + last.atNs + settings.cutLeadNs / 4
-          guard nowNs >= inForceNs else { return evaluate(atNs: inForceNs) }
-        }
-        return askToChange(deal, wanted, nowNs: nowNs)
-      }
-      guard isStale else {
+      let isChangeDue =
+        run.asked != nil && run.stage == .running && !dealing.hasReachedEnd && !isStale
+      guard isStale || isChangeDue else {
         dealing.staleSinceNs = nil
         return
       }
+      // A worker keeps one share that is to begin, and in a closed loop has the connections of the one before
+      // until then: the last change has to be in force, also by the clock of a host that is behind.
+      if let startNs = run.startNs, let last = run.changes.last, isChangeDue || !isOpenLoop,
+        !settings.faults.movesUnbegunShares
+      {
+        let inForceNs = startNs + last.atNs + behindNs
+        guard nowNs >= inForceNs else { return evaluate(atNs: inForceNs) }
+      }
+      guard isStale else { return askToChange(deal, wanted, nowNs: nowNs) }
       let sinceNs = dealing.staleSinceNs ?? nowNs
       dealing.staleSinceNs = sinceNs
       guard nowNs >= sinceNs + settings.settleNs || run.stage == .preparing else {
@@ -179,6 +181,7 @@ extension MasterMachine {
     guard !taking.isEmpty else { return }
     if let untilNs = holderSilentUntilNs(nowNs: nowNs) { return evaluate(atNs: untilNs) }
     dealing.lateCount = 0
+    if settings.faults.changesAtOnce { return change(deal, wanted, nowNs: nowNs) }
     yield(deal, nil, taking, nowNs: nowNs)
   }
 
@@ -206,7 +209,7 @@ extension MasterMachine {
     // Connections that go elsewhere, since somebody was lost, are used to the yield's end, by the clock of
     // the host that has them.
     if deal.untilNs != .max, let startNs = run.startNs, movesConnections(deal, taking, by: change) {
-      let endNs = startNs + deal.untilNs + settings.cutLeadNs / 4
+      let endNs = startNs + deal.untilNs + behindNs
       guard nowNs >= endNs else { return evaluate(atNs: endNs) }
     }
     run.asked = nil
@@ -379,7 +382,20 @@ extension MasterMachine {
   private func cutNs(nowNs: UInt64) -> UInt64 {
     guard let startNs = run.startNs else { return 0 }
     let leadNs = settings.cutLeadNs << UInt64(min(dealing.lateCount, Self.lateCountMax))
-    return nowNs.subtractingSaturated(startNs) + leadNs
+    return nowNs.subtractingSaturated(startNs) + aheadNs + leadNs
+  }
+
+  /// By how much the run's time of a host that is there is ahead of ours, at most: its clock was known badly
+  /// when the run began, or ours stood still since.
+  private var aheadNs: UInt64 { UInt64(max(0, skewsNs.max() ?? 0)) }
+
+  /// By how much it may be behind, with what is never known of a clock.
+  private var behindNs: UInt64 {
+    UInt64(max(0, -(skewsNs.min() ?? 0))) + settings.cutLeadNs / 4
+  }
+
+  private var skewsNs: [Int64] {
+    fleet.all.compactMap { fleet[$0].presence == .present ? intake[$0].aheadNs : nil }
   }
 
   private mutating func propose(

@@ -192,6 +192,8 @@ extension ByteWriter {
     append(report.sentNs)
     append(report.orderNumber)
     append(report.run)
+    append(report.runNs != nil)
+    if let runNs = report.runNs { append(runNs) }
     append(
       UInt8(report.isPlanReady ? 1 : 0) | UInt8(report.isLeaving ? 2 : 0)
         | UInt8(report.isFull ? 4 : 0) | UInt8(report.isStopped ? 8 : 0))
@@ -272,6 +274,7 @@ extension ByteReader {
   fileprivate mutating func report() throws(Malformed) -> Report {
     var report = Report(
       number: try u32(), sentNs: try instantNs(), orderNumber: try u32(), run: try u64())
+    report.runNs = try flag() ? try instantNs() : nil
     let flags = try u8()
     guard flags < 16 else { throw .value }
     report.isPlanReady = flags & 1 != 0

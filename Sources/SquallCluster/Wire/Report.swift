@@ -1,7 +1,7 @@
 /// The agent's heartbeat: its whole state, each interval and at once when something changes.
 ///
 /// ```
-/// number u32 · sentNs u64 · orderNumber u32 · run u64 · flags u8
+/// number u32 · sentNs u64 · orderNumber u32 · run u64 · runNs (present u8 · u64) · flags u8
 ///   (1 plan ready, 2 leaving, 4 kept full, 8 stopped)
 /// workers list(worker)
 /// worker: slot varint · life u64 · state u8 · epoch varint · sentBefore varint
@@ -55,6 +55,8 @@ package struct Report: Equatable, Sendable {
   package var orderNumber: UInt32
   /// The run that all below is about; 0 while it stands by for one.
   package var run: UInt64
+  /// The run's time by its clock when it made this; nil before the run has begun.
+  package var runNs: UInt64?
   package var isPlanReady: Bool
   /// It wants no share any more and will go when everything is delivered.
   package var isLeaving: Bool
@@ -67,13 +69,14 @@ package struct Report: Equatable, Sendable {
 
   package init(
     number: UInt32, sentNs: UInt64, orderNumber: UInt32 = 0, run: UInt64 = 0,
-    isPlanReady: Bool = false, isLeaving: Bool = false, isFull: Bool = false,
+    runNs: UInt64? = nil, isPlanReady: Bool = false, isLeaving: Bool = false, isFull: Bool = false,
     isStopped: Bool = false, workers: [Worker] = []
   ) {
     self.number = number
     self.sentNs = sentNs
     self.orderNumber = orderNumber
     self.run = run
+    self.runNs = runNs
     self.isPlanReady = isPlanReady
     self.isLeaving = isLeaving
     self.isFull = isFull

@@ -25,7 +25,10 @@ package struct Faults: Equatable, Sendable {
   package var keepsMovedNumbers = false
   /// A restarted master does not remember which batches its record holds.
   package var forgetsMerged = false
-
+  /// The load changes without everybody's having ended its share there.
+  package var changesAtOnce = false
+  /// Shares move while a change that they are of is still to come.
+  package var movesUnbegunShares = false
   /// Counts of a run that has ended are taken into the one after it.
   package var mixesRuns = false
 

@@ -148,7 +148,8 @@ struct MessageSamples {
       return .report(
         Report(
           number: UInt32(number(bits: 32)), sentNs: number(bits: 62),
-          orderNumber: UInt32(number(bits: 32)), run: number(), isPlanReady: flag(),
+          orderNumber: UInt32(number(bits: 32)), run: number(),
+          runNs: flag() ? number(bits: 62) : nil, isPlanReady: flag(),
           isLeaving: flag(),
           isFull: flag(), isStopped: flag(), workers: workers))
     case .order:
