@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import SquallTLS
 import Testing
 
 /// One answer of a server on loopback.
@@ -237,6 +238,55 @@ extension EndToEnd {
       for _ in 0..<10 { #expect(try signIn("wrong").status == 403) }
       #expect(try signIn(token).status == 429)
       #expect(try waiting.ask("GET", "/api/status", fields: ["Cookie": value]).status == 200)
+    }
+
+    /// With the certificate that workers see the port speaks TLS and nothing else, and the cookie of who
+    /// has signed in goes nowhere else.
+    @Test func withACertificateThePortSpeaksTLS() throws {
+      let folder = try Folder()
+      let now = Int64(Date().timeIntervalSince1970)
+      let certificate = try Certificate.make(.init(validity: now - 3_600...now + 3_600))
+      let (chain, key) = (folder.path + "/chain.pem", folder.path + "/key.pem")
+      try Data(certificate.chain).write(to: URL(fileURLWithPath: chain))
+      try Data(certificate.key).write(to: URL(fileURLWithPath: key))
+      let token = "0123456789abcdefghijklmn"
+      // Workers have to show a certificate, and who looks need not.
+      let master = try Squall.start(
+        [
+          "master", "http://127.0.0.1:9/", "--master-bind-port", "0", "--web-host", "0.0.0.0",
+          "--web-port", "0", "--no-record", "--tls-cert", chain, "--tls-key", key, "--tls-ca",
+          chain,
+        ], environment: ["SQUALL_TOKEN": token])
+      try master.run { master.errors.contains("/api/start\n") }
+      let text = try #require(
+        master.errors.components(separatedBy: "the page is at https://0.0.0.0:").dropFirst().first)
+      let port = try #require(UInt16(text.prefix { $0.isNumber }))
+      func asked(_ path: String, _ arguments: String...) throws -> String {
+        let child = try Squall.ended(
+          ["run", "--debug", "--cacert", chain] + arguments + ["https://localhost:\(port)\(path)"])
+        return child.output + child.errors
+      }
+      #expect(try asked("/").contains("HTTP/1.1 200"))
+      #expect(try asked("/api/status").contains("HTTP/1.1 401"))
+      #expect(
+        try asked("/api/status", "-H", "Authorization: Bearer \(token)").contains("HTTP/1.1 200"))
+      let signIn = [
+        "--method", "POST", "--body", #"{"token": "\#(token)"}"#, "-H",
+        "Content-Type: application/json",
+      ]
+      func signedIn(from origin: String) throws -> String {
+        let child = try Squall.ended(
+          ["run", "--debug", "--cacert", chain] + signIn + [
+            "-H", "Origin: \(origin)", "https://localhost:\(port)/api/session",
+          ])
+        return child.output + child.errors
+      }
+      let session = try signedIn(from: "https://localhost:\(port)")
+      #expect(session.contains("HTTP/1.1 204"), "\(session)")
+      #expect(session.contains("HttpOnly; SameSite=Strict; Secure"), "\(session)")
+      #expect(try signedIn(from: "http://localhost:\(port)").contains("HTTP/1.1 403"))
+      // Plain HTTP gets no answer of ours.
+      #expect(try fetch("/", port: port).isEmpty)
     }
 
     /// A run from this host, on the same page.
