@@ -186,6 +186,11 @@ extension EndToEnd {
       let noted = try #require((again["runs"] as? [[String: Any]])?.first)
       #expect(noted["labels"] as? [String: String] == ["a": "b", "c": "d"])
       #expect(noted["note"] as? String == "seen")
+      let line = try waiting.ask("GET", "/api/runs/\(id)/summary")
+      #expect(try line.json["note"] as? String == "seen")
+      #expect(try line.json["plan_hash"] as? String == noted["plan_hash"] as? String)
+      #expect(try line.json["ok_per_s"] is NSNull, "it has no end yet")
+      #expect(try waiting.ask("GET", "/api/runs/0000000000000001/summary").status == 404)
       // It goes on, so it stays.
       #expect(try waiting.ask("DELETE", "/api/runs/\(id)").status == 409)
       #expect(try waiting.ask("GET", "/api/compare?runs=\(id),\(id)").status == 200)
@@ -285,8 +290,14 @@ extension EndToEnd {
       #expect(session.contains("HTTP/1.1 204"), "\(session)")
       #expect(session.contains("HttpOnly; SameSite=Strict; Secure"), "\(session)")
       #expect(try signedIn(from: "http://localhost:\(port)").contains("HTTP/1.1 403"))
-      // Plain HTTP gets no answer of ours.
-      #expect(try fetch("/", port: port).isEmpty)
+      // Plain HTTP gets no answer, and an end at once.
+      let plain = try connection(to: port)
+      defer { close(plain) }
+      let request = Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
+      #expect(send(plain, request, request.count, Int32(MSG_NOSIGNAL)) == request.count)
+      var room = [UInt8](repeating: 0, count: 1_024)
+      let count = max(0, recv(plain, &room, room.count, 0))
+      #expect(!String(decoding: room.prefix(count), as: UTF8.self).hasPrefix("HTTP/"))
     }
 
     /// A run from this host, on the same page.
