@@ -9,7 +9,10 @@ struct ClusterOptions: ParsableArguments {
         + "environment variable SQUALL_TOKEN.", valueName: "file"))
   var tokenFile: String?
 
-  @Option(help: ArgumentHelp("Our certificate and its chain, PEM.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "Our certificate and its chain, PEM; on the master also for the web port.", valueName: "file")
+  )
   var tlsCert: String?
 
   @Option(help: ArgumentHelp("The key of --tls-cert, PEM.", valueName: "file"))

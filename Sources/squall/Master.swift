@@ -208,15 +208,16 @@ struct Master: AsyncParsableCommand {
     web.host = webHost
     web.port = webPort
     web.token = options.token
+    web.security = try TransportSecurity.web(cluster.files)
     web.spoken = spoken
     let port = ControlPort(options: web, showing: control)
     let number = try await port.open()
-    let address = MasterAddress(host: webHost, port: number)
-    voice.told("the page is at http://\(address)/")
-    voice.told("commands and figures at http://\(address)/api/status")
+    let address = "\(port.scheme)://\(MasterAddress(host: webHost, port: number))"
+    voice.told("the page is at \(address)/")
+    voice.told("commands and figures at \(address)/api/status")
     voice.told(
       "start the load with: curl -H 'Content-Type: application/json' -X POST "
-        + "http://\(address)/api/start")
+        + "\(address)/api/start")
     return port
   }
 

@@ -142,6 +142,21 @@ extension EndToEnd {
       let runs = try fleet.runs()
       #expect((runs[1]["labels"] as? [String: Any])?["turn"] as? String == "second")
       #expect((runs[1]["requests"] as? [String: Any])?["sent"] as? Int == 800)
+      // What a list says of a run is what its result says.
+      let id = try #require(runs[1]["id"] as? String)
+      let result = try fleet.ask("GET", "/api/runs/\(id)").object
+      func part(_ path: String) -> Any? {
+        path.split(separator: "/").reduce(result as Any?) { ($0 as? [String: Any])?[String($1)] }
+      }
+      #expect(runs[1]["duration_ns"] as? Int == part("measured_ns") as? Int)
+      #expect(runs[1]["ok_per_s"] as? Double == part("rate/ok_per_s") as? Double)
+      #expect(runs[1]["target_per_s"] as? Double == 400)
+      let p99 = try #require(runs[1]["response_p99_ns"] as? Int)
+      #expect(p99 == part("latency_ns/response/p99") as? Int)
+      #expect(runs[1]["not_ok_share"] as? Double == 0)
+      #expect(runs[0]["target_per_s"] is NSNull, "a closed loop has none")
+      #expect(runs[0]["plan_hash"] as? String != runs[1]["plan_hash"] as? String)
+      #expect((runs[1]["load"] as? String)?.hasPrefix("400/s, 8 connections, 2s ") == true)
       try fleet.expectSumsAreTheTargets()
       try fleet.end()
     }

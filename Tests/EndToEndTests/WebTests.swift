@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import SquallTLS
 import Testing
 
 /// One answer of a server on loopback.
@@ -185,6 +186,11 @@ extension EndToEnd {
       let noted = try #require((again["runs"] as? [[String: Any]])?.first)
       #expect(noted["labels"] as? [String: String] == ["a": "b", "c": "d"])
       #expect(noted["note"] as? String == "seen")
+      let line = try waiting.ask("GET", "/api/runs/\(id)/summary")
+      #expect(try line.json["note"] as? String == "seen")
+      #expect(try line.json["plan_hash"] as? String == noted["plan_hash"] as? String)
+      #expect(try line.json["ok_per_s"] is NSNull, "it has no end yet")
+      #expect(try waiting.ask("GET", "/api/runs/0000000000000001/summary").status == 404)
       // It goes on, so it stays.
       #expect(try waiting.ask("DELETE", "/api/runs/\(id)").status == 409)
       #expect(try waiting.ask("GET", "/api/compare?runs=\(id),\(id)").status == 200)
@@ -237,6 +243,61 @@ extension EndToEnd {
       for _ in 0..<10 { #expect(try signIn("wrong").status == 403) }
       #expect(try signIn(token).status == 429)
       #expect(try waiting.ask("GET", "/api/status", fields: ["Cookie": value]).status == 200)
+    }
+
+    /// With the certificate that workers see the port speaks TLS and nothing else, and the cookie of who
+    /// has signed in goes nowhere else.
+    @Test func withACertificateThePortSpeaksTLS() throws {
+      let folder = try Folder()
+      let now = Int64(Date().timeIntervalSince1970)
+      let certificate = try Certificate.make(.init(validity: now - 3_600...now + 3_600))
+      let (chain, key) = (folder.path + "/chain.pem", folder.path + "/key.pem")
+      try Data(certificate.chain).write(to: URL(fileURLWithPath: chain))
+      try Data(certificate.key).write(to: URL(fileURLWithPath: key))
+      let token = "0123456789abcdefghijklmn"
+      // Workers have to show a certificate, and who looks need not.
+      let master = try Squall.start(
+        [
+          "master", "http://127.0.0.1:9/", "--master-bind-port", "0", "--web-host", "0.0.0.0",
+          "--web-port", "0", "--no-record", "--tls-cert", chain, "--tls-key", key, "--tls-ca",
+          chain,
+        ], environment: ["SQUALL_TOKEN": token])
+      try master.run { master.errors.contains("/api/start\n") }
+      let text = try #require(
+        master.errors.components(separatedBy: "the page is at https://0.0.0.0:").dropFirst().first)
+      let port = try #require(UInt16(text.prefix { $0.isNumber }))
+      func asked(_ path: String, _ arguments: String...) throws -> String {
+        let child = try Squall.ended(
+          ["run", "--debug", "--cacert", chain] + arguments + ["https://localhost:\(port)\(path)"])
+        return child.output + child.errors
+      }
+      #expect(try asked("/").contains("HTTP/1.1 200"))
+      #expect(try asked("/api/status").contains("HTTP/1.1 401"))
+      #expect(
+        try asked("/api/status", "-H", "Authorization: Bearer \(token)").contains("HTTP/1.1 200"))
+      let signIn = [
+        "--method", "POST", "--body", #"{"token": "\#(token)"}"#, "-H",
+        "Content-Type: application/json",
+      ]
+      func signedIn(from origin: String) throws -> String {
+        let child = try Squall.ended(
+          ["run", "--debug", "--cacert", chain] + signIn + [
+            "-H", "Origin: \(origin)", "https://localhost:\(port)/api/session",
+          ])
+        return child.output + child.errors
+      }
+      let session = try signedIn(from: "https://localhost:\(port)")
+      #expect(session.contains("HTTP/1.1 204"), "\(session)")
+      #expect(session.contains("HttpOnly; SameSite=Strict; Secure"), "\(session)")
+      #expect(try signedIn(from: "http://localhost:\(port)").contains("HTTP/1.1 403"))
+      // Plain HTTP gets no answer, and an end at once.
+      let plain = try connection(to: port)
+      defer { close(plain) }
+      let request = Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
+      #expect(send(plain, request, request.count, Int32(MSG_NOSIGNAL)) == request.count)
+      var room = [UInt8](repeating: 0, count: 1_024)
+      let count = max(0, recv(plain, &room, room.count, 0))
+      #expect(!String(decoding: room.prefix(count), as: UTF8.self).hasPrefix("HTTP/"))
     }
 
     /// A run from this host, on the same page.

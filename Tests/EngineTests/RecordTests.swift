@@ -184,6 +184,90 @@ struct RecordTests {
     #expect(throws: RecordFile.Trouble.self) { try second.add(strange) }
   }
 
+  /// A run's line: of what its counts come to, and of what was said of it.
+  @Test func aRunHasALineInTheList() async throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let file = try RecordFile(path: path, for: .writing)
+    let run = try file.begin(plan: plan, head: RecordHead(), warn: { _ in })
+    var warmup = batch(0)
+    warmup.phase = .warmup
+    let ledger = Ledger(
+      incarnation: incarnation(.max), sums: IncarnationLedger(), inFlight: 0, ending: .finished)
+    _ = await write(
+      [
+        .agent(AgentName(agent: 1, host: "one", build: "b", cpus: [0])), .start(startNs: 0),
+        .batch(warmup), .batch(batch(1)), .batch(batch(2)), .ledger(ledger),
+        .end(Outcome(reason: .duration)),
+      ], to: run)
+    let reader = try RecordFile(path: path, for: .writing)
+    let before = try reader.summary(of: run.run)
+    #expect(before.state == .running && before.endedAtNs == nil)
+    #expect(before.sent == 20, "the warm-up is not counted")
+    #expect(before.measures == .init(), "it has come to nothing yet")
+    #expect(before.load == "4 connections, 10s http://a/")
+    let result = try reader.read().result
+    await run.finish(with: result)
+    try reader.annotate(run: run.run, with: .init(json: .object([.init("note", .string("seen"))])))
+    let line = try reader.summary(of: run.run)
+    #expect(line.state == .ended && line.endedAtNs ?? 0 >= line.startedAtNs)
+    #expect(line.sent == 20 && line.ok == 20 && line.notOk == 0 && line.hosts == 1)
+    #expect(line.note == "seen")
+    #expect(line.planHash == before.planHash && line.load == before.load)
+    #expect(line.measures == .init(result))
+    #expect(line.measures.responseP50Ns == result.latency.response.p50)
+    #expect(line.measures.notOkShare == 0 && line.measures.targetPerS == nil)
+    #expect(line.measures.meetsObjectives == nil, "it had no objectives")
+    #expect(try reader.runs() == [line])
+    // What comes in later is in the line too.
+    let late = Leftovers(
+      run: run.run, planHash: Digests.standard(token: nil).hash(plan.bytes),
+      entries: [.batch(batch(3))])
+    #expect(try reader.add(late) == 1)
+    #expect(try reader.summary(of: run.run).ok == 30)
+    // The same plan under another label is the same; another is not.
+    var plans = [plan, plan]
+    plans[0].labels = ["a": "b"]
+    plans[1].connections.count = 5
+    for plan in plans {
+      let run = try RecordFile(path: path, for: .writing)
+        .begin(plan: plan, head: RecordHead(), warn: { _ in })
+      await run.finish(with: RunResult())
+    }
+    let lines = try reader.runs()
+    #expect(lines[1].planHash == lines[0].planHash && lines[1].labels == ["a": "b"])
+    #expect(lines[2].planHash != lines[0].planHash)
+    #expect(lines[1].measures.okPerS == nil && lines[1].measures.notOkShare == nil)
+    #expect(try reader.delete(run: run.run))
+    #expect(try reader.runs().count == 2)
+  }
+
+  /// A list reads a line for each run, and not what its workers counted. The bounds are ten times what
+  /// people wait for: a busy machine passes, and another order of work does not.
+  @Test func aThousandRunsAreListedAtOnce() async throws {
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    var last: UInt64 = 0
+    for number in 0..<1_000 {
+      let run = try RecordFile(path: path, for: .writing)
+        .begin(plan: plan, head: RecordHead(), warn: { _ in })
+      last = run.run
+      let batches = (0..<20).map { RecordEntry.batch(batch(UInt32($0))) }
+      let isWhole = number.isMultiple(of: 100) || number == 999
+      _ = await write(
+        (isWhole ? batches : []) + [.end(Outcome(reason: .duration))], to: run)
+      await run.finish(with: RunResult())
+    }
+    let began = ContinuousClock.now
+    let lines = try RecordFile(path: path, for: .reading).runs()
+    let text = JSONValue.array(lines.map(\.json)).text
+    let listed = ContinuousClock.now
+    let view = RunView(try RecordFile(path: path, for: .reading).read(run: last).result).json.text
+    let viewed = ContinuousClock.now
+    #expect(lines.count == 1_000 && text.utf8.count > 100_000 && view.utf8.count > 1_000)
+    #expect(listed - began < .seconds(1))
+    #expect(viewed - listed < .seconds(3))
+    print("a list of 1,000 runs: \(listed - began), one run: \(viewed - listed)")
+  }
+
   @Test func filesOfOthersAreRefused() throws {
     defer { try? FileManager.default.removeItem(atPath: folder) }
     for (name, text) in [("text", "hello"), ("long", String(repeating: "SQLite", count: 100))] {

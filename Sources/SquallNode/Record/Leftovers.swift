@@ -89,7 +89,7 @@ extension RecordFile {
         if isWhole == false {
           throw Trouble.refused("run \(id) is not whole in \(path): its result cannot be made anew")
         }
-        return try leftovers.entries.count { entry in
+        let newCount = try leftovers.entries.count { entry in
           if case .batch(let batch, _) = entry {
             guard batch.isPlausible(endpointCount: plan.content.endpoints.count) else {
               throw Trouble.refused("these counts of run \(id) cannot be true")
@@ -97,6 +97,10 @@ extension RecordFile {
           }
           return try insert(entry, run: row["number"], db)
         }
+        if row["ended_at_ns"] as Int64? != nil {
+          try summarise(read(row, db).result, of: plan, run: row["number"], db)
+        }
+        return newCount
       }
     }
   }

@@ -39,7 +39,7 @@ package final class RecordFile: Sendable {
   /// "SQLL"; at byte 68 of the file, big-endian.
   private static let applicationID: Int32 = 0x5351_4c4c
   /// Bump when a table changes.
-  private static let version: Int32 = 4
+  private static let version: Int32 = 5
   /// How long a commit waits for another process's.
   static let busyNs: UInt64 = 10_000_000_000
 
@@ -152,12 +152,18 @@ package final class RecordFile: Sendable {
           clock_ns INTEGER NOT NULL,         -- the master's clock at started_at_ns
           boot TEXT NOT NULL,                -- of the host whose clock that is
           clock_lead_ns INTEGER NOT NULL,    -- the master's clock less the host's
-          head TEXT NOT NULL,                -- JSON: command line, host, settings
-          plan BLOB NOT NULL,
           interrupted INTEGER,
           is_whole INTEGER,                  -- 0: recording failed on the way
           ended_at_ns INTEGER,
-          result TEXT                        -- JSON, as --format json prints it
+          -- What may be long is last, so that the rest is had without it.
+          head TEXT NOT NULL,                -- JSON: command line, host, settings
+          plan BLOB NOT NULL,
+          result TEXT                        -- JSON, as --format json prints it; none until the end
+        ) STRICT;
+        \(summaryTable)
+        CREATE TABLE annotation (            -- what was said of it since
+          run INTEGER PRIMARY KEY REFERENCES run,
+          text TEXT NOT NULL                 -- JSON
         ) STRICT;
         CREATE TABLE agent (
           position INTEGER PRIMARY KEY,
@@ -183,6 +189,7 @@ package final class RecordFile: Sendable {
           life INTEGER NOT NULL,
           sequence INTEGER NOT NULL,
           last_interval INTEGER NOT NULL,
+          phase INTEGER NOT NULL,
           sent INTEGER NOT NULL,
           ok INTEGER NOT NULL,
           not_ok INTEGER NOT NULL,

@@ -75,7 +75,7 @@ extension RecordFile {
 
   /// Newest first.
   private func cutOffRows(_ db: Database) throws -> [Row] {
-    try Row.fetchAll(db, sql: "SELECT * FROM run WHERE result IS NULL ORDER BY number DESC")
+    try Row.fetchAll(db, sql: "SELECT * FROM run WHERE ended_at_ns IS NULL ORDER BY number DESC")
       .filter { !isLed(run: $0["number"]) }
   }
 

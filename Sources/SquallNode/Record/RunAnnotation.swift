@@ -29,13 +29,6 @@ extension RecordFile {
         merged.labels = annotation.labels ?? merged.labels
         merged.note = annotation.note ?? merged.note
         try db.execute(
-          sql: """
-            CREATE TABLE IF NOT EXISTS annotation (
-              run INTEGER PRIMARY KEY REFERENCES run,
-              text TEXT NOT NULL                 -- JSON
-            ) STRICT
-            """)
-        try db.execute(
           sql: "INSERT OR REPLACE INTO annotation (run, text) VALUES (?, ?)",
           arguments: [number, merged.json.text])
       }
@@ -43,11 +36,9 @@ extension RecordFile {
   }
 
   /// Nil where nobody said anything.
-  func annotation(ofRun number: Int64, _ db: Database) throws -> RunAnnotation? {
-    guard try db.tableExists("annotation"),
-      let text = try String.fetchOne(
-        db, sql: "SELECT text FROM annotation WHERE run = ?", arguments: [number])
-    else { return nil }
+  private func annotation(ofRun number: Int64, _ db: Database) throws -> RunAnnotation? {
+    let sql = "SELECT text FROM annotation WHERE run = ?"
+    guard let text = try String.fetchOne(db, sql: sql, arguments: [number]) else { return nil }
     return try? RunAnnotation(json: JSONValue(text: Array(text.utf8)))
   }
 
@@ -57,8 +48,7 @@ extension RecordFile {
       try database.write { db in
         let number: Int64 = try row(of: run, db)["number"]
         guard !isLed(run: number) else { return false }
-        let tables = ["agent", "decision", "batch", "incarnation"]
-        for table in try db.tableExists("annotation") ? tables + ["annotation"] : tables {
+        for table in ["agent", "decision", "batch", "incarnation", "summary", "annotation"] {
           try db.execute(sql: "DELETE FROM \(table) WHERE run = ?", arguments: [number])
         }
         try db.execute(sql: "DELETE FROM run WHERE number = ?", arguments: [number])

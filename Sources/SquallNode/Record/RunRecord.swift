@@ -171,6 +171,7 @@ package final class RunRecord: Sendable {
               result.json.text, result.interrupted, failure == nil && hasEnd,
               wallNs().signed, number,
             ])
+          try file.summarise(result, of: plan, run: number, db)
         }
       }
     } catch {
@@ -229,13 +230,13 @@ extension RecordFile {
       try db.execute(
         sql: """
           INSERT OR IGNORE INTO batch
-          (run, agent, worker, life, sequence, last_interval, sent, ok, not_ok, entry)
-          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+          (run, agent, worker, life, sequence, last_interval, phase, sent, ok, not_ok, entry)
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
           """,
         arguments: [
           run, incarnation.agent.signed, incarnation.worker, incarnation.life.signed,
-          batch.name.sequence, batch.lastInterval, tally.sent.signed, tally.ok.signed,
-          tally.notOk.signed, entry.bytes.data,
+          batch.name.sequence, batch.lastInterval, batch.phase.rawValue, tally.sent.signed,
+          tally.ok.signed, tally.notOk.signed, entry.bytes.data,
         ])
     case .ledger(let ledger):
       let incarnation = ledger.incarnation

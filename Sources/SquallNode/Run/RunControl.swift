@@ -19,6 +19,8 @@ package protocol RunControl: Sendable {
   func stop() async throws(Objection)
   /// Every run there is, newest first.
   func runs() async throws(Objection) -> [RecordedRunSummary]
+  /// One of them.
+  func summary(of run: UInt64) async throws(Objection) -> RecordedRunSummary
   /// The file the runs are in; nil while they are in memory only.
   var recordPath: String? { get }
 }
@@ -45,6 +47,10 @@ package struct Objection: Error {
     self.field = field
     self.kind = kind
     self.sentence = sentence
+  }
+
+  static func absent(_ run: UInt64) -> Objection {
+    Objection(.absent, "there is no run \(run.hexadecimal)")
   }
 }
 
@@ -79,8 +85,16 @@ package final class Shown: RunControl {
   }
 
   package func runs() async throws(Objection) -> [RecordedRunSummary] {
-    if let recordPath { return try RecordFile.runsForControl(recordPath) }
-    return await now?.summary().map { [$0] } ?? []
+    let led = await now?.summary()
+    if let recordPath { return try RecordFile.runsForControl(recordPath, led: led) }
+    return led.map { [$0] } ?? []
+  }
+
+  package func summary(of run: UInt64) async throws(Objection) -> RecordedRunSummary {
+    let led = await now?.summary()
+    if let recordPath { return try RecordFile.summaryForControl(recordPath, of: run, led: led) }
+    guard let led, led.run == run else { throw .absent(run) }
+    return led
   }
 
   private static let nothing = Objection(.untimely, "there is no run yet")
@@ -88,11 +102,23 @@ package final class Shown: RunControl {
 
 extension RecordFile {
   /// Every run of the record, newest first.
-  static func runsForControl(_ path: String) throws(Objection) -> [RecordedRunSummary] {
+  static func runsForControl(
+    _ path: String, led: RecordedRunSummary?
+  ) throws(Objection) -> [RecordedRunSummary] {
     do throws(Trouble) {
-      return try RecordFile(path: path, for: .reading).runs().reversed()
+      return try RecordFile(path: path, for: .reading).runs(led: led).reversed()
     } catch {
       throw Objection(.unavailable, error.sentence)
+    }
+  }
+
+  static func summaryForControl(
+    _ path: String, of run: UInt64, led: RecordedRunSummary?
+  ) throws(Objection) -> RecordedRunSummary {
+    do throws(Trouble) {
+      return try RecordFile(path: path, for: .reading).summary(of: run, led: led)
+    } catch {
+      throw Objection(error)
     }
   }
 }

@@ -152,11 +152,14 @@ package final class RunHost: Sendable {
   package func summary() async -> RecordedRunSummary? {
     guard let record else { return nil }
     let figures = await master.figures
-    return RecordedRunSummary(
+    var line = RecordedRunSummary(
       run: record.run, startedAtNs: record.startedAtNs, plan: record.plan,
-      hosts: Set(figures.status.workers.map(\.incarnation.agent)).count, sent: figures.totals.sent,
-      ok: figures.totals.ok, notOk: figures.totals.notOk,
+      hosts: Set(figures.status.workers.map(\.incarnation.agent)).count,
       state: figures.status.stage == .ended ? .ended : .running)
+    line.sent = figures.totals.sent
+    line.ok = figures.totals.ok
+    line.notOk = figures.totals.notOk
+    return line
   }
 
   /// Begins the load with the workers that are ready.

@@ -1,6 +1,7 @@
 internal import Dispatch
 internal import NIOConcurrencyHelpers
 internal import SquallCluster
+internal import SquallEngine
 package import SquallLoad
 
 /// Runs on one fleet, one after the other, as whoever may ask wants them, until this master is told to end.
@@ -184,7 +185,7 @@ package final class RunSeries: RunControl {
       return state.endedCount
     }
     let status = await wishes.ended(record, finished, number)
-    let summary = record.path == nil ? await host.summary() : nil
+    let summary = record.path == nil ? await summaryInMemory() : nil
     state.withLockedValue { state in
       state.isLeading = false
       state.status = status
@@ -195,6 +196,15 @@ package final class RunSeries: RunControl {
     guard (try? await Task.sleep(nanoseconds: quitsAfterNs)) != nil else { return }
     // Another run may have begun, and its end decides.
     if state.withLockedValue({ !$0.isLeading && $0.endedCount == number }) { end() }
+  }
+
+  /// Of the run that has ended.
+  private func summaryInMemory() async -> RecordedRunSummary? {
+    var line = await host.summary()
+    line?.state = .ended
+    line?.endedAtNs = wallNs()
+    if let result = await host.picture()?.result() { line?.measures = .init(result) }
+    return line
   }
 
   package func stop() async throws(Objection) {
@@ -212,10 +222,20 @@ package final class RunSeries: RunControl {
     try await host.change(change)
   }
 
-  package func runs() async throws(Objection) -> [RecordedRunSummary] {
-    if let recordPath { return try RecordFile.runsForControl(recordPath) }
+  package func summary(of run: UInt64) async throws(Objection) -> RecordedRunSummary {
     let (past, isLeading) = state.withLockedValue { ($0.past, $0.isLeading) }
     let now = isLeading ? await host.summary() : nil
+    if let recordPath { return try RecordFile.summaryForControl(recordPath, of: run, led: now) }
+    guard let line = ((now.map { [$0] } ?? []) + past).first(where: { $0.run == run }) else {
+      throw .absent(run)
+    }
+    return line
+  }
+
+  package func runs() async throws(Objection) -> [RecordedRunSummary] {
+    let (past, isLeading) = state.withLockedValue { ($0.past, $0.isLeading) }
+    let now = isLeading ? await host.summary() : nil
+    if let recordPath { return try RecordFile.runsForControl(recordPath, led: now) }
     return (now.map { [$0] } ?? []) + past.reversed()
   }
 

@@ -1,6 +1,11 @@
 internal import NIOCore
 internal import NIOSSL
 
+/// TLS of the web port, of the same files as that between master and workers.
+package struct WebSecurity: Sendable {
+  let configuration: TLSConfiguration
+}
+
 /// TLS between master and workers, of the files that the flags name.
 package struct TransportSecurity: Sendable {
   package struct Files: Sendable {
@@ -36,6 +41,19 @@ package struct TransportSecurity: Sendable {
       configuration.certificateVerification = .noHostnameVerification
     }
     return try TransportSecurity(configuration)
+  }
+
+  /// The web port's, with the master's certificate. Nobody is asked for one there: who may ask shows
+  /// the token.
+  package static func web(_ files: Files) throws(Complaint) -> WebSecurity? {
+    guard try master(files) != nil, let chain = try chain(files), let key = try key(files) else {
+      return nil
+    }
+    var configuration = TLSConfiguration.makeServerConfiguration(
+      certificateChain: chain, privateKey: key)
+    configuration.minimumTLSVersion = .tlsv13
+    configuration.applicationProtocols = ["http/1.1"]
+    return WebSecurity(configuration: configuration)
   }
 
   /// A worker's: the master's certificate must name the host that was dialled.

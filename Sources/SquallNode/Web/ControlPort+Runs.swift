@@ -12,6 +12,15 @@ extension ControlPort {
     router.get("api/runs/:id") { request, context in
       await self.answerOfRun(request, context) { Self.json(.ok, $0.result.json) }
     }
+    router.get("api/runs/:id/summary") { request, context in
+      await self.answer(request) { control in
+        do throws(Objection) {
+          return Self.json(.ok, try await control.summary(of: Self.id(context)).json)
+        } catch {
+          return Self.answer(error)
+        }
+      }
+    }
     router.get("api/runs/:id/:form") { request, context in
       let form = context.parameters.get("form") ?? ""
       if form == "view" {
@@ -143,7 +152,7 @@ extension ControlPort {
     _ id: UInt64, in control: any RunControl
   ) throws(Objection) -> RecordedRun {
     guard let path = control.recordPath else {
-      throw Objection(.absent, "there is no run \(id.hexadecimal)")
+      throw .absent(id)
     }
     do throws(RecordFile.Trouble) {
       return try RecordFile(path: path, for: .reading).read(run: id)

@@ -1,6 +1,8 @@
 internal import Glibc
 internal import HTTPTypes
 internal import Hummingbird
+internal import HummingbirdCore
+internal import HummingbirdTLS
 internal import Logging
 internal import NIOConcurrencyHelpers
 internal import NIOCore
@@ -20,6 +22,8 @@ package final class ControlPort: Sendable {
     package var host = "127.0.0.1"
     package var port: UInt16 = 8_089
     package var token: SharedToken?
+    /// Nil: plain HTTP.
+    package var security: WebSecurity?
     /// The flag that chose the port.
     package var flag = "--web-port"
     /// Whoever may ask may also start and stop, and there is a page to do it on.
@@ -42,12 +46,14 @@ package final class ControlPort: Sendable {
     self.options = options
     self.control = control
     isLoopback = Exposure.isLoopback(options.host)
-    signIn = isLoopback ? nil : options.token.map(SignIn.init)
+    let isSecure = options.security != nil
+    signIn = isLoopback ? nil : options.token.map { SignIn($0, isSecure: isSecure) }
     events = LiveEvents(of: control, spoken: options.spoken)
   }
 
   /// Listens. Returns the port, which the kernel chooses when it is given as 0.
   package func open() async throws(Complaint) -> UInt16 {
+    let server = try server()
     let router = Router()
     router.get("metrics") { request, _ in
       await self.answer(request) { control in
@@ -67,6 +73,7 @@ package final class ControlPort: Sendable {
     let port = options.port
     let application = Application(
       router: router,
+      server: server,
       configuration: .init(address: .hostname(options.host, port: Int(port))),
       onServerRunning: { channel in
         opened.yield(.success(UInt16(clamping: channel.localAddress?.port ?? Int(port))))
@@ -86,6 +93,18 @@ package final class ControlPort: Sendable {
     for await result in bound { return try result.get() }
     throw .world("the web port could not be opened.")
   }
+
+  private func server() throws(Complaint) -> HTTPServerBuilder {
+    guard let security = options.security else { return .http1() }
+    do {
+      return try .tls(.http1(), tlsConfiguration: security.configuration)
+    } catch {
+      throw .usage("TLS on the web port cannot be prepared: \(error).")
+    }
+  }
+
+  /// `http` or `https`.
+  package var scheme: String { options.security == nil ? "http" : "https" }
 
   /// Whoever asked is answered.
   package var closing: Closing.Part {
@@ -249,7 +268,7 @@ package final class ControlPort: Sendable {
       return Self.error(
         .unsupportedMediaType, "send the header Content-Type: application/json")
     }
-    if let origin = request.headers[.origin], origin != "http://\(host)" {
+    if let origin = request.headers[.origin], origin != "\(scheme)://\(host)" {
       return Self.error(.forbidden, "this page is of another origin")
     }
     return nil

@@ -143,6 +143,13 @@ enum OpenAPI {
       ]
     ),
     (
+      "/api/runs/{id}/summary",
+      [
+        get(
+          "Its line in the list", "summary", answer(200, "The line", ref("Run")), [id])
+      ]
+    ),
+    (
       "/api/runs/{id}/view",
       [
         get(
@@ -307,6 +314,15 @@ enum OpenAPI {
     .init("type", .array([.string("string"), .string("number")]))
   ])
 
+  private static func orNull(_ type: String) -> JSONValue {
+    .object([.init("type", .array([.string(type), .string("null")]))])
+  }
+
+  private static func about(_ words: String, _ schema: JSONValue) -> JSONValue {
+    guard case .object(let members) = schema else { return schema }
+    return .object(members + [.init("description", .string(words))])
+  }
+
   private static func ref(_ name: String) -> JSONValue {
     .object([.init("$ref", .string("#/components/schemas/\(name)"))])
   }
@@ -337,9 +353,28 @@ enum OpenAPI {
     "asked": any,
   ])
 
+  /// What a run came to is null while it goes on, and where it does not exist.
   private static let run = object([
-    "id": string, "started_at": string, "state": string, "labels": texts, "load": string,
-    "hosts": integer, "requests": any,
+    "id": string, "started_at": string,
+    "ended_at": about("Null while it has not ended.", orNull("string")),
+    "state": .object([
+      .init("type", .string("string")),
+      .init("enum", .array(RecordedRunSummary.State.allCases.map { .string($0.rawValue) })),
+    ]),
+    "labels": texts, "note": orNull("string"), "load": string,
+    "plan_hash": about("SHA-256 of the plan without its labels.", string),
+    "hosts": integer,
+    "requests": about(
+      "Of the measured time and the drain.",
+      object(["sent": integer, "ok": integer, "not_ok": integer])),
+    "duration_ns": about("The measured time.", orNull("integer")),
+    "ok_per_s": about("Of the measured time.", orNull("number")),
+    "target_per_s": about("Null in a closed loop.", orNull("number")),
+    "response_p50_ns": about("Null without an ok response.", orNull("integer")),
+    "response_p99_ns": orNull("integer"),
+    "not_ok_share": about("Of the attempts that ended; null when none did.", orNull("number")),
+    "valid": about("The verdict.", orNull("boolean")),
+    "slo_pass": about("Null without objectives.", orNull("boolean")),
   ])
 
   private static let change = object(

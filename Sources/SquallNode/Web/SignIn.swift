@@ -25,9 +25,14 @@ final class SignIn: Sendable {
   private static let wrongSpanNs: UInt64 = 60_000_000_000
 
   private let token: SharedToken
+  private let isSecure: Bool
   private let wrongNs = NIOLockedValueBox<[UInt64]>([])
 
-  init(_ token: SharedToken) { self.token = token }
+  /// `isSecure`: the port speaks TLS, and the cookie goes over nothing else.
+  init(_ token: SharedToken, isSecure: Bool) {
+    self.token = token
+    self.isSecure = isSecure
+  }
 
   func knows(_ headers: HTTPFields) -> Bool {
     let words = (headers[.authorization] ?? "").split(separator: " ")
@@ -61,6 +66,7 @@ final class SignIn: Sendable {
 
   private func cookie(_ value: String, ageS: UInt64) -> String {
     "\(Self.name)=\(value); Path=/; Max-Age=\(ageS); HttpOnly; SameSite=Strict"
+      + (isSecure ? "; Secure" : "")
   }
 
   private func isGood(_ value: String) -> Bool {
