@@ -41,7 +41,7 @@ struct IntervalLog {
     intervalNs = plan.times.intervalNs
     warmupNs = plan.times.warmupNs
     if case .open = plan.load { isOpenLoop = true } else { isOpenLoop = false }
-    recordsResponse = isOpenLoop || plan.connections.shared > 0
+    recordsResponse = isOpenLoop || plan.connections.areApart
     page = pages[1]
     endpoint = pages[1].endpoint(0)
     warmEndpoint = pages[0].endpoint(0)

@@ -148,7 +148,7 @@ struct ScriptTraffic: Traffic, ~Copyable {
           UserRequest(
             scheduledNs: dueNs ?? (isOpen ? nowNs : nil), isArrival: dueNs != nil,
             endpoint: request.endpoint, timeoutNs: request.timeoutNs,
-            expectsNoBody: request.expectsNoBody))
+            expectsNoBody: request.expectsNoBody, origin: reader.machine.origin(row)))
       case .think(let untilNs):
         if untilNs <= nowNs { continue }
         restUntilNs[row] = untilNs

@@ -83,32 +83,34 @@ extension Machine: ReplySink, JSONScan.Sink {
       (301...303).contains(status) || request.follows == .all && (307...308).contains(status)
     let slot = Int(request.locationSlot)
     guard isFollowed, !isEmpty(row, slot) else { return nil }
-    guard makePath(row, slot) else { return .strayed }
+    guard let origin = makePath(row, slot, from: origin(row)) else { return .strayed }
+    unsafe users[row].origin = origin
     unsafe users[row].isRedirected = true
     return .good
   }
 
-  /// Makes a path of an address on the target, in its place. False when it is not one.
-  private func makePath(_ row: Int, _ slot: Int) -> Bool {
+  /// Makes a path of an address on one of the origins, in its place. The origin it is on; nil when it is
+  /// not such an address.
+  private func makePath(_ row: Int, _ slot: Int, from origin: UInt8) -> UInt8? {
     let text = unsafe slotBase(row, slot) + Self.slotHeaderByteCount
     var count = Int(slotHeader(row, slot) & ~Self.bareBit) - 1
     var start = 0
+    var origin = origin
     if unsafe text[0] != UInt8(ascii: "/") {
-      guard count >= origin.count else { return false }
-      for index in origin.indices {
-        guard unsafe text[index].lowercasedASCII == origin[index] else { return false }
-      }
-      start = origin.count
-      if unsafe start == count || text[start] == UInt8(ascii: "?")
-        || text[start] == UInt8(ascii: "#")
-      {
+      guard
+        let index = originAddresses.indices.first(where: { index in
+          unsafe begins(text, count, with: originAddresses[index])
+        })
+      else { return nil }
+      origin = UInt8(truncatingIfNeeded: index)
+      start = originAddresses[index].count
+      if unsafe start == count || text[start] != UInt8(ascii: "/") {
         // An address without a path means the root.
         start -= 1
         unsafe text[start] = UInt8(ascii: "/")
       }
-      guard unsafe text[start] == UInt8(ascii: "/") else { return false }
     } else if unsafe count > 1 && text[1] == UInt8(ascii: "/") {
-      return false
+      return nil
     }
     for index in start..<count where unsafe text[index] == UInt8(ascii: "#") {
       count = index
@@ -119,7 +121,20 @@ extension Machine: ReplySink, JSONScan.Sink {
       unsafe UnsafeMutableRawPointer(text).copyMemory(from: text + start, byteCount: count)
     }
     setSlotHeader(row, slot, UInt16(count + 1))
-    return true
+    return origin
+  }
+
+  /// The address is on that origin: what follows begins a path, or a query or fragment without one.
+  private func begins(
+    _ text: UnsafeMutablePointer<UInt8>, _ count: Int, with address: [UInt8]
+  ) -> Bool {
+    guard count >= address.count else { return false }
+    for index in address.indices {
+      guard unsafe text[index].lowercasedASCII == address[index] else { return false }
+    }
+    guard count > address.count else { return true }
+    let next = unsafe text[address.count]
+    return next == UInt8(ascii: "/") || next == UInt8(ascii: "?") || next == UInt8(ascii: "#")
   }
 
   private func takePatterns(_ row: Int, _ request: Program.Request) {
