@@ -191,6 +191,10 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       scheduledNs: scheduledNs, byteCount: byteCount,
       ownLagNs: (Job.sharesConnections ? request.readyNs : nowNs) &- scheduledNs, nowNs: nowNs,
       endpoint: request.endpoint)
+    if request.thoughtUntilNs > 0 {
+      log.thought(
+        lateNs: (Job.sharesConnections ? request.readyNs : nowNs) &- request.thoughtUntilNs)
+    }
     if let startNs = job.sent(row, nowNs: nowNs) { log.iterationBegan(startNs: startNs) }
     rows[row].requestsLeft &-= 1
     inFlightCount &+= 1

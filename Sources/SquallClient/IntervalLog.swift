@@ -194,6 +194,12 @@ struct IntervalLog {
     }
   }
 
+  /// A think time ended so much late. In an open loop that is no part of the schedule.
+  @inline(__always)
+  func thought(lateNs: UInt64) {
+    if !isOpenLoop { page.scheduleLag.record(lateNs) }
+  }
+
   func dropped(scheduledNs: UInt64, count: UInt64, endpoint index: UInt16 = 0) {
     endpoint(index, scheduledNs: scheduledNs).add(.dropped, count)
   }

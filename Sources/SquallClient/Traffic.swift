@@ -152,6 +152,8 @@ struct UserRequest {
   var expectsNoBody: Bool
   /// Where it goes, among the plan's origins.
   var origin: UInt8 = 0
+  /// When the think time before it was over; 0 without one.
+  var thoughtUntilNs: UInt64 = 0
   /// Where it waits for a connection: since when, by its schedule and by the clock. 0 elsewhere.
   var waitsSinceNs: UInt64 = 0
   var readyNs: UInt64 = 0

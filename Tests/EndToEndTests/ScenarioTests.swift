@@ -668,6 +668,25 @@ extension EndToEnd {
       #expect(counts.values.reduce(0, +) == result.sent)
     }
 
+    /// The result says how late think times ended: by the wheel's tick, and what the loop was busy with.
+    @Test(arguments: ["own", "shared 20"])
+    func thinkTimesEndWhenTheySay(connections: String) throws {
+      let target = try Served()
+      let folder = try Folder()
+      let file = try folder.scenario(
+        of: target,
+        """
+        connections: \(connections)
+        users: {a: {think: 100ms..300ms, do: [{get: /a}, {think: 50ms}, {get: /b}]}}
+        """)
+      let result = try Squall.run([file, "-u", "300", "-r", "1000", "-d", "2s", "-w", "1"])
+      result.expectConservation()
+      let count = result.number("latency_ns.schedule_lag.count")
+      #expect(count > 600 && count < result.sent, "\(count) of \(result.sent)")
+      // Half of them at least, whatever else this host does.
+      #expect(result.number("latency_ns.schedule_lag.p50") < 2_000_000)
+    }
+
     /// Each user has a connection to each host, or all share some to each, and every name is counted as its
     /// host counted it.
     @Test(arguments: [("own", 8), ("shared 2", 4)])

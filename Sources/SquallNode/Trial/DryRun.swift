@@ -77,8 +77,10 @@ package struct DryRun: ~Copyable {
       let destination = try draft.destinations(for: target)[0]
       let tls = try draft.tlsPlan(for: target)
       do throws(Address.ResolveError) {
-        let address = try Address.resolve(destination.host, port: destination.port)[0]
-        peers.append(Peer(address: address, tls: tls))
+        // Of several addresses one that somebody listens at.
+        let addresses = try TargetAddresses(
+          of: destination, timeoutNs: draft.connectTimeoutNs)
+        peers.append(Peer(address: addresses.used[0], tls: tls))
       } catch {
         throw .world("\(target.text): cannot look up the host '\(error.host)': \(error.cause).")
       }

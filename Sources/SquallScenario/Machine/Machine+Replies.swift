@@ -190,14 +190,35 @@ extension Machine: ReplySink, JSONScan.Sink {
 
   @safe package mutating func fields(_ bytes: UnsafeRawBufferPointer) {
     let row = replyRow
-    let slice = unsafe watchSlices[Int(users[row].request)]
+    let request = unsafe Int(users[row].request)
+    let slice = watchSlices[request]
     guard slice.count > 0 else { return }
-    var reply = unsafe replies[row]
+    let isWhole = unsafe replies[row].field == .lineStart
+    // Nothing was for anybody in it the last time either.
+    if isWhole && dullFields.recall(bytes, of: request) { return }
+    let isDull = unsafe read(bytes, slice, row, &replies[row])
+    if isWhole && isDull && unsafe replies[row].field == .lineStart {
+      dullFields.keep(bytes, of: request)
+    }
+  }
+
+  /// Reads field lines on. True when none of them was watched.
+  @safe private mutating func read(
+    _ bytes: UnsafeRawBufferPointer, _ slice: Program.Slice, _ row: Int, _ kept: inout Reply
+  ) -> Bool {
+    var reply = kept
+    defer { kept = reply }
+    var isDull = true
     var index = 0
     while index < bytes.count {
       let byte = unsafe bytes[index]
       switch reply.field {
       case .lineStart, .name:
+        if unsafe reply.field == .lineStart && !mayBeWatched(bytes, index, slice) {
+          reply.named = 0
+          reply.field = .value
+          continue
+        }
         index += 1
         if reply.field == .lineStart {
           if byte == 0x0d || byte == 0x0a { continue }
@@ -211,6 +232,7 @@ extension Machine: ReplySink, JSONScan.Sink {
             reply.named &= ~(1 << UInt64(watch))
           }
           reply.field = .space
+          if reply.named != 0 { isDull = false }
           for watch in Bits(reply.named) {
             beginField(watches[Int(slice.first) + watch], row, &reply)
           }
@@ -230,8 +252,8 @@ extension Machine: ReplySink, JSONScan.Sink {
         }
         reply.field = .value
         let start = index
-        while unsafe index < bytes.count && bytes[index] != 0x0d { index += 1 }
-        if start < index {
+        index = unsafe bytes.firstCarriageReturn(from: index)
+        if start < index && reply.named != 0 {
           let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<index])
           for watch in Bits(reply.named) {
             unsafe takeField(watches[Int(slice.first) + watch], piece, row, &reply)
@@ -248,26 +270,31 @@ extension Machine: ReplySink, JSONScan.Sink {
         reply.named = 0
       }
     }
-    unsafe replies[row] = reply
+    return isDull
   }
 
-  private static let cookieField: StaticString = "set-cookie"
-  private static let codingField: StaticString = "content-encoding"
-
-  private func nameByteCount(of watch: Watch) -> Int {
-    switch watch.kind {
-    case .check, .capture: Int(watch.name.byteCount)
-    case .cookies: Self.cookieField.utf8CodeUnitCount
-    case .coding: Self.codingField.utf8CodeUnitCount
+  /// Whether the line at `index` may be of a field that is watched: false when it is of another one, and
+  /// for the empty line too soon to say.
+  @safe @inline(__always)
+  private func mayBeWatched(
+    _ bytes: UnsafeRawBufferPointer, _ index: Int, _ slice: Program.Slice
+  ) -> Bool {
+    guard unsafe bytes[index] > 0x20 else { return true }
+    for place in slice.indices {
+      let colon = index &+ Int(watches[place].nameByteCount)
+      if unsafe colon >= bytes.count || bytes[colon] == UInt8(ascii: ":") { return true }
     }
+    return false
   }
+
+  private func nameByteCount(of watch: Watch) -> Int { Int(watch.nameByteCount) }
 
   private func names(_ watch: Watch, _ byte: UInt8, at index: Int) -> Bool {
     guard index < nameByteCount(of: watch) else { return false }
     switch watch.kind {
     case .check, .capture: return self.byte(watch.name, index) == byte
-    case .cookies: return unsafe Self.cookieField.utf8Start[index] == byte
-    case .coding: return unsafe Self.codingField.utf8Start[index] == byte
+    case .cookies: return unsafe Watch.cookieField.utf8Start[index] == byte
+    case .coding: return unsafe Watch.codingField.utf8Start[index] == byte
     }
   }
 

@@ -36,6 +36,7 @@ internal import SquallLoad
   let watches: [Watch]
   let watchSlices: [Program.Slice]
   let needles: Needles
+  var dullFields: DullFields
   let users: UnsafeMutablePointer<User>
   let memory: UnsafeMutablePointer<UInt8>
   let replies: UnsafeMutablePointer<Reply>
@@ -82,6 +83,7 @@ internal import SquallLoad
     hosts = program.origins.map { Array($0.host.utf8) }
     (watches, watchSlices) = Watch.all(of: program)
     needles = Needles(program)
+    dullFields = DullFields(requestCount: program.requests.count)
     progressCount =
       program.requests.map { Int($0.checks.count + $0.captures.count) }.max() ?? 0
     unsafe users = .allocate(capacity: max(1, rowCount))
