@@ -600,7 +600,15 @@ struct CompilerFaultTests {
       #"1:76: 'connections: shared' 'none': expected a number such as 500, 10k or 2.5m"#),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {requests: {rate: 50}}}"#,
-      #"1:80: 'requests' is a number, after which the load ends; what begins at a rate are iterations: {rate: 50/s, users: {max: 500}}"#
+      #"1:80: 'max' is missing: it says how many users do them, as in users: {max: 500}"#
+    ),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}, {think: 1s}]}}, load: {requests: {rate: 50}}}"#,
+      #"1:93: an iteration of 'a' is more than one request: what begins at a rate are then iterations: {rate: 50/s, users: {max: 500}}"#
+    ),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {users: 5, requests: {rate: 50}}}"#,
+      #"1:77: 'requests' at a rate says how often: give it alone"#
     ),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {requests: 5, iterations: {rate: 5, users: {max: 1}}}}"#,
