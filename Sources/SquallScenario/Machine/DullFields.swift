@@ -32,8 +32,8 @@
     let kept = unsafe UnsafeRawPointer(bytes + request &* Self.byteCountMax)
     var index = 0
     while index &+ 8 <= fields.count {
-      let isSame = unsafe
-      kept.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+      let isSame =
+        unsafe kept.loadUnaligned(fromByteOffset: index, as: UInt64.self)
         == fields.loadUnaligned(fromByteOffset: index, as: UInt64.self)
       guard isSame else { return false }
       index &+= 8

@@ -195,26 +195,26 @@ extension Machine: ReplySink, JSONScan.Sink {
     guard slice.count > 0 else { return }
     let isWhole = unsafe replies[row].field == .lineStart
     // Nothing was for anybody in it the last time either.
-    if isWhole && dullFields.recall(bytes, of: request) { return }
-    let isDull = unsafe read(bytes, slice, row, &replies[row])
-    if isWhole && isDull && unsafe replies[row].field == .lineStart {
-      dullFields.keep(bytes, of: request)
+    if unsafe isWhole && dullFields.recall(bytes, of: request) { return }
+    var reply = unsafe replies[row]
+    let isDull = read(bytes, slice, row, &reply)
+    unsafe replies[row] = reply
+    if isWhole && isDull && reply.field == .lineStart {
+      unsafe dullFields.keep(bytes, of: request)
     }
   }
 
   /// Reads field lines on. True when none of them was watched.
   @safe private mutating func read(
-    _ bytes: UnsafeRawBufferPointer, _ slice: Program.Slice, _ row: Int, _ kept: inout Reply
+    _ bytes: UnsafeRawBufferPointer, _ slice: Program.Slice, _ row: Int, _ reply: inout Reply
   ) -> Bool {
-    var reply = kept
-    defer { kept = reply }
     var isDull = true
     var index = 0
     while index < bytes.count {
       let byte = unsafe bytes[index]
       switch reply.field {
       case .lineStart, .name:
-        if unsafe reply.field == .lineStart && !mayBeWatched(bytes, index, slice) {
+        if reply.field == .lineStart && !mayBeWatched(bytes, index, slice) {
           reply.named = 0
           reply.field = .value
           continue
