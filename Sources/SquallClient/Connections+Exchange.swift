@@ -26,7 +26,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func queue(_ row: Int) {
     guard !rows[row].isIdle, room(row) > 0 else { return }
     rows[row].isIdle = true
-    idle.append(row)
+    if Job.sharesConnections { job.free(row) } else { idle.append(row) }
   }
 
   /// Requests that the connection takes now.

@@ -40,6 +40,10 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Whether one connection more would find a request that no other is free to take. False towards
   /// the end of a number of requests; rows that are not opened again for that stay unused.
   private var hasWork: Bool {
+    // One that is free may be to another origin.
+    guard plan.connections.originCount == 1 else {
+      return duty.pacer.quotaLeft > 0 || job.waitingCount > 0
+    }
     let (owed, overflow) = duty.pacer.quotaLeft.addingReportingOverflow(
       UInt64(unprocessed.count))
     return overflow || owed > UInt64(openingCount + max(0, readyCount - inFlightCount))
@@ -76,7 +80,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     openingCount += 1
     wheel.set(row, deadlineNs: nowNs &+ plan.times.connectTimeoutNs)
     do throws(SystemError) {
-      if let connectNs = firstConnectNs {
+      if let connectNs = firstConnectNs, row % peerRanges.count == 0 {
         firstConnectNs = nil
         rows[row].openedNs = nowNs &- connectNs
         defer { Glibc.close(WorkerMain.firstConnection) }
@@ -84,9 +88,12 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
           slot: UInt32(row), descriptor: WorkerMain.firstConnection, token: token(.connect, row))
       }
       // Rows and generations take the addresses in turn, so each peer and source gets its part.
-      let turn = row &+ Int(rows[row].generation)
+      let origin = row % peerRanges.count
+      let turn = row / peerRanges.count &+ Int(rows[row].generation)
+      let own = peerRanges[origin]
       try ring.connect(
-        slot: UInt32(row), to: peers, turn, from: sources, turn, token: token(.connect, row))
+        slot: UInt32(row), to: peers, own.lowerBound + turn % own.count, from: sources, turn,
+        token: token(.connect, row))
     } catch {
       openingFailed(row, errno: error.errno, on: ring, nowNs: nowNs)
     }
@@ -100,7 +107,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     }
     log.opened(again: rows[row].wasOpened, durationNs: nowNs &- rows[row].openedNs)
     rows[row].wasOpened = true
-    guard Line.seals else { return begin(row, on: ring, nowNs: nowNs) }
+    guard line.secures(row) else { return begin(row, on: ring, nowNs: nowNs) }
     secure(row, on: ring, nowNs: nowNs)
   }
 

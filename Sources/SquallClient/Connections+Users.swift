@@ -12,7 +12,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func follow(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     guard rows[row].flights.isEmpty, room(row) > 0 else { return }
     if Job.sharesConnections {
-      advanceUsers(nowNs: nowNs)
+      advanceUsers(on: ring, nowNs: nowNs)
       guard mayServe else {
         wheel.set(row, deadlineNs: .max)
         return queue(row)
@@ -39,11 +39,14 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Whoever waits for a connection may still send.
   private var mayServe: Bool { isOpenLoop || isLastOrders || duty.pacer.quotaLeft > 0 }
 
-  private mutating func advanceUsers(nowNs: UInt64) {
+  private mutating func advanceUsers(on ring: borrowing Ring, nowNs: UInt64) {
     while let news = job.advance(nowNs: nowNs) {
       switch news {
       case .iterationEnded(let end): iterationEnded(end, nowNs: nowNs)
       case .missed(let scheduledNs): log.iterationsDropped(scheduledNs: scheduledNs, count: 1)
+      case .wanted(let row): reuse(row, nowNs: nowNs)
+      case .left(let rows):
+        for row in rows where row < startedCount { retire(row, on: ring) }
       }
     }
   }
@@ -52,10 +55,14 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func serve(on ring: borrowing Ring, nowNs: UInt64) {
     guard Job.sharesConnections, isServing else { return }
     repeat {
-      advanceUsers(nowNs: nowNs)
-      while job.waitingCount > 0, mayServe, let row = idle.popFirst() {
+      advanceUsers(on: ring, nowNs: nowNs)
+      while mayServe, let row = job.takeServable() {
         rows[row].isIdle = false
-        guard room(row) > 0, rows[row].flights.isEmpty else { continue }
+        guard room(row) > 0, rows[row].flights.isEmpty else {
+          // It was closed while it was free.
+          reuse(row, nowNs: nowNs)
+          continue
+        }
         follow(row, on: ring, nowNs: nowNs)
       }
     } while job.hasMoving
@@ -184,6 +191,10 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       scheduledNs: scheduledNs, byteCount: byteCount,
       ownLagNs: (Job.sharesConnections ? request.readyNs : nowNs) &- scheduledNs, nowNs: nowNs,
       endpoint: request.endpoint)
+    if request.thoughtUntilNs > 0 {
+      log.thought(
+        lateNs: (Job.sharesConnections ? request.readyNs : nowNs) &- request.thoughtUntilNs)
+    }
     if let startNs = job.sent(row, nowNs: nowNs) { log.iterationBegan(startNs: startNs) }
     rows[row].requestsLeft &-= 1
     inFlightCount &+= 1

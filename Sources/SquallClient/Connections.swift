@@ -29,7 +29,9 @@ struct Connections<
   static var composedByteCountMin: Int { 16_384 }
 
   let plan: Plan
+  /// Of all origins, one after the other, and where those of each stand.
   let peers: AddressList
+  let peerRanges: [Range<Int>]
   let sources: AddressList
   let depth: UInt32
   let rows: Rows<Connection<Talk>>
@@ -86,7 +88,12 @@ struct Connections<
   ) {
     plan = setup.plan
     firstConnectNs = setup.firstConnectNs
-    peers = AddressList(setup.peers)
+    peers = AddressList(setup.peers.flatMap { $0 })
+    var end = 0
+    peerRanges = setup.peers.map { addresses in
+      defer { end += addresses.count }
+      return end..<end + addresses.count
+    }
     sources = AddressList(setup.sources)
     let rowCount = Int(setup.connectionCountMax)
     self.depth = depth

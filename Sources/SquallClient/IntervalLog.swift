@@ -41,7 +41,7 @@ struct IntervalLog {
     intervalNs = plan.times.intervalNs
     warmupNs = plan.times.warmupNs
     if case .open = plan.load { isOpenLoop = true } else { isOpenLoop = false }
-    recordsResponse = isOpenLoop || plan.connections.shared > 0
+    recordsResponse = isOpenLoop || plan.connections.areApart
     page = pages[1]
     endpoint = pages[1].endpoint(0)
     warmEndpoint = pages[0].endpoint(0)
@@ -192,6 +192,12 @@ struct IntervalLog {
       page.scheduleLag.record(nowNs &- scheduledNs)
       if ownLagNs > WorkerCounters.lateNs { page[.late] &+= 1 }
     }
+  }
+
+  /// A think time ended so much late. In an open loop that is no part of the schedule.
+  @inline(__always)
+  func thought(lateNs: UInt64) {
+    if !isOpenLoop { page.scheduleLag.record(lateNs) }
   }
 
   func dropped(scheduledNs: UInt64, count: UInt64, endpoint index: UInt16 = 0) {

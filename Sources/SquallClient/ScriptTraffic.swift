@@ -138,7 +138,9 @@ struct ScriptTraffic: Traffic, ~Copyable {
 
   mutating func next(_ row: Int, nowNs: UInt64) -> UserMove {
     guard settle(row) else { return .leave }
-    if nowNs < restUntilNs[row] { return .rest(untilNs: restUntilNs[row]) }
+    let thoughtUntilNs = restUntilNs[row]
+    if nowNs < thoughtUntilNs { return .rest(untilNs: thoughtUntilNs) }
+    if thoughtUntilNs > 0 { restUntilNs[row] = 0 }
     while true {
       switch reader.machine.next(row, nowNs: nowNs) {
       case .send(let index):
@@ -148,7 +150,8 @@ struct ScriptTraffic: Traffic, ~Copyable {
           UserRequest(
             scheduledNs: dueNs ?? (isOpen ? nowNs : nil), isArrival: dueNs != nil,
             endpoint: request.endpoint, timeoutNs: request.timeoutNs,
-            expectsNoBody: request.expectsNoBody))
+            expectsNoBody: request.expectsNoBody, origin: reader.machine.origin(row),
+            thoughtUntilNs: thoughtUntilNs))
       case .think(let untilNs):
         if untilNs <= nowNs { continue }
         restUntilNs[row] = untilNs

@@ -3,9 +3,11 @@ internal import SquallHTTP
 internal import SquallLoad
 internal import SquallScenario
 
-/// A scenario's users over fewer connections than there are users: whoever has something to send waits
-/// for a connection that is free, first come first served. The rows of this traffic are connections;
-/// each queue has a place for every user and holds each at most once.
+/// A scenario's users apart from connections: whoever has something to send waits for a connection that is
+/// free and goes where it wants, first come first served. The rows of this traffic are connections, which
+/// go to the origins in turn. All users share them, or each has one to every origin: user *u* the rows
+/// from *u* times the number of origins on. Each queue has a place for every user and holds each at most
+/// once.
 struct SharedTraffic: Traffic, ~Copyable {
   static var hasUsers: Bool { true }
   static var sharesConnections: Bool { true }
@@ -20,9 +22,9 @@ struct SharedTraffic: Traffic, ~Copyable {
     case resting
     /// In `idle`: waits for an iteration to be due.
     case idle
-    /// In `waiting`: has a request to send.
+    /// In `pools`: has a request to send.
     case waiting
-    /// In `waiting`, with a request that is not to be sent any more.
+    /// In `pools`, with a request that is not to be sent any more.
     case outdated
     /// Its request is on a connection.
     case underWay
@@ -34,6 +36,9 @@ struct SharedTraffic: Traffic, ~Copyable {
 
   private var users: ScriptTraffic
   private let userRowCount: Int
+  private let originCount: Int
+  /// Each user has its own connections.
+  private let ownsRows: Bool
   private let places: Rows<Place>
   /// What each user waits to send.
   private let requests: Rows<UserRequest>
@@ -43,7 +48,7 @@ struct SharedTraffic: Traffic, ~Copyable {
   private let isListed: Rows<Bool>
   private var wheel: DeadlineWheel
   private var moving: FixedQueue<Int>
-  private var waiting: FixedQueue<Int>
+  private var pools: WaitingPools
   private var idle: FixedQueue<Int>
   /// When iterations were due that no user came to begin.
   private var missed: FixedQueue<UInt64>
@@ -56,11 +61,14 @@ struct SharedTraffic: Traffic, ~Copyable {
   private var begunCount = 0
   private var admittedCount = Int.max
   private(set) var waitingArrivalCount = 0
+  /// At the end: users below were asked for arrivals that still wait.
+  private var givenUpCount = 0
 
-  /// - Parameters:
-  ///   - rowCount: connections.
-  ///   - userCount: users that this worker may have.
-  init(plan: Plan, rowCount: Int, userCount: Int, nowNs: UInt64) {
+  /// - Parameter rowCount: connections.
+  init(plan: Plan, rowCount: Int, nowNs: UInt64) {
+    originCount = Int(plan.connections.originCount)
+    ownsRows = plan.connections.shared == 0
+    let userCount = ownsRows ? rowCount / originCount : Int(plan.connections.count)
     users = ScriptTraffic(plan: plan, rowCount: userCount)
     userRowCount = userCount
     places = Rows(count: userCount) { .away }
@@ -72,7 +80,8 @@ struct SharedTraffic: Traffic, ~Copyable {
     wheel = DeadlineWheel(
       slotCount: userCount, nowNs: nowNs, tickShift: DeadlineWheel.fineShift)
     moving = FixedQueue(capacity: userCount)
-    waiting = FixedQueue(capacity: userCount)
+    pools = WaitingPools(
+      poolCount: ownsRows ? rowCount : originCount, userCount: userCount, rowCount: rowCount)
     idle = FixedQueue(capacity: userCount)
     missed = FixedQueue(capacity: userCount)
   }
@@ -143,7 +152,13 @@ struct SharedTraffic: Traffic, ~Copyable {
       move(user)
     case .idle, .parked: move(user)
     case .waiting:
-      places[user] = .outdated
+      if ownsRows {
+        // Its connection may never come.
+        _ = pools.popUser(of: pool(user))
+        move(user)
+      } else {
+        places[user] = .outdated
+      }
       guard requests[user].isArrival else { break }
       requests[user].isArrival = false
       waitingArrivalCount -= 1
@@ -151,6 +166,14 @@ struct SharedTraffic: Traffic, ~Copyable {
     case .away, .moving, .outdated, .underWay: break
     }
   }
+
+  /// Where the user waits with its request.
+  private func pool(_ user: Int) -> Int {
+    let origin = Int(requests[user].origin)
+    return ownsRows ? user * originCount + origin : origin
+  }
+
+  private func pool(ofRow row: Int) -> Int { ownsRows ? row : row % originCount }
 
   private mutating func move(_ user: Int) {
     places[user] = .moving
@@ -160,7 +183,16 @@ struct SharedTraffic: Traffic, ~Copyable {
   // MARK: Steps
 
   var hasMoving: Bool { moving.count > 0 || missed.count > 0 }
-  var waitingCount: Int { waiting.count }
+  var waitingCount: Int { pools.userCount }
+  mutating func free(_ row: Int) { pools.free(row, in: pool(ofRow: row)) }
+  mutating func takeServable() -> Int? { pools.popRow() }
+
+  func connectionAllowance(hasBegun: Bool, isRamped: Bool) -> Int {
+    guard ownsRows else { return .max }
+    if hasBegun { return begunCount * originCount }
+    return isRamped ? 0 : min(dealtCount, admittedCount) * originCount
+  }
+
   var nextUserNs: UInt64 { wheel.nextNs }
 
   mutating func advance(nowNs: UInt64) -> UserNews? {
@@ -179,7 +211,7 @@ struct SharedTraffic: Traffic, ~Copyable {
         if request.isArrival { waitingArrivalCount += 1 }
         requests[user] = request
         places[user] = .waiting
-        waiting.append(user)
+        if !pools.wait(user, in: pool(user)), ownsRows { return .wanted(row: pool(user)) }
       case .rest(let untilNs):
         places[user] = .resting
         wheel.set(user, deadlineNs: untilNs)
@@ -188,7 +220,9 @@ struct SharedTraffic: Traffic, ~Copyable {
         guard !isListed[user] else { continue }
         isListed[user] = true
         idle.append(user)
-      case .leave: places[user] = .away
+      case .leave:
+        places[user] = .away
+        if ownsRows { return .left(rows: user * originCount..<(user + 1) * originCount) }
       case .iterationEnded(let iteration):
         asked = user
         return .iterationEnded(iteration)
@@ -197,7 +231,7 @@ struct SharedTraffic: Traffic, ~Copyable {
   }
 
   mutating func next(_ row: Int, nowNs: UInt64) -> UserMove {
-    while let user = waiting.popFirst() {
+    while let user = pools.popUser(of: pool(ofRow: row)) {
       guard places[user] == .waiting else {
         move(user)
         continue
@@ -282,7 +316,9 @@ struct SharedTraffic: Traffic, ~Copyable {
 
   mutating func giveUpArrival() -> UInt64? {
     if let scheduledNs = missed.popFirst() { return scheduledNs }
-    while let user = waiting.popFirst() {
+    while givenUpCount < userRowCount {
+      let user = givenUpCount
+      givenUpCount += 1
       guard places[user] == .waiting, requests[user].isArrival else { continue }
       waitingArrivalCount -= 1
       return requests[user].waitsSinceNs

@@ -9,24 +9,27 @@ internal import SquallTLS
   /// What the wire may have to say in front of a request; more than this goes alone.
   static var outputByteCountMax: Int { 512 }
 
-  private let context: TLSContext
-  private let serverName: [CChar]
+  /// Of each origin; rows take them in turn.
+  private let contexts: [TLSContext]
+  private let serverNames: [[CChar]]
   private let connections: Rows<OpaquePointer?>
   private let announced: Rows<Bool>
   /// Closed in this turn, and in the one before: what the ring was told of them may still be read.
   private var dying = unsafe [OpaquePointer]()
   private var dead = unsafe [OpaquePointer]()
 
-  init(context: TLSContext, serverName: String, rowCount: Int) {
-    self.context = context
-    self.serverName = serverName.isEmpty ? [] : Array(serverName.utf8CString)
+  init(contexts: [TLSContext], serverNames: [String], rowCount: Int) {
+    self.contexts = contexts
+    self.serverNames = serverNames.map { $0.isEmpty ? [] : Array($0.utf8CString) }
     unsafe connections = Rows(count: rowCount) { nil }
     announced = Rows(count: rowCount) { false }
   }
 
   func opened(_ row: Int) {
+    let origin = row % contexts.count
+    let serverName = serverNames[origin]
     unsafe connections[row] = squall_tls_create(
-      context.raw, serverName.isEmpty ? nil : serverName)
+      contexts[origin].raw, serverName.isEmpty ? nil : serverName)
     announced[row] = false
   }
 

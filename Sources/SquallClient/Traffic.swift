@@ -74,6 +74,13 @@ protocol Traffic: ~Copyable {
   var hasMoving: Bool { get }
   /// Users that wait for a connection.
   var waitingCount: Int { get }
+  /// The connection may take a request.
+  mutating func free(_ row: Int)
+  /// A connection that was free, and for which somebody waits.
+  mutating func takeServable() -> Int?
+  /// Connections that may be open by now: where each user has its own, those of users that have begun,
+  /// or, before the start, of those that begin with it. `isRamped`: none does.
+  func connectionAllowance(hasBegun: Bool, isRamped: Bool) -> Int
   /// Those of them whose iteration was due.
   var waitingArrivalCount: Int { get }
   /// When to look at think times next, `UInt64.max` without any.
@@ -99,6 +106,9 @@ extension Traffic where Self: ~Copyable {
   mutating func advance(nowNs: UInt64) -> UserNews? { nil }
   var hasMoving: Bool { false }
   var waitingCount: Int { 0 }
+  mutating func free(_ row: Int) {}
+  mutating func takeServable() -> Int? { nil }
+  func connectionAllowance(hasBegun: Bool, isRamped: Bool) -> Int { .max }
   var waitingArrivalCount: Int { 0 }
   var nextUserNs: UInt64 { .max }
   mutating func park(_ row: Int) {}
@@ -113,6 +123,10 @@ enum UserNews {
   case iterationEnded(Iteration)
   /// An iteration was due then, and whoever was to begin it has gone.
   case missed(scheduledNs: UInt64)
+  /// Somebody waits for this connection, which may have to be opened.
+  case wanted(row: Int)
+  /// The user of these connections has gone.
+  case left(rows: Range<Int>)
 }
 
 /// What a user does next.
@@ -136,6 +150,10 @@ struct UserRequest {
   var endpoint: UInt16
   var timeoutNs: UInt64
   var expectsNoBody: Bool
+  /// Where it goes, among the plan's origins.
+  var origin: UInt8 = 0
+  /// When the think time before it was over; 0 without one.
+  var thoughtUntilNs: UInt64 = 0
   /// Where it waits for a connection: since when, by its schedule and by the clock. 0 elsewhere.
   var waitsSinceNs: UInt64 = 0
   var readyNs: UInt64 = 0

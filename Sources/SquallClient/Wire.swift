@@ -6,6 +6,8 @@ protocol Wire: ~Copyable {
   /// Bytes are sealed anew for each sending, and a handshake comes before the first.
   static var seals: Bool { get }
 
+  /// A handshake comes before the first bytes of the row.
+  func secures(_ row: Int) -> Bool
   /// The connection of `row` is there. The first step of the handshake is due.
   mutating func opened(_ row: Int)
   mutating func closed(_ row: Int)
@@ -49,6 +51,11 @@ protocol Wire: ~Copyable {
   /// The peer sends no more.
   case closed
   case failed
+}
+
+extension Wire where Self: ~Copyable {
+  @inline(__always)
+  func secures(_ row: Int) -> Bool { Self.seals }
 }
 
 /// Bytes as they are.

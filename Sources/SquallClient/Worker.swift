@@ -93,7 +93,8 @@ struct Worker<
     table.job.number(first: UInt64(share.position), stride: UInt64(share.workerCount))
     if Job.sharesConnections {
       table.job.deal(userCount: Int(share.connections))
-      table.want(min(Int(plan.connections.part(share)), table.rows.count), on: ring)
+      let count = Int(plan.connections.part(share)) * Int(plan.connections.originCount)
+      table.want(min(count, table.rows.count), on: ring)
     } else {
       table.want(min(Int(share.connections), table.rows.count), on: ring)
     }
@@ -178,7 +179,9 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   private mutating func build(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
     admit(sinceStartNs: 0, on: ring, nowNs: nowNs)
     if plan.connections.rampNs == 0 || Job.sharesConnections {
-      openAdmitted(on: ring, allowed: .max, nowNs: nowNs)
+      let allowed = table.job.connectionAllowance(
+        hasBegun: false, isRamped: plan.connections.rampNs > 0)
+      openAdmitted(on: ring, allowed: allowed, nowNs: nowNs)
     }
     table.expire(on: ring, nowNs: nowNs)
     return min(table.duty.wakeNs(nowNs: nowNs), wakeNs(on: ring, nowNs: nowNs))
@@ -215,8 +218,9 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     var wakeNs = min(table.log.nextNs, table.duty.wakeNs(nowNs: nowNs))
     admit(sinceStartNs: sinceStartNs, on: ring, nowNs: nowNs)
     if admittedUntilNs != .max { wakeNs = min(wakeNs, table.log.startNs &+ admittedUntilNs) }
-    if table.startedCount < min(table.wantedCount, table.admittedCount) {
-      let allowed = Job.sharesConnections ? .max : rampAllowance(sinceStartNs: sinceStartNs)
+    let ofUsers = table.job.connectionAllowance(hasBegun: true, isRamped: false)
+    if table.startedCount < min(table.wantedCount, table.admittedCount, ofUsers) {
+      let allowed = Job.sharesConnections ? ofUsers : rampAllowance(sinceStartNs: sinceStartNs)
       openAdmitted(on: ring, allowed: allowed, nowNs: nowNs)
       wakeNs = min(wakeNs, nowNs + 1_000_000)
     }

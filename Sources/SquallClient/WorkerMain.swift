@@ -49,7 +49,7 @@ internal import SquallTLS
     options.backend = setup.backend
     let ring = try Ring(options)
     let plan = setup.plan
-    if plan.connections.shared > 0 { return try share(setup, region, on: ring) }
+    if plan.connections.areApart { return try share(setup, region, on: ring) }
     switch (plan.content.program.isEmpty, plan.connections.streams > 0, plan.origin.tls) {
     case (true, false, nil):
       var kind = PlainWorker(worker: fixed(PlainWire(), setup, region, on: ring))
@@ -76,7 +76,10 @@ internal import SquallTLS
   private static func share(
     _ setup: WorkerSetup, _ region: borrowing SharedRegion, on ring: borrowing Ring
   ) throws(SystemError) {
-    if let tls = setup.plan.origin.tls {
+    if let mixed = mixedWire(setup) {
+      var kind = MixedSharedWorker(worker: shared(mixed, setup, region, on: ring))
+      try run(&kind, on: ring, setup.plan)
+    } else if let tls = setup.plan.origin.tls {
       var kind = SecureSharedWorker(worker: shared(wire(tls, setup), setup, region, on: ring))
       try run(&kind, on: ring, setup.plan)
     } else {
@@ -88,8 +91,25 @@ internal import SquallTLS
   private static func wire(_ tls: TLSPlan, _ setup: WorkerSetup) -> TLSWire {
     do throws(TLSContext.Refusal) {
       return TLSWire(
-        context: try TLSContext(tls), serverName: tls.serverName,
+        contexts: [try TLSContext(tls)], serverNames: [tls.serverName],
         rowCount: Int(setup.connectionCountMax))
+    } catch {
+      preconditionFailure("a plan whose TLS was not checked: \(error)")
+    }
+  }
+
+  /// To several origins some of which have TLS; nil where there are none such.
+  private static func mixedWire(_ setup: WorkerSetup) -> MixedWire? {
+    let plans = setup.plan.origins.map(\.tls)
+    guard plans.count > 1, let any = plans.lazy.compactMap({ $0 }).first else { return nil }
+    do throws(TLSContext.Refusal) {
+      var contexts: [TLSContext] = []
+      // Tickets are of one host, so each has a context of its own.
+      for tls in plans { contexts.append(try TLSContext(tls ?? any)) }
+      let sealed = TLSWire(
+        contexts: contexts, serverNames: plans.map { $0?.serverName ?? "" },
+        rowCount: Int(setup.connectionCountMax))
+      return MixedWire(sealed, isSealed: plans.map { $0 != nil })
     } catch {
       preconditionFailure("a plan whose TLS was not checked: \(error)")
     }
@@ -140,8 +160,7 @@ internal import SquallTLS
   ) -> Worker<SharedTraffic, HTTP1, Line> {
     worker(
       SharedTraffic(
-        plan: setup.plan, rowCount: Int(setup.connectionCountMax),
-        userCount: Int(setup.plan.connections.count), nowNs: monotonicNs()),
+        plan: setup.plan, rowCount: Int(setup.connectionCountMax), nowNs: monotonicNs()),
       HTTP1.Common(expectsNoBody: false), line, depth: 1, setup, region, on: ring)
   }
 
@@ -254,6 +273,18 @@ struct SecureScriptWorker: CompletionHandler, ~Copyable {
 
 struct SharedWorker: CompletionHandler, ~Copyable {
   var worker: Worker<SharedTraffic, HTTP1, PlainWire>
+
+  mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
+    worker.complete(completion, on: ring, nowNs: nowNs)
+  }
+
+  mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
+    worker.turn(on: ring, nowNs: nowNs)
+  }
+}
+
+struct MixedSharedWorker: CompletionHandler, ~Copyable {
+  var worker: Worker<SharedTraffic, HTTP1, MixedWire>
 
   mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
     worker.complete(completion, on: ring, nowNs: nowNs)

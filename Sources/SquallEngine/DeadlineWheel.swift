@@ -5,11 +5,12 @@
 @safe package struct DeadlineWheel: ~Copyable {
   /// For timeouts, which nobody measures: a little over 4 ms.
   package static let coarseShift: UInt64 = 22
-  /// For think times, which people do: a little over 1 ms.
-  package static let fineShift: UInt64 = 20
-  private static let bucketCount = 512
+  /// For think times, which people do: a little over half a millisecond.
+  package static let fineShift: UInt64 = 19
+  private static let bucketCount = 2_048
 
   private static let none: Int32 = -1
+  private static let start: Int32 = -2
 
   private struct Entry {
     var deadlineNs: UInt64 = .max
@@ -25,6 +26,8 @@
   private var entryCount = 0
   /// The first tick that was not looked through yet.
   private var tick: UInt64
+  /// Where to look on in its bucket: those before are of later rounds.
+  private var cursor = Self.start
 
   package init(slotCount: Int, nowNs: UInt64, tickShift: UInt64 = Self.coarseShift) {
     self.slotCount = slotCount
@@ -56,20 +59,26 @@
   package mutating func popDue(nowNs: UInt64) -> Int? {
     let last = nowNs >> tickShift
     // After a long sleep each bucket is looked through once.
-    if last > tick + UInt64(Self.bucketCount) { tick = last - UInt64(Self.bucketCount) }
+    if last > tick + UInt64(Self.bucketCount) {
+      tick = last - UInt64(Self.bucketCount)
+      cursor = Self.start
+    }
     while tick < last {
-      var slot = unsafe heads[Int(tick % UInt64(Self.bucketCount))]
-      while slot != Self.none {
-        let index = Int(slot)
+      if cursor == Self.start {
+        cursor = unsafe heads[Int(tick % UInt64(Self.bucketCount))]
+      }
+      while cursor != Self.none {
+        let index = Int(cursor)
+        cursor = unsafe entries[index].next
         // The bucket also holds deadlines of later rounds.
         if unsafe entries[index].deadlineNs <= nowNs {
           unlink(index)
           unsafe entries[index].deadlineNs = .max
           return index
         }
-        slot = unsafe entries[index].next
       }
       tick += 1
+      cursor = Self.start
     }
     return nil
   }
@@ -83,6 +92,8 @@
     // Where it is linked is remembered as its deadline: a past one is moved to the next tick.
     unsafe entries[slot].deadlineNs = max(
       unsafe entries[slot].deadlineNs, tick << tickShift)
+    // One that is due already stands before those that were looked at.
+    if bucket == Int(tick % UInt64(Self.bucketCount)) { cursor = Self.start }
     let head = unsafe heads[bucket]
     unsafe entries[slot].next = head
     unsafe entries[slot].previous = Self.none
@@ -93,6 +104,7 @@
 
   private mutating func unlink(_ slot: Int) {
     let entry = unsafe entries[slot]
+    if cursor == Int32(slot) { cursor = entry.next }
     if entry.previous == Self.none {
       // A deadline's bucket never changes while it is linked: it was not before `tick` then.
       unsafe heads[Int((entry.deadlineNs >> tickShift) % UInt64(Self.bucketCount))] =

@@ -19,6 +19,9 @@ package struct TargetURL: Equatable, Sendable {
   /// RFC 1035 3.1: 255 bytes of labels and lengths make 253 characters.
   static let hostByteCountMax = 253
 
+  /// Scheme and host, as a URL.
+  package var text: String { (isSecure ? "https://" : "http://") + hostField }
+
   package enum Fault: Error, Equatable, Sendable {
     case missingScheme(String)
     case unsupportedScheme(String)

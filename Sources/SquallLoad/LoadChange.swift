@@ -72,9 +72,10 @@ extension Plan {
     }
   }
 
-  /// Of these, the connections that are open at a time. Users that share them are not changed.
+  /// Of these, the connections to one origin that are open at a time. Users that share them are not
+  /// changed.
   package var openCount: UInt32 {
-    connections.shared == 0 ? connectionCount : connections.openCount
+    connections.shared == 0 ? connectionCount : connections.countEach
   }
 
   /// Connections, or users, that are to be there at an instant of run time by what was changed last
@@ -86,9 +87,9 @@ extension Plan {
 }
 
 extension Plan.Connections {
-  /// Up to how many the load may be changed: room for so many is made when a run begins.
+  /// Up to how many the load may be changed, to one origin: room for so many is made when a run begins.
   package var reach: UInt32 {
-    guard shared == 0 else { return openCount }
+    guard shared == 0 else { return countEach }
     // Each stream or request in flight has a place of its own.
     let depth = max(pipeline, streams, 1)
     let most = min(Self.reachMax, max(Self.reachMin, count.multipliedReportingOverflow(by: 10).0))

@@ -1,6 +1,6 @@
 extension Plan {
   /// Bump when a field is added, removed or reordered.
-  private static let codingVersion: UInt8 = 5
+  private static let codingVersion: UInt8 = 6
 
   /// The plan in its one canonical encoding: equal plans have equal bytes, so their hash names them.
   package var bytes: [UInt8] {
@@ -26,6 +26,7 @@ extension Plan: PlainRecord {
 
   package mutating func pass(through coder: inout some PlainCoder) {
     coder.pass(&origin)
+    coder.pass(&otherOrigins)
     coder.pass(&content)
     coder.pass(&load)
     coder.pass(&requestCount)
@@ -88,6 +89,7 @@ extension Plan.Connections: PlainRecord {
     coder.pass(&requestsEach)
     coder.pass(&inFlightLimit)
     coder.pass(&shared)
+    coder.pass(&originCount)
     coder.pass(&isNumbered)
   }
 }

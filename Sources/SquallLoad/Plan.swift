@@ -3,6 +3,8 @@
 /// same one. What people get who say nothing else is `usual` of each part.
 public struct Plan: Equatable, Sendable {
   public var origin: Origin
+  /// Of a scenario, the other hosts that it names, in its order.
+  public var otherOrigins: [Origin] = []
   public var content: Content
   public var load: Load
   /// Stop after this many requests in all; `UInt64.max` for no such limit.
@@ -33,6 +35,18 @@ public struct Plan: Equatable, Sendable {
 }
 
 extension Plan {
+  /// All that connections go to: of those that are open at a time every one has as many.
+  public var origins: [Origin] { [origin] + otherOrigins }
+
+  /// What there is of each destination, in their order, by origin.
+  package func grouped<Value>(_ found: [Value]) -> [[Value]] {
+    var rest = found[...]
+    return origins.map { origin in
+      defer { rest = rest.dropFirst(origin.destinations.count) }
+      return Array(rest.prefix(origin.destinations.count))
+    }
+  }
+
   /// Where connections go.
   public struct Origin: Equatable, Sendable {
     /// As the user wrote it.
@@ -115,6 +129,8 @@ extension Plan {
     /// Connections over all workers that the users of a scenario share; 0 when each has its own, and
     /// then `count` is the number of both.
     public var shared: UInt32
+    /// Origins that they go to. Each user has one to each, or each has the shared ones.
+    public var originCount: UInt32
     /// No number of a user may be in use at two places, not even while users move: each has a row of
     /// data to itself.
     public var isNumbered: Bool
@@ -128,25 +144,34 @@ extension Plan {
       requestsEach = 0
       inFlightLimit = .max
       shared = 0
+      originCount = 1
       isNumbered = false
     }
 
     /// Those that are open at a time, over all workers.
-    public var openCount: UInt32 { shared == 0 ? count : min(shared, count) }
+    public var openCount: UInt32 {
+      countEach.multipliedReportingOverflow(by: max(1, originCount)).partialValue
+    }
 
-    /// Of the shared ones, those of one worker: in proportion to its users, and at least one for any.
+    /// Of these, those to one origin.
+    package var countEach: UInt32 { shared == 0 ? count : min(shared, count) }
+
+    /// A request may wait for a connection: the user and its connections are two things.
+    public var areApart: Bool { shared > 0 || originCount > 1 }
+
+    /// To one origin, those of one worker: in proportion to its users, and at least one for any.
     package func part(_ share: Share) -> UInt32 {
-      guard share.connections > 0 else { return 0 }
+      guard share.connections > 0, shared > 0 else { return share.connections }
       // While users move, whoever has fewer of them has fewer of these at once.
       let most =
-        (UInt64(share.connections) * UInt64(openCount) + UInt64(count) - 1) / UInt64(count)
+        (UInt64(share.connections) * UInt64(countEach) + UInt64(count) - 1) / UInt64(count)
       return UInt32(
         max(
           1,
           min(
             most,
             Share.part(
-              of: UInt64(openCount), position: share.position, count: share.workerCount))))
+              of: UInt64(countEach), position: share.position, count: share.workerCount))))
     }
 
     public static let usual = Connections(64)

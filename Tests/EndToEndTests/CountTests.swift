@@ -136,6 +136,41 @@ extension EndToEnd {
       #expect((2_000...2_001).contains(after.accepted))
     }
 
+    /// Every name is as often in its log as in our result.
+    @Test(arguments: ["own", "shared 3"]) func everyNameIsInTheLog(connections: String) throws {
+      let nginx = try Nginx(logs: true)
+      let folder = try Folder()
+      let file = try folder.scenario(
+        at: nginx.url,
+        """
+        connections: \(connections)
+        users:
+          a:
+            weight: 3
+            on_start: [{get: /start}]
+            tasks:
+              - {task: read, weight: 3, do: [{get: "/page/${int(1,50)}", query: {q: "${hex(4)}"}}]}
+              - {task: write, do: [{put: /cart, json: {n: "${int(1,9)}"}}, {get: /page}]}
+            on_stop: [{get: /bye}]
+          b: {do: [{head: /head}]}
+        """)
+      let result = try Squall.run([file, "-u", "8", "-n", "1500"])
+      result.expectConservation()
+      #expect(result.inFlight == 0)
+      let names = try #require(result["requests_by_name"] as? [[String: Any]])
+      let sent = names.reduce(into: [String: Int]()) { counts, name in
+        let words = (name["name"] as? String ?? "").split(separator: "/").prefix(2)
+        counts[words.joined(separator: "/"), default: 0] += name["sent"] as? Int ?? 0
+      }
+      // A line is written behind its answer.
+      let deadlineNs = monotonicNs() + 5_000_000_000
+      while try nginx.logged().values.reduce(0, +) < result.sent, monotonicNs() < deadlineNs {
+        usleep(10_000)
+      }
+      #expect(try nginx.logged() == sent)
+      #expect(sent["GET /bye"] == 6)
+    }
+
     @Test(arguments: [1, 7, 100]) func requestsPerConnectionAreExact(limit: Int) throws {
       let nginx = try Nginx()
       let before = try nginx.counts()

@@ -18,14 +18,15 @@ final class Nginx {
   private let child: Child
   private let folder = try? Folder()
 
-  init(requestsPerConnection: Int = 1_000_000) throws {
+  /// - Parameter logs: writes a line for each request.
+  init(requestsPerConnection: Int = 1_000_000, logs: Bool = false) throws {
     let folder = try #require(folder)
     socket = folder.path + "/socket"
     // It cannot be told to take any free port, so one may be gone when it starts.
     for _ in 0..<5 {
       let port = try closedPort()
       let file = try folder.file(
-        "nginx.conf", Self.configuration(folder.path, port, requestsPerConnection))
+        "nginx.conf", Self.configuration(folder.path, port, requestsPerConnection, logs))
       let child = try Child(
         Self.path, ["-p", folder.path, "-e", folder.path + "/error.log", "-c", file])
       do {
@@ -59,14 +60,28 @@ final class Nginx {
       accepted: now.accepted - before.accepted - 1, requests: now.requests - before.requests - 1)
   }
 
-  private static func configuration(_ folder: String, _ port: UInt16, _ limit: Int) -> String {
+  /// Requests in its log, by method and the first word of their path.
+  func logged() throws -> [String: Int] {
+    let lines = try #require(folder).text("access.log").split(separator: "\n")
+    return lines.reduce(into: [:]) { counts, line in
+      counts[
+        String(
+          line.prefix(while: { $0 != "?" }).split(separator: "/").prefix(2)
+            .joined(separator: "/")), default: 0] += 1
+    }
+  }
+
+  private static func configuration(
+    _ folder: String, _ port: UInt16, _ limit: Int, _ logs: Bool
+  ) -> String {
     """
     daemon off;
     worker_processes 1;
     pid \(folder)/pid;
     events { worker_connections 1024; }
     http {
-      access_log off;
+      log_format short "$request_method $uri";
+      access_log \(logs ? "\(folder)/access.log short" : "off");
       client_body_temp_path \(folder)/body;
       proxy_temp_path \(folder)/proxy;
       fastcgi_temp_path \(folder)/fastcgi;

@@ -668,6 +668,180 @@ extension EndToEnd {
       #expect(counts.values.reduce(0, +) == result.sent)
     }
 
+    /// The result says how late think times ended: by the wheel's tick, and what the loop was busy with.
+    @Test(arguments: ["own", "shared 20"])
+    func thinkTimesEndWhenTheySay(connections: String) throws {
+      let target = try Served()
+      let folder = try Folder()
+      let file = try folder.scenario(
+        of: target,
+        """
+        connections: \(connections)
+        users: {a: {think: 100ms..300ms, do: [{get: /a}, {think: 50ms}, {get: /b}]}}
+        """)
+      let result = try Squall.run([file, "-u", "300", "-r", "1000", "-d", "2s", "-w", "1"])
+      result.expectConservation()
+      let count = result.number("latency_ns.schedule_lag.count")
+      #expect(count > 600 && count < result.sent, "\(count) of \(result.sent)")
+      // Half of them at least, whatever else this host does.
+      #expect(result.number("latency_ns.schedule_lag.p50") < 2_000_000)
+    }
+
+    /// Each user has a connection to each host, or all share some to each, and every name is counted as its
+    /// host counted it.
+    @Test(arguments: [("own", 8), ("shared 2", 4)])
+    func severalHostsAreOneScenario(connections: String, connectionCount: Int) throws {
+      let (shop, api) = (try Served(), try Served())
+      let folder = try Folder()
+      let file = try folder.scenario(
+        of: shop,
+        """
+        connections: \(connections)
+        users:
+          a:
+            think: 0ms..3ms
+            on_start: [{post: "${env.NOWHERE:-\(api.url.dropLast())}/login"}]
+            do:
+              - get: /p/${int(1,3)}
+              - get: \(api.url)items
+                query: {q: "${int(1,9)}"}
+              - get: \(shop.url)own
+            on_stop: [{get: \(api.url)bye}]
+        """)
+      let result = try Squall.run([file, "-u", "4", "-n", "400", "-d", "60s"])
+      result.expectConservation()
+      #expect(result.ok == 404)
+      #expect(result.number("plan.connections") == connectionCount)
+      #expect(result.number("plan.users") == 4)
+      let names = try #require(result["requests_by_name"] as? [[String: Any]])
+      let sent = Dictionary(
+        uniqueKeysWithValues: names.map { ($0["name"] as? String ?? "", $0["sent"] as? Int ?? 0) })
+      let atShop = try counts(shop)
+      let atAPI = try counts(api)
+      #expect(
+        atShop.filter { $0.key.hasPrefix("/p/") }.values.reduce(0, +) == sent["GET /p/${int}"])
+      #expect(atShop["/own"] == sent["GET /own"])
+      #expect(atAPI["/items"] == sent["GET \(api.url)items"])
+      #expect(atAPI["/login"] == 4)
+      #expect(atAPI["/bye"] == 4)
+      #expect(sent.count == 5)
+      let plan = try Squall.ended(["check", file])
+      #expect(
+        plan.output.contains("target  \(shop.url.dropLast())\nand     \(api.url.dropLast())\n"))
+      let dryRun = try Squall.ended(["run", file, "--dry-run"])
+      #expect(dryRun.ending == Child.Ending(code: 0), "\(dryRun.errors)")
+      #expect(dryRun.output.contains("> Host: 127.0.0.1:\(api.port)\n"), "\(dryRun.output)")
+    }
+
+    /// Users that come and go as the load says open and end their connections to every host.
+    @Test func usersOfSeveralHostsComeAndGo() throws {
+      let (shop, api) = (try Served(), try Served())
+      let folder = try Folder()
+      let file = try folder.scenario(
+        of: shop,
+        """
+        users:
+          a:
+            think: 5ms..10ms
+            on_start: [{get: /start}]
+            do: [{get: /a}, {get: "\(api.url)a"}]
+            on_stop: [{get: "\(api.url)bye"}]
+        load:
+          users:
+            stages:
+              - {to: 8, over: 0s}
+              - {for: 600ms}
+              - {to: 2, over: 200ms}
+              - {for: 600ms}
+              - {to: 6, over: 0s}
+              - {for: 600ms}
+        """)
+      let result = try Squall.run([file, "--drain", "30s", "--interval", "100ms"])
+      result.expectConservation()
+      let (atShop, atAPI) = (try counts(shop), try counts(api))
+      #expect(atShop["/start"] == 8 + 4)
+      #expect(atAPI["/bye"] == 6 + 6)
+      #expect((atShop.values.reduce(0, +)) + atAPI.values.reduce(0, +) == result.sent)
+      let intervals = try #require(result["intervals"] as? [[String: Any]])
+      let open = intervals.compactMap { $0["connections"] as? Int }
+      #expect(open[3] == 16, "\(open)")
+      #expect(open.min() == 4, "\(open)")
+    }
+
+    /// TLS to one of them, and the other in the clear, on the same port of one server.
+    @Test(arguments: ["own", "shared 2"])
+    func someHostsHaveTLS(connections: String) throws {
+      let target = try Served(["--tls"])
+      let folder = try Folder()
+      let port = target.port
+      let file = try folder.scenario(
+        at: "http://127.0.0.1:\(port)/",
+        """
+        connections: \(connections)
+        users: {a: {do: [{get: /clear}, {get: "https://127.0.0.1:\(port)/safe"}]}}
+        """)
+      let result = try Squall.run([file, "-u", "4", "-n", "200", "-k"])
+      result.expectConservation()
+      #expect(result.ok == 200)
+      let counts = try counts(target)
+      #expect((counts["/clear"] ?? 0) + (counts["/safe"] ?? 0) == 200)
+      #expect((98...102).contains(counts["/safe"] ?? 0), "\(counts)")
+      // As many handshakes as connections to that host.
+      #expect(
+        result.number("tls.handshakes.full") == (connections == "own" ? 4 : 2), "\(result.text)")
+      let unknown = try Squall.ended(["run", file, "-u", "1", "-n", "1"])
+      #expect(unknown.ending == Child.Ending(code: 1))
+      #expect(unknown.errors.contains("no known authority signed"), "\(unknown.errors)")
+      let named = try Squall.ended(["run", file, "-u", "1", "-n", "1", "--sni", "x"])
+      #expect(named.errors.contains("--sni is the name of one host"), "\(named.errors)")
+    }
+
+    /// A redirect to a host that the scenario names is followed, without what was for the first host alone.
+    @Test func redirectsLeadToHostsOfTheScenario() throws {
+      let strangers = Strangers()
+      let other = try Scripted { connection, server in
+        while let head = connection.head() {
+          server.note()
+          let isOdd =
+            head.contains("Authorization") || !head.contains("Host: 127.0.0.1:")
+            || head.hasPrefix("GET /b") && !head.contains("X-Kept: 1")
+          if isOdd { strangers.note(head) }
+          connection.write(Scripted.hello)
+        }
+      }
+      let server = try Scripted { connection, server in
+        while let head = connection.head() {
+          server.note()
+          if !head.contains("Authorization: Basic YTpi") { strangers.note(head) }
+          let next = head.hasPrefix("GET /a ") ? "\(other.url)b?c=1" : "http://127.0.0.1:1/"
+          connection.write("HTTP/1.1 302 Found\r\nLocation: \(next)\r\nContent-Length: 0\r\n\r\n")
+        }
+      }
+      let folder = try Folder()
+      let file = try folder.scenario(
+        at: server.url,
+        """
+        defaults: {redirects: 3, headers: {X-Kept: 1}}
+        users:
+          a:
+            do:
+              - {get: /a, auth: {basic: [a, b]}, check: {status: 200}}
+              - {get: /lost, auth: {basic: [a, b]}, check: {status: 200}}
+              - {get: "\(other.url)c"}
+        """)
+      let result = try Squall.run([file, "-u", "1", "-n", "40"])
+      let names = try #require(result["requests_by_name"] as? [[String: Any]])
+      #expect(
+        names.compactMap { $0["name"] as? String } == [
+          "GET /a", "GET /a, redirected", "GET /lost", "GET /lost, redirected", "GET \(other.url)c",
+        ])
+      #expect(names.compactMap { $0["sent"] as? Int } == [10, 10, 10, 0, 10])
+      #expect(result.ok == 30, "\(result.requests)")
+      #expect(result.text.contains("a redirect leads to a host that the scenario does not name"))
+      #expect(other.requestCount == 20)
+      #expect(strangers.heads.isEmpty, "\(strangers.heads.first ?? "")")
+    }
+
     @Test func flagsOfScenariosNeedOne() throws {
       for arguments in [["--dry-run"], ["--set", "a=b"], ["-u", "5"], ["--host", "http://x"]] {
         let child = try Squall.ended(["run", "http://127.0.0.1:1/"] + arguments)

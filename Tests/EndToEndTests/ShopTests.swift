@@ -88,8 +88,13 @@ extension EndToEnd {
 
     private static let behaviours = [
       "browse", "login", "form", "search", "basket", "polling", "pages", "accounts", "events",
-      "errors", "classes", "stages", "arrivals",
+      "errors", "classes", "stages", "arrivals", "hosts",
     ]
+
+    /// The same server by another name.
+    private func other(_ url: String) -> String {
+      String(url.dropLast()).replacing("127.0.0.1", with: "localhost")
+    }
 
     /// Each behaviour in examples/ as it stands there; the shop has refused what was to be refused, and
     /// counted what we say was sent.
@@ -98,7 +103,8 @@ extension EndToEnd {
       let shop = try Served(["--shop"])
       let users = ["stages", "arrivals"].contains(name) ? [] : ["-u", "4", "-d", "800ms"]
       let result = try Squall.run(
-        [Self.examples + "/\(name).yaml", "--host", shop.url] + users)
+        [Self.examples + "/\(name).yaml", "--host", shop.url, "--set", "ITEMS=\(other(shop.url))"]
+          + users)
       result.expectConservation()
       #expect(result.notOk == 0, "\(result.requests)")
       #expect(result.number("requests.dropped") == 0)
@@ -137,6 +143,49 @@ extension EndToEnd {
       #expect(sent["POST /login"] == 9)
       #expect(result.workers.compactMap { $0["connections"] as? Int } == [4, 4, 4])
       try cluster.expectAgentsLeave()
+    }
+
+    /// What happens on the way changes no count of a name: a worker is killed and replaced, an agent joins
+    /// late, one is told to go, Ctrl-C ends it all.
+    @Test(arguments: ["killed", "joins", "leaves", "interrupted"])
+    func everyNameStaysExact(event: String) throws {
+      let shop = try Served(["--shop"])
+      let isInterrupted = event == "interrupted"
+      let cluster = try Cluster(
+        [
+          "-f", Self.examples + "/shop.yaml", "--host", shop.url, "-u", "12", "-d",
+          isInterrupted ? "60s" : "4s", "--drain", "10s",
+        ], expectWorkers: 2, namesTarget: false)
+      let first = try cluster.addAgent()
+      try cluster.addAgent()
+      try cluster.run { (try self.counts(shop)["GET /items"] ?? 0) > 8 }
+      switch event {
+      case "killed":
+        kill(try #require(first.children.first), SIGKILL)
+        try cluster.hear("is ready", times: 3)
+      case "joins":
+        try cluster.addAgent()
+        try cluster.hear("shares dealt over 3 workers")
+      case "leaves":
+        first.signal(SIGTERM)
+        #expect(try first.awaitEnd() == Child.Ending(code: 0))
+      default: cluster.master.signal(SIGINT)
+      }
+      let (result, _) = try cluster.finish(code: isInterrupted ? 130 : 0, orCode: 3)
+      result.expectConservation()
+      try expectOnlySlow(result)
+      let (sent, counts) = (try sent(result), try counts(shop))
+      // What was in flight in a process that was killed may have left this host or not.
+      if event == "killed" {
+        #expect(Set(counts.keys).isSubset(of: Set(sent.keys)), "\(counts)")
+        for (name, count) in sent {
+          #expect((count - result.inFlight...count).contains(counts[name] ?? 0), "\(name)")
+        }
+        #expect(sent.values.reduce(0, +) - counts.values.reduce(0, +) <= result.inFlight)
+      } else {
+        #expect(result.inFlight == 0)
+        #expect(sent == counts)
+      }
     }
 
     /// The users of a lost worker begin again on the other, and the counts of both are there.

@@ -44,7 +44,7 @@ struct DeadlineWheelTests {
     #expect(wheel.popDue(nowNs: 1_000_000_000 + Self.tickNs) == 0)
   }
 
-  /// Rounds of 512 ticks, sleeps longer than one, and deadlines moved and taken off all the while.
+  /// Rounds of 2,048 ticks, sleeps longer than one, and deadlines moved and taken off all the while.
   @Test(arguments: [(UInt64(1), 1), (2, 7), (3, 1_000), (4, 50_000)])
   func everyDeadlineComesOffOnTime(seed: UInt64, slotCount: Int) {
     print("seed \(seed)")

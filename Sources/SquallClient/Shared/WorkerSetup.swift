@@ -4,8 +4,8 @@ package import SquallLoad
 /// What a worker must know before it starts: the plan, and what its agent found out for it.
 package struct WorkerSetup {
   package var plan: Plan
-  /// The plan's destinations, looked up on this host. Connections use them in turn.
-  package var peers: [Address]
+  /// The destinations of each of the plan's origins, looked up on this host. Connections use them in turn.
+  package var peers: [[Address]]
   package var sources: [Address]
   /// The CPU to run on; nil leaves it to the scheduler.
   package var cpu: UInt16?
@@ -19,7 +19,7 @@ package struct WorkerSetup {
   package var firstConnectNs: UInt64?
 
   package init(
-    plan: Plan, peers: [Address], sources: [Address], cpu: UInt16?, connectionCountMax: UInt32,
+    plan: Plan, peers: [[Address]], sources: [Address], cpu: UInt16?, connectionCountMax: UInt32,
     parent: Int32, backend: Backend
   ) {
     self.plan = plan
@@ -34,7 +34,8 @@ package struct WorkerSetup {
   package var bytes: [UInt8] {
     var writer = PlainWriter()
     writer.write(plan.bytes)
-    for addresses in [peers, sources] {
+    writer.write(UInt32(peers.count))
+    for addresses in peers + [sources] {
       writer.write(UInt32(addresses.count))
       for address in addresses { writer.write(address.bytes) }
     }
@@ -49,7 +50,7 @@ package struct WorkerSetup {
   package init?(bytes: [UInt8]) {
     var reader = PlainReader(bytes)
     guard let planBytes = reader.byteList(), let plan = Plan(bytes: planBytes),
-      let peers = reader.list({ $0.byteList().flatMap(Address.init(bytes:)) }),
+      let peers = reader.list({ $0.list({ $0.byteList().flatMap(Address.init(bytes:)) }) }),
       let sources = reader.list({ $0.byteList().flatMap(Address.init(bytes:)) }),
       let cpu = reader.uint32(), let connectionCountMax = reader.uint32(),
       let parent = reader.uint32(), let word = reader.byteList(),

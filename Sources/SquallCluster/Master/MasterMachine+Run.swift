@@ -116,9 +116,9 @@ extension MasterMachine {
   private func openingNs(_ deal: Deal) -> UInt64 {
     guard run.plan.connections.rampNs == 0 else { return 0 }
     let most =
-      deal.holdings.map { min($0.share.connections, run.plan.connections.openCount) }
+      deal.holdings.map { min($0.share.connections, run.plan.connections.countEach) }
       .max() ?? 0
-    return min(UInt64(most) * 50_000, settings.openingNsMax)
+    return min(UInt64(most) * UInt64(run.plan.connections.originCount) * 50_000, settings.openingNsMax)
   }
 
   mutating func startRecorded(_ startNs: UInt64, nowNs: UInt64) {

@@ -206,9 +206,10 @@ package actor AgentHost {
         first = sockets.first ?? nil
       }
       setup = WorkerSetup(
-        plan: plan, peers: found.flatMap(\.used),
+        plan: plan, peers: plan.grouped(found).map { $0.flatMap(\.used) },
         sources: plan.origin.sourceAddresses.compactMap { Address($0, port: 0) }, cpu: nil,
-        connectionCountMax: plan.connections.reach, parent: getpid(), backend: options.ring.backend)
+        connectionCountMax: plan.connections.reach * plan.connections.originCount, parent: getpid(),
+        backend: options.ring.backend)
     } catch {
       options.announce(.unresolvable("cannot look up \(error.host): \(error.cause)"))
     }
@@ -217,7 +218,8 @@ package actor AgentHost {
 
   private func addresses(for plan: Plan) throws(Address.ResolveError) -> [TargetAddresses] {
     if let addresses = options.addresses { return addresses }
-    return try plan.origin.destinations.map { destination throws(Address.ResolveError) in
+    return try plan.origins.flatMap(\.destinations).map {
+      destination throws(Address.ResolveError) in
       try TargetAddresses(of: destination, timeoutNs: plan.times.connectTimeoutNs)
     }
   }

@@ -15,10 +15,7 @@ extension PlanDraft {
   ) throws(Complaint) -> Plan {
     try refuseWhatScenariosSay()
     var program = scenario.program
-    let target: TargetURL
-    do throws(TargetURL.Fault) { target = try TargetURL(program.target) } catch {
-      throw .usage("\(error).")
-    }
+    let targets = try Self.targets(of: program)
     var load = program.load
     let requestCount = requestCount ?? (load.requestCount > 0 ? load.requestCount : nil)
     if requestCount != nil, durationNs == nil,
@@ -66,7 +63,7 @@ extension PlanDraft {
       draft.rampNs = 0
     }
     var plan = Plan(
-      to: Plan.Origin(url: program.target, destinations: try destinations(for: target)),
+      to: Plan.Origin(url: program.target, destinations: try destinations(for: targets[0])),
       sending: Plan.Content(
         method: "scenario",
         endpoints: program.endpoints.map {
@@ -74,6 +71,15 @@ extension PlanDraft {
         }, program: program.bytes),
       over: Plan.Connections(UInt32(userCount)))
     plan.connections.shared = min(program.sharedConnectionCount, UInt32(userCount))
+    plan.connections.originCount = UInt32(targets.count)
+    guard
+      userCount * UInt64(targets.count) <= Self.connectionCountMax
+        || plan.connections.shared > 0
+    else {
+      throw .usage(
+        "-u \(userCount) with a connection to each of \(targets.count) hosts are more than the "
+          + "\(Self.connectionCountMax) connections allowed: write 'connections: shared N'.")
+    }
     plan.connections.isNumbered = program.tables.contains { $0.pick == .unique }
     try draft.setTimes(&plan)
     if let arrivals = program.arrivals {
@@ -86,7 +92,7 @@ extension PlanDraft {
     guard version == .http1 else {
       throw .usage("a scenario speaks HTTP/1.1: leave --http2 and --http2-prior-knowledge out.")
     }
-    try setWire(&plan, for: target)
+    try setWires(&plan, for: targets)
     plan.connections.requestsEach = try requestsPerConnectionCount()
     plan.seed = seed
     plan.spins = spins
@@ -97,6 +103,38 @@ extension PlanDraft {
           + "\(PlanChunk.planByteCountMax >> 20) MiB that travel: use fewer rows or columns.")
     }
     return plan
+  }
+
+  /// The hosts that a scenario speaks to, the target first.
+  static func targets(of program: SquallScenario.Program) throws(Complaint) -> [TargetURL] {
+    var targets: [TargetURL] = []
+    for origin in program.origins {
+      do throws(TargetURL.Fault) { targets.append(try TargetURL(origin.url)) } catch {
+        throw .usage("\(error).")
+      }
+    }
+    return targets
+  }
+
+  /// What is said of TLS holds for all hosts that have it; each is called by its own name.
+  private func setWires(_ plan: inout Plan, for targets: [TargetURL]) throws(Complaint) {
+    guard targets.count > 1 else { return try setWire(&plan, for: targets[0]) }
+    if unixSocket != nil {
+      throw .usage("--unix-socket is one target, and the scenario has \(targets.count) hosts.")
+    }
+    if tls.serverName != nil {
+      throw .usage("--sni is the name of one host, and the scenario has \(targets.count).")
+    }
+    var draft = self
+    // Where one of them has TLS, the flags for it are in place.
+    if targets.contains(where: \.isSecure) { draft.tls.isOptional = true }
+    plan.origin.tls = try draft.tlsPlan(for: targets[0])
+    for target in targets.dropFirst() {
+      var origin = Plan.Origin(
+        url: target.text, destinations: try destinations(for: target))
+      origin.tls = try draft.tlsPlan(for: target)
+      plan.otherOrigins.append(origin)
+    }
   }
 
   /// What one URL needs and a scenario says for itself.

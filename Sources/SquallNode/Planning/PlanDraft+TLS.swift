@@ -11,6 +11,8 @@ package struct TLSDraft {
   /// That certificate, in PEM.
   package var builtInAuthority: [UInt8] = []
   package var isInsecure = false
+  /// Of several targets some have TLS.
+  var isOptional = false
   /// Files.
   package var authorities: String?
   package var certificate: String?
@@ -95,7 +97,7 @@ extension PlanDraft {
       throw .usage("--tls is for the built-in target: with a target of yours, write https://.")
     }
     guard target.isSecure else {
-      if let flag = tls.firstFlag {
+      if let flag = tls.firstFlag, !tls.isOptional {
         throw .usage("\(flag) is for TLS: use an https:// target, or leave it out.")
       }
       return nil

@@ -15,7 +15,14 @@ package enum Preflight {
     if let limit = MemoryLimit(HostFiles()) {
       try check(plan, workerCount: workerCount, within: limit)
     }
-    return try checkTarget(plan)
+    var found: [TargetAddresses] = []
+    for origin in plan.origins {
+      var one = plan
+      one.origin = origin
+      one.otherOrigins = []
+      found += try checkTarget(one)
+    }
+    return found
   }
 
   private static func checkDescriptors(_ plan: Plan, workerCount: Int) throws(Complaint) {
@@ -33,7 +40,8 @@ package enum Preflight {
   package static func check(
     _ plan: Plan, workerCount: Int, within limit: MemoryLimit
   ) throws(Complaint) {
-    let most = limit.connectionCountMax(workerCount: workerCount, isSecure: plan.origin.tls != nil)
+    let most = limit.connectionCountMax(
+      workerCount: workerCount, isSecure: plan.origins.contains { $0.tls != nil })
     guard UInt64(plan.connections.openCount) > most else { return }
     throw .world(
       "-c \(plan.connections.openCount) takes more memory than there is, which suffices for about \(most) with "

@@ -10,10 +10,15 @@ internal import SquallScenario
 package struct DryRun: ~Copyable {
   private static let requestByteCountMax = 1 << 20
 
-  private let address: Address
+  /// A host that the scenario speaks to, and the user's connection to it.
+  private struct Peer {
+    let address: Address
+    let tls: TLSPlan?
+    var stream: TargetStream?
+  }
+
+  private var peers: [Peer]
   private var reader: ReplyReader
-  private let tls: TLSPlan?
-  private var stream: TargetStream?
   private var nowNs: UInt64 = 0
   private var requestCount = 0
   private var failureCount = 0
@@ -64,30 +69,34 @@ package struct DryRun: ~Copyable {
   private static func opened(
     _ program: SquallScenario.Program, by draft: PlanDraft, tell: @escaping DebugExchange.Telling
   ) throws(Complaint) -> DryRun {
-    let target: TargetURL
-    let address: Address
-    do {
-      target = try TargetURL(program.target)
+    let targets = try PlanDraft.targets(of: program)
+    var draft = draft
+    draft.tls.isOptional = targets.contains(where: \.isSecure)
+    var peers: [Peer] = []
+    for target in targets {
       let destination = try draft.destinations(for: target)[0]
-      address = try Address.resolve(destination.host, port: destination.port)[0]
-    } catch let complaint as Complaint {
-      throw complaint
-    } catch {
-      throw .world("\(program.target): \(error)")
+      let tls = try draft.tlsPlan(for: target)
+      do throws(Address.ResolveError) {
+        // Of several addresses one that somebody listens at.
+        let addresses = try TargetAddresses(
+          of: destination, timeoutNs: draft.connectTimeoutNs)
+        peers.append(Peer(address: addresses.used[0], tls: tls))
+      } catch {
+        throw .world("\(target.text): cannot look up the host '\(error.host)': \(error.cause).")
+      }
     }
     return DryRun(
-      address: address, tls: try draft.tlsPlan(for: target),
+      peers: peers,
       machine: Machine(
         program: program, seed: draft.seed, userCount: max(1, program.load.userCountMax),
         rowCount: 1), tell: tell)
   }
 
   private init(
-    address: Address, tls: TLSPlan?, machine: consuming Machine,
+    peers: [Peer], machine: consuming Machine,
     tell: @escaping DebugExchange.Telling
   ) {
-    self.address = address
-    self.tls = tls
+    self.peers = peers
     reader = ReplyReader(machine, rowCount: 1)
     self.tell = tell
     reader.machine.wallOffsetNs = wallNs()
@@ -95,7 +104,7 @@ package struct DryRun: ~Copyable {
 
   private mutating func follow(_ number: UInt64) throws(Complaint) {
     guard reader.machine.begin(0, index: number) else { return }
-    stream = nil
+    for index in peers.indices { peers[index].stream = nil }
     while true {
       switch reader.machine.next(0, nowNs: nowNs) {
       case .send(let request): try exchange(request)
@@ -142,7 +151,7 @@ package struct DryRun: ~Copyable {
     do throws(TargetStream.Failure) {
       try send(bytes, request)
     } catch {
-      stream = nil
+      peers[Int(reader.machine.origin(0))].stream = nil
       try fail(error.sentence)
       reader.failed(0)
     }
@@ -151,17 +160,19 @@ package struct DryRun: ~Copyable {
   private mutating func send(_ bytes: [UInt8], _ request: SquallScenario.Program.Request)
     throws(TargetStream.Failure)
   {
-    if stream == nil {
-      stream = try TargetStream(to: address, tls, timeoutNs: request.timeoutNs)
+    let peer = Int(reader.machine.origin(0))
+    if peers[peer].stream == nil {
+      peers[peer].stream = try TargetStream(
+        to: peers[peer].address, peers[peer].tls, timeoutNs: request.timeoutNs)
     }
     reader.begin(0, nowNs: nowNs)
     var parser = ResponseParser()
     parser.reset(expectsNoBody: request.expectsNoBody)
     var answer: [UInt8] = []
     let startNs = monotonicNs()
-    try stream?.send(bytes)
+    try peers[peer].stream?.send(bytes)
     while true {
-      let chunk = try stream?.receive() ?? []
+      let chunk = try peers[peer].stream?.receive() ?? []
       answer += chunk
       let step =
         chunk.isEmpty
@@ -170,12 +181,12 @@ package struct DryRun: ~Copyable {
       switch step {
       case .needsMore: continue
       case .complete:
-        if !parser.keepAlive { stream = nil }
+        if !parser.keepAlive { peers[peer].stream = nil }
         let judgement = reader.end(
           0, status: parser.status, serviceNs: monotonicNs() - startNs)
         return report(answer, judgement, request)
       case .malformed(let cause):
-        stream = nil
+        peers[peer].stream = nil
         failureCount += 1
         _ = try? Console.print("* malformed: \(cause.explanation)\n")
         return reader.failed(0)

@@ -110,7 +110,7 @@ package struct TextReport {
     let plan = result.plan
     var text =
       plan.connections == 1 ? "1 connection" : "\(Figures.grouped(plan.connections)) connections"
-    if let users = plan.users { text = "\(Figures.grouped(users)) users sharing \(text)" }
+    if let users = plan.users { text = "\(Figures.grouped(users)) users on \(text)" }
     let count = UInt32(result.workers.count)
     if count > 1 {
       text +=

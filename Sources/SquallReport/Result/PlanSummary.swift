@@ -49,7 +49,7 @@ package struct PlanSummary: Equatable, Sendable {
   package var drainNs: UInt64 = 0
   package var intervalNs: UInt64 = 0
   package var rampNs: UInt64 = 0
-  /// Of a scenario whose connections are shared.
+  /// Of a scenario whose users have several connections, or share them.
   package var users: UInt32?
   package var maxInFlight: UInt32?
   package var spin = false
@@ -62,7 +62,7 @@ package struct PlanSummary: Equatable, Sendable {
   package init(_ plan: Plan) {
     url = plan.origin.url
     method = plan.content.method
-    destinations = plan.origin.destinations.map(\.description)
+    destinations = plan.origins.flatMap(\.destinations).map(\.description)
     endpoints = plan.content.endpoints.map {
       var endpoint = Endpoint()
       endpoint.name = $0.name
@@ -72,7 +72,7 @@ package struct PlanSummary: Equatable, Sendable {
       return endpoint
     }
     connections = plan.connections.openCount
-    users = plan.connections.shared > 0 ? plan.connections.count : nil
+    users = plan.connections.areApart ? plan.connections.count : nil
     durationNs = plan.times.durationNs == Plan.Times.endlessNs ? nil : plan.times.durationNs
     requests = plan.requestCount == .max ? nil : plan.requestCount
     if case .open(let open) = plan.load {

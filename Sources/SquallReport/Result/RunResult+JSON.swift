@@ -168,7 +168,8 @@ extension RunResult.Worker: JSONRecord {
       .init("not_ok", \.notOk),
       .init("in_flight_at_stop", \.inFlightAtStop),
       .init("enter_calls", \.systemCalls, "System calls of the worker in the measured time."),
-      .init("schedule_lag_p99_ns", \.scheduleLagP99Ns, "Null in a closed loop."),
+      .init(
+        "schedule_lag_p99_ns", \.scheduleLagP99Ns, "Null in a closed loop without think times."),
       .init(
         "sent_late", \.sentLate,
         "Requests of the measured time that left over 1 ms late though a connection was free."),
@@ -281,7 +282,9 @@ extension RunResult.Latencies: JSONRecord {
       .init("connect", \.connect, "Connection set-up, warm-up included."),
       .init("tls", \.tls, "TLS handshake, warm-up included; of no value without TLS."),
       .init("first_byte", \.firstByte, "Send to the first byte of the response."),
-      .init("schedule_lag", \.scheduleLag, "Scheduled instant to send."),
+      .init(
+        "schedule_lag", \.scheduleLag,
+        "Scheduled instant to send; of a scenario's users, how late their think times ended."),
     ]
   }
 }

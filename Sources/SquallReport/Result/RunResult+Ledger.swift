@@ -42,7 +42,7 @@ extension RunResult {
     causes = Causes(counted.counters, words: facts.malformations)
     var all = counted.counters
     all.merge(warmup.counters)
-    tls = plan.origin.tls.map { TLS($0, all) }
+    tls = plan.origins.lazy.compactMap(\.tls).first.map { TLS($0, all) }
     http = HTTP(plan, all)
     let overEpoll = Int(clamping: all.findings[.overEpoll] ?? 0)
     let workerCount = ledger.incarnations.count
@@ -99,7 +99,7 @@ extension RunResult {
     let heard = Set(ledger.workers.map(\.place))
     let unheard = facts.workers.filter { $0.value.isLost && !heard.contains($0.key) }
     workers += unheard.sorted { $0.key < $1.key }.map { Worker(unheard: $0.value) }
-    let isClosed = plan.load == .closed && plan.connections.shared == 0
+    let isClosed = plan.load == .closed && !plan.connections.areApart
     let recent = ledger.timeline.intervals.suffix(recentCount).startIndex
     intervals = ledger.timeline.intervals.enumerated().map { place, interval in
       var shown = Interval(

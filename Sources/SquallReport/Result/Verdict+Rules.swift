@@ -6,6 +6,8 @@ extension RunResult.Verdict {
   /// From here on a worker's queue for its own CPU time bends the slowest latencies.
   package static let busyRatioCaution = 0.85
   package static let scheduleLagP99NsMax = WorkerCounters.lateNs
+  /// Where many think times end at once they are in each other's way.
+  package static let thinkLagP99NsMax: UInt64 = 5_000_000
   /// Of the requests sent, those that left late though a connection was free.
   package static let lateRatioMax = 0.01
   /// Fewer late requests than this say nothing of a percentile.
@@ -34,6 +36,7 @@ extension RunResult.Verdict {
       reasons += felt.map(\.sentence)
       cautions += heldBack.filter { !$0.isFelt }.map(\.sentence)
       judgeLittlesLaw(result, ledger: ledger, plan: plan)
+      judgeThinkTimes(result)
     } else {
       judgeLag(result, ledger: ledger, heldBack)
       judgeRate(result, ledger: ledger, plan: plan, heldBack)
@@ -108,6 +111,14 @@ extension RunResult.Verdict {
         "Little's law: service time x rate is \(Figures.percent(ratio)) of what the connections can "
           + "hold; times or counts are wrong")
     }
+  }
+
+  /// Of a closed loop the lag is how late think times ended.
+  private mutating func judgeThinkTimes(_ result: RunResult) {
+    guard let lag = result.latency.scheduleLag.p99, lag > Self.thinkLagP99NsMax else { return }
+    cautions.append(
+      "think times ended \(Figures.duration(lag)) late (p99): the workers had no time for them; give "
+        + "it more workers (-w), or fewer users (-u)")
   }
 
   private mutating func judgeLag(

@@ -7,7 +7,8 @@ extension Compiler {
       node, "'load'", keys: ["users", "iterations", "requests"])
     switch try fields.only(["users", "iterations"]) {
     case "users": if let users = fields["users"] { try compileUserLoad(users) }
-    case "iterations": if let arrivals = fields["iterations"] { try compileArrivals(arrivals) }
+    case "iterations":
+      if let arrivals = fields["iterations"] { try compileArrivals(arrivals, "'iterations'") }
     default:
       guard fields["requests"] != nil else {
         throw Fault(node, "'load' is empty: say how many users, or how many iterations")
@@ -46,10 +47,8 @@ extension Compiler {
   /// The load ends after so many requests of all users together.
   private mutating func compileRequestCount(_ node: Node, _ fields: Fields) throws(Fault) {
     if case .mapping = node.content {
-      throw Fault(
-        node,
-        "'requests' is a number, after which the load ends; what begins at a rate are iterations: "
-          + "{rate: 50/s, users: {max: 500}}")
+      try compileRequestRate(node, fields)
+      return
     }
     guard fields["iterations"] == nil else {
       throw Fault(
@@ -58,6 +57,32 @@ extension Compiler {
           + "stages, or with -d")
     }
     program.load.requestCount = try node.count("'requests'", 1...(1 << 50))
+  }
+
+  /// Requests at a rate are iterations of users that have one request in each.
+  private mutating func compileRequestRate(_ node: Node, _ fields: Fields) throws(Fault) {
+    if let other = fields["users"] ?? fields["iterations"] {
+      throw Fault(other, "'requests' at a rate says how often: give it alone")
+    }
+    for user in program.users where !isOneRequest(user) {
+      throw Fault(
+        node,
+        "an iteration of '\(user.name)' is more than one request: what begins at a rate are then "
+          + "iterations: {rate: 50/s, users: {max: 500}}")
+    }
+    try compileArrivals(node, "'requests'")
+  }
+
+  private func isOneRequest(_ user: Program.UserClass) -> Bool {
+    var start = Int(user.iteration)
+    if program.steps[start].operation == .pick { start += 1 }
+    for _ in 0..<max(1, user.tasks.count) {
+      guard program.steps[start].operation == .send,
+        program.steps[start + 1].operation == .endIteration
+      else { return false }
+      start += 2
+    }
+    return true
   }
 
   private mutating func compileUserLoad(_ users: Node) throws(Fault) {
@@ -85,8 +110,8 @@ extension Compiler {
     }
   }
 
-  private mutating func compileArrivals(_ node: Node) throws(Fault) {
-    let fields = try Fields(node, "'iterations'", keys: ["rate", "arrival", "users", "stages"])
+  private mutating func compileArrivals(_ node: Node, _ name: String) throws(Fault) {
+    let fields = try Fields(node, name, keys: ["rate", "arrival", "users", "stages"])
     guard let rate = fields["rate"] else {
       throw Fault(node, "'rate' is missing: it says how many begin, as in rate: 50/s")
     }

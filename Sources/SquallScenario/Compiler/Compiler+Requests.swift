@@ -15,12 +15,12 @@ extension Compiler {
     _ = try fields.only(Self.methods)
     guard let url = fields[verb] else { return }
     let method = verb.uppercased()
-    let (target, path) = try target(url, query: fields["query"])
+    let (target, path, origin) = try target(url, query: fields["query"])
     var head = Draft()
     head.literal = Array("\(method) ".utf8)
     try append(target, to: &head)
     let (body, contentType) = try body(fields)
-    try appendHead(fields, method: method, path: path, body: body, contentType, to: &head)
+    try appendHead(fields, method: method, origin, body: body, contentType, to: &head)
     let timeoutNs = try fields["timeout"].map { node throws(Fault) in try self.timeoutNs(node) }
     let hopCount =
       try fields["redirects"].map { node throws(Fault) in try redirectCount(node) }
@@ -30,7 +30,7 @@ extension Compiler {
       head: .empty, body: .empty, checks: .empty, captures: .empty, otherwise: .proceed,
       expectsNoBody: method == "HEAD", timeoutNs: timeoutNs ?? defaults.timeoutNs,
       isConstant: (head.parts + (body?.parts ?? [])).allSatisfy { $0.kind == .literal },
-      readsBody: false)
+      readsBody: false, origin: origin)
     request.head = slice(of: head.parts)
     request.body = slice(of: body?.parts ?? [])
     // Captures first: `has` speaks of what they took.
@@ -84,12 +84,12 @@ extension Compiler {
     try emitSend(&request, hopCount: hopCount, until: fields["until"])
     program.requests.append(request)
     guard hopCount > 0 else { return }
-    var hop = try self.hop(behind: request, fields, method: method, path: path, at: url)
-    hop.follows = .none
-    program.requests.append(hop)
+    var hops = try self.hops(behind: request, fields, method: method, at: url)
+    for index in hops.indices { hops[index].follows = .none }
+    program.requests += hops
     guard hopCount > 1 else { return }
-    hop.follows = request.follows
-    program.requests.append(hop)
+    for index in hops.indices { hops[index].follows = request.follows }
+    program.requests += hops
   }
 
   // MARK: Redirects
@@ -121,19 +121,15 @@ extension Compiler {
   }
 
   /// The request that follows a redirect: a GET, or again a HEAD, under a name of its own. Its answer is
-  /// checked and captured from as the first one's would be.
-  private mutating func hop(
-    behind request: Program.Request, _ fields: Fields, method: String, path: String, at url: Node
-  ) throws(Fault) -> Program.Request {
+  /// checked and captured from as the first one's would be. Behind it the one to another host, which takes
+  /// no credentials along.
+  private mutating func hops(
+    behind request: Program.Request, _ fields: Fields, method: String, at url: Node
+  ) throws(Fault) -> [Program.Request] {
     let method = method == "HEAD" ? method : "GET"
-    var head = Draft()
-    head.literal = Array("\(method) ".utf8)
-    append(Program.Part(kind: .slot, escape: .target, a: Int64(request.locationSlot)), to: &head)
-    try appendHead(fields, method: method, path: path, body: nil, nil, to: &head)
     var hop = request
     hop.isHop = true
     hop.isConstant = false
-    hop.head = slice(of: head.parts)
     hop.body = .empty
     let name = program.endpoints[Int(request.endpoint)].name
     hop.endpoint = try endpoint(nil, automatic: "\(name), redirected", at: url)
@@ -143,7 +139,16 @@ extension Compiler {
     hop.captures.first = UInt32(program.captures.count)
     program.captures += program.captures[request.captures.indices]
     try number(hop, at: url)
-    return hop
+    var hops: [Program.Request] = []
+    for origin in [request.origin, nil] {
+      var head = Draft()
+      head.literal = Array("\(method) ".utf8)
+      append(Program.Part(kind: .slot, escape: .target, a: Int64(request.locationSlot)), to: &head)
+      try appendHead(fields, method: method, origin, body: nil, nil, to: &head)
+      hop.head = slice(of: head.parts)
+      hops.append(hop)
+    }
+    return hops
   }
 
   /// Numbers what can fail among the checks of the request's name: one number for the same words.
@@ -182,11 +187,13 @@ extension Compiler {
 
   // MARK: Target and name
 
-  /// What stands in the request line, and the path as people write it, for the name.
-  private mutating func target(_ url: Node, query: Node?) throws(Fault) -> (Draft, String) {
+  /// What stands in the request line, the path as people write it, for the name, and where it goes.
+  private mutating func target(
+    _ url: Node, query: Node?
+  ) throws(Fault) -> (Draft, String, origin: UInt8) {
     var draft = Draft()
-    let pieces = try url.pieces("a URL")
-    var shown = ""
+    var pieces = try url.pieces("a URL")
+    var (origin, shown) = try takeOrigin(&pieces, url) ?? (0, "")
     for piece in pieces {
       switch piece {
       case .literal(let text):
@@ -198,13 +205,7 @@ extension Compiler {
     switch pieces[0] {
     case .literal(let text) where text.hasPrefix("/"):
       try append(pieces, .path, to: &draft)
-    case .literal(let text):
-      guard !text.contains("://") else {
-        throw Fault(
-          url,
-          "another host is not carried out yet: begin the path with /, and name the host in "
-            + "'target'")
-      }
+    case .literal:
       throw Fault(url, "the path '\(shown)' does not begin with /: write /\(shown)")
     case .placeholder(let placeholder):
       // A whole target, such as one captured from Location: it is sent as it is.
@@ -221,7 +222,48 @@ extension Compiler {
         separator = "&"
       }
     }
-    return (draft, String(shown.prefix { $0 != "?" }))
+    return (draft, String(shown.prefix { $0 != "?" }), origin)
+  }
+
+  /// Takes scheme and host off an absolute address, whose host is known before the run; nil when it is a
+  /// path. A path follows.
+  private mutating func takeOrigin(
+    _ pieces: inout [Piece], _ url: Node
+  ) throws(Fault) -> (UInt8, shown: String)? {
+    var text = ""
+    var count = 0
+    // Where the environment says the host, it stands first.
+    if case .placeholder(let placeholder) = pieces[0], let value = try outside(placeholder),
+      value.contains("://")
+    {
+      text = value
+      count = 1
+    }
+    if count < pieces.count, case .literal(let literal) = pieces[count],
+      count == 1 || !literal.hasPrefix("/") && literal.contains("://")
+    {
+      text += literal
+      count += 1
+    }
+    guard !text.hasPrefix("/"), let scheme = text.firstRange(of: "://") else { return nil }
+    let authority = text[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    let rest = String(text[authority.endIndex...])
+    guard !rest.isEmpty || count == pieces.count else {
+      throw Fault(
+        url,
+        "the host of an address must be known before the run: write it out, with / behind it")
+    }
+    let target: TargetURL
+    do throws(TargetURL.Fault) { target = try TargetURL(String(text[..<authority.endIndex])) } catch
+    {
+      throw Fault(url, "\(error)")
+    }
+    guard rest.isEmpty || rest.hasPrefix("/") else {
+      throw Fault(url, "the path '\(rest)' does not begin with /: write /\(rest)")
+    }
+    pieces.replaceSubrange(..<count, with: [.literal(rest.isEmpty ? "/" : rest)])
+    let index = try origin(of: target, at: url)
+    return (index, index == 0 ? "" : program.origins[Int(index)].url)
   }
 
   /// What a request line cannot hold (RFC 9112 3.2, RFC 3986 2) has to be written as what it stands for.
@@ -268,9 +310,11 @@ extension Compiler {
   // MARK: Head
 
   private mutating func appendHead(
-    _ fields: Fields, method: String, path: String, body: Draft?, _ contentType: String?,
+    _ fields: Fields, method: String, _ origin: UInt8?, body: Draft?, _ contentType: String?,
     to head: inout Draft
   ) throws(Fault) {
+    // Without an origin it goes where the redirect leads.
+    let isElsewhere = origin == nil
     var headers = defaults.headers
     if let node = fields["headers"] {
       for header in try self.headers(node) {
@@ -284,20 +328,27 @@ extension Compiler {
     func has(_ name: String) -> Bool { headers.contains { $0.name.lowercased() == name } }
 
     head.literal += Array(" HTTP/1.1\r\n".utf8)
-    if !has("host") { head.literal += Array("Host: \(hostField)\r\n".utf8) }
+    if let origin, !has("host") {
+      head.literal += Array("Host: \(program.origins[Int(origin)].hostField)\r\n".utf8)
+    } else if isElsewhere {
+      head.literal += Array("Host: ".utf8)
+      append(Program.Part(kind: .host), to: &head)
+      head.literal += Array("\r\n".utf8)
+    }
     if !has("user-agent") {
       head.literal += Array("User-Agent: \(surroundings.userAgent)\r\n".utf8)
     }
     if let contentType, !has("content-type") {
       head.literal += Array("Content-Type: \(contentType)\r\n".utf8)
     }
-    if let auth = fields["auth"] {
+    if let auth = fields["auth"], !isElsewhere {
       guard !has("authorization") else {
         throw Fault(auth, "'auth' contradicts the header Authorization: give one of them")
       }
       try appendAuth(auth, to: &head)
     }
-    for (name, value) in headers {
+    let own = ["host", "authorization", "cookie"]
+    for (name, value) in headers where !isElsewhere || !own.contains(name.lowercased()) {
       head.literal += Array("\(name): ".utf8)
       try append(value, "the header '\(name)'", .header, to: &head)
       head.literal += Array("\r\n".utf8)
@@ -330,7 +381,8 @@ extension Compiler {
       }
       do throws(RequestError) {
         _ = try RequestTemplate(
-          method: method, target: "/", host: hostField, headers: [(name, text)], body: [],
+          method: method, target: "/", host: program.origins[0].hostField, headers: [(name, text)],
+          body: [],
           closes: false, userAgent: surroundings.userAgent)
       } catch {
         throw Fault(value, "\(error)")

@@ -153,8 +153,8 @@ extension Compiler {
     program.steps[met].target = UInt32(program.steps.count)
   }
 
-  /// Sends the request that comes next into the table, and behind it those that follow redirects: the last
-  /// of them stands first there.
+  /// Sends the request that comes next into the table, and behind it those that follow redirects: two for
+  /// the last of them stand first there, the second for another host, and then two for the others.
   private mutating func emitExchange(hopCount: Int) {
     let first = UInt16(program.requests.count)
     emit(.send, argument: first)
@@ -162,7 +162,7 @@ extension Compiler {
     for hop in 0..<hopCount {
       exits.append(program.steps.count)
       emit(.unlessRedirected)
-      emit(.send, argument: first + (hop == hopCount - 1 ? 1 : 2))
+      emit(.send, argument: first + (hop == hopCount - 1 ? 1 : 3))
     }
     for exit in exits { program.steps[exit].target = UInt32(program.steps.count) }
   }

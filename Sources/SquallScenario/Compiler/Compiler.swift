@@ -30,8 +30,6 @@ package struct Compiler {
 
   let surroundings: Surroundings
   var program = Program()
-  /// The value of the Host field.
-  var hostField = ""
   var defaults = Defaults()
   var blocks: [String: Block] = [:]
   /// Of each included source, the folder that its file names count from.
@@ -213,10 +211,27 @@ package struct Compiler {
     guard url.target == "/" else {
       throw Fault(node ?? root, "'target' ends with the host: write the path in the steps")
     }
-    program.target = text
-    program.host = url.host
-    program.origin = "\(url.isSecure ? "https" : "http")://\(url.hostField)".lowercased()
-    hostField = url.hostField
+    add(url, as: text)
+  }
+
+  private mutating func add(_ url: TargetURL, as text: String) {
+    program.origins.append(
+      Program.Origin(
+        url: text, host: url.host.lowercased(), hostField: url.hostField, isSecure: url.isSecure))
+  }
+
+  /// The origin of an absolute address.
+  mutating func origin(of url: TargetURL, at node: Node) throws(Fault) -> UInt8 {
+    let address = "\(url.isSecure ? "https" : "http")://\(url.hostField)".lowercased()
+    if let known = program.origins.firstIndex(where: { $0.address == address }) {
+      return UInt8(known)
+    }
+    guard program.origins.count < Program.originCountMax else {
+      throw Fault(
+        node, "more than \(Program.originCountMax) hosts: name fewer, or split the scenario")
+    }
+    add(url, as: address)
+    return UInt8(program.origins.count - 1)
   }
 
   /// A text that is known before the run: only `${env.…}` and `${var.…}` may stand in it.

@@ -5,7 +5,10 @@ internal import SquallLoad
 ///     cookie │ cookie │ … │ directory of the request │ Set-Cookie line being read
 ///     cookie: name, value, path lengths u16, flags u16, expiry u32 │ name │ value │ path
 ///
-/// All of one origin: a cookie for another domain is not kept, and one that is Secure not sent.
+///     flags: secure 1 │ origin that set it 4 │ 3 free │ bytes of its domain 8, the end of that origin's host
+///
+/// A domain of no bytes is the host alone (host-only-flag). A cookie for a domain that its host is not in is
+/// not kept, and one that is Secure goes only where TLS protects it.
 extension Machine {
   private static let headerByteCount = 12
   private static let secureFlag: UInt16 = 1
@@ -21,6 +24,10 @@ extension Machine {
 
     var name: Range<Int> { offset + headerByteCount..<offset + headerByteCount + nameByteCount }
     var value: Range<Int> { name.upperBound..<name.upperBound + valueByteCount }
+    var isSecure: Bool { flags & Machine.secureFlag != 0 }
+    var origin: Int { Int(flags >> 1 & 15) }
+    var domainByteCount: Int { Int(flags >> 8) }
+
     var path: Range<Int> { value.upperBound..<value.upperBound + pathByteCount }
     var end: Int { path.upperBound }
   }
@@ -50,6 +57,8 @@ extension Machine {
     let jarByteCount = unsafe Int(users[row].jarByteCount)
     guard jarByteCount > 0 else { return }
     let path = Self.path(of: request)
+    let origin = Int(self.origin(row))
+    let isSecure = program.origins[origin].isSecure
     let second = UInt32(clamping: (nowNs &+ wallOffsetNs) / 1_000_000_000)
     var isFirst = true
     var longest = Int.max
@@ -60,7 +69,7 @@ extension Machine {
       while offset < jarByteCount {
         let cookie = cookie(row, at: offset)
         offset = cookie.end
-        guard cookie.flags & Self.secureFlag == 0,
+        guard isSecure || !cookie.isSecure, belongs(cookie, to: origin),
           cookie.expirySecond == 0 || cookie.expirySecond > second,
           matches(row, cookie, path, of: request)
         else { continue }
@@ -80,6 +89,32 @@ extension Machine {
       writer.byte(0x0d)
       writer.byte(0x0a)
     }
+  }
+
+  /// Cookies are a host's, whatever its ports and schemes (RFC 6265 8.5 and 8.6), or a domain's.
+  private func belongs(_ cookie: Cookie, to origin: Int) -> Bool {
+    guard origin != cookie.origin else { return true }
+    let host = hosts[origin]
+    guard cookie.domainByteCount > 0 else { return hosts[cookie.origin] == host }
+    let domain = hosts[cookie.origin].suffix(cookie.domainByteCount)
+    guard host.count >= domain.count, host.suffix(domain.count) == domain else { return false }
+    return host.count == domain.count || Self.isBelow(host, domain.count)
+  }
+
+  /// The host is a name that ends with a dot and so many bytes more (RFC 6265 5.1.3). An address has no
+  /// domain above it.
+  private static func isBelow(_ host: [UInt8], _ byteCount: Int) -> Bool {
+    host[host.count - byteCount - 1] == UInt8(ascii: ".")
+      && !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(host[host.count - 1])
+  }
+
+  /// Of two cookies of one name and path, which RFC 6265 5.3 tells apart by their domains.
+  private func sharesDomain(_ cookie: Cookie, _ attributes: Attributes, _ origin: Int) -> Bool {
+    func domain(_ origin: Int, _ byteCount: Int) -> ArraySlice<UInt8> {
+      byteCount > 0 ? hosts[origin].suffix(byteCount) : hosts[origin][...]
+    }
+    return domain(cookie.origin, cookie.domainByteCount)
+      == domain(origin, attributes.domainByteCount)
   }
 
   /// Where the path stands in a request that begins with its line.
@@ -166,18 +201,21 @@ extension Machine {
     let name = trimmed(given.lowerBound..<equals)
     let value = trimmed(equals + 1..<pair)
     guard !name.isEmpty else { return }
-    read(min(pair + 1, given.upperBound)..<given.upperBound, into: &attributes)
+    let origin = Int(self.origin(row))
+    read(min(pair + 1, given.upperBound)..<given.upperBound, from: origin, into: &attributes)
     guard !attributes.isForeign else { return }
 
     let path = attributes.path
     // Nothing in the scratch for "/".
     let pathByteCount = path.isEmpty ? 1 : path.count
-    remove(row, name: name, path: path)
+    remove(row, name: name, path: path, attributes, origin)
     if !attributes.isOver {
       let start = unsafe Int(users[row].jarByteCount)
       let end = start + Self.headerByteCount + name.count + value.count + pathByteCount
       if end <= Self.jarByteCount {
-        put(row, start, UInt16(name.count), UInt16(value.count), UInt16(pathByteCount), attributes)
+        put(
+          row, start, UInt16(name.count), UInt16(value.count), UInt16(pathByteCount), attributes,
+          origin)
         var at = start + Self.headerByteCount
         unsafe (jar(row) + at).update(from: scratch + name.lowerBound, count: name.count)
         at += name.count
@@ -206,9 +244,11 @@ extension Machine {
 
   private func put(
     _ row: Int, _ offset: Int, _ name: UInt16, _ value: UInt16, _ path: UInt16,
-    _ attributes: Attributes
+    _ attributes: Attributes, _ origin: Int
   ) {
-    let flags = attributes.isSecure ? Self.secureFlag : 0
+    let flags =
+      (attributes.isSecure ? Self.secureFlag : 0) | UInt16(origin) << 1
+      | UInt16(attributes.domainByteCount) << 8
     let base = unsafe UnsafeMutableRawPointer(jar(row) + offset)
     unsafe base.storeBytes(of: name, as: UInt16.self)
     unsafe base.storeBytes(of: value, toByteOffset: 2, as: UInt16.self)
@@ -225,9 +265,13 @@ extension Machine {
     var isOver = false
     var isSecure = false
     var isForeign = false
+    /// 0 for the host alone.
+    var domainByteCount = 0
   }
 
-  private func read(_ range: Range<Int>, into attributes: inout Attributes) {
+  private func read(
+    _ range: Range<Int>, from origin: Int, into attributes: inout Attributes
+  ) {
     var start = range.lowerBound
     while start < range.upperBound {
       let end = end(of: UInt8(ascii: ";"), in: start..<range.upperBound)
@@ -241,7 +285,12 @@ extension Machine {
       } else if isWord(name, "secure") {
         attributes.isSecure = true
       } else if isWord(name, "domain") {
-        attributes.isForeign = !value.isEmpty && !isOurs(value)
+        let isDotted = unsafe !value.isEmpty && scratch[value.lowerBound] == UInt8(ascii: ".")
+        let domain = isDotted ? value.lowerBound + 1..<value.upperBound : value
+        // The last one given counts, and one that is empty does not.
+        guard !domain.isEmpty else { continue }
+        attributes.isForeign = !isOurs(domain, hosts[origin])
+        attributes.domainByteCount = attributes.isForeign ? 0 : domain.count
       } else if isWord(name, "max-age") {
         guard let seconds = number(value) else { continue }
         attributes.hasMaxAge = true
@@ -256,26 +305,18 @@ extension Machine {
   }
 
   /// The host itself, or a domain above it (RFC 6265 5.1.3).
-  private func isOurs(_ domain: Range<Int>) -> Bool {
-    var domain = domain
-    if unsafe scratch[domain.lowerBound] == UInt8(ascii: ".") {
-      domain = domain.lowerBound + 1..<domain.upperBound
-    }
-    let host = program.host.utf8
+  private func isOurs(_ domain: Range<Int>, _ host: [UInt8]) -> Bool {
     guard domain.count <= host.count else { return false }
-    var index = domain.lowerBound
-    for byte in host.dropFirst(host.count - domain.count) {
-      guard unsafe scratch[index].lowercasedASCII == byte.lowercasedASCII else { return false }
-      index += 1
+    for index in 0..<domain.count {
+      let byte = unsafe scratch[domain.lowerBound + index].lowercasedASCII
+      guard byte == host[host.count - domain.count + index] else { return false }
     }
-    guard domain.count < host.count else { return true }
-    let before = host.dropFirst(host.count - domain.count - 1).first
-    // An address has no domain above it.
-    return before == UInt8(ascii: ".")
-      && host.last.map { !("0"..."9").contains(Character(.init($0))) } == true
+    return domain.count == host.count || Self.isBelow(host, domain.count)
   }
 
-  private mutating func remove(_ row: Int, name: Range<Int>, path: Range<Int>) {
+  private mutating func remove(
+    _ row: Int, name: Range<Int>, path: Range<Int>, _ attributes: Attributes, _ origin: Int
+  ) {
     var offset = 0
     let jarByteCount = unsafe Int(users[row].jarByteCount)
     while offset < jarByteCount {
@@ -283,7 +324,9 @@ extension Machine {
       let isRoot =
         unsafe cookie.pathByteCount == 1 && path.isEmpty
         && jar(row)[cookie.path.lowerBound] == UInt8(ascii: "/")
-      if equal(row, cookie.name, name), isRoot || equal(row, cookie.path, path) {
+      if equal(row, cookie.name, name), isRoot || equal(row, cookie.path, path),
+        sharesDomain(cookie, attributes, origin)
+      {
         let rest = jarByteCount - cookie.end
         unsafe UnsafeMutableRawPointer(jar(row) + offset).copyMemory(
           from: jar(row) + cookie.end, byteCount: rest)

@@ -227,6 +227,9 @@ extension Machine {
     case .user: writer.number(unsafe users[row].index, width: width)
     case .iteration: writer.number(unsafe users[row].iteration, width: width)
     case .worker: writer.number(UInt64(worker), width: width)
+    case .host:
+      let field = program.origins[Int(origin(row))].hostField
+      for byte in field.utf8 { writer.byte(byte) }
     case .literal, .cookies, .contentLength: break
     }
   }

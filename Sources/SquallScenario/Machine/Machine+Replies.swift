@@ -83,32 +83,34 @@ extension Machine: ReplySink, JSONScan.Sink {
       (301...303).contains(status) || request.follows == .all && (307...308).contains(status)
     let slot = Int(request.locationSlot)
     guard isFollowed, !isEmpty(row, slot) else { return nil }
-    guard makePath(row, slot) else { return .strayed }
+    guard let origin = makePath(row, slot, from: origin(row)) else { return .strayed }
+    unsafe users[row].origin = origin
     unsafe users[row].isRedirected = true
     return .good
   }
 
-  /// Makes a path of an address on the target, in its place. False when it is not one.
-  private func makePath(_ row: Int, _ slot: Int) -> Bool {
+  /// Makes a path of an address on one of the origins, in its place. The origin it is on; nil when it is
+  /// not such an address.
+  private func makePath(_ row: Int, _ slot: Int, from origin: UInt8) -> UInt8? {
     let text = unsafe slotBase(row, slot) + Self.slotHeaderByteCount
     var count = Int(slotHeader(row, slot) & ~Self.bareBit) - 1
     var start = 0
+    var origin = origin
     if unsafe text[0] != UInt8(ascii: "/") {
-      guard count >= origin.count else { return false }
-      for index in origin.indices {
-        guard unsafe text[index].lowercasedASCII == origin[index] else { return false }
-      }
-      start = origin.count
-      if unsafe start == count || text[start] == UInt8(ascii: "?")
-        || text[start] == UInt8(ascii: "#")
-      {
+      guard
+        let index = originAddresses.indices.first(where: { index in
+          unsafe begins(text, count, with: originAddresses[index])
+        })
+      else { return nil }
+      origin = UInt8(truncatingIfNeeded: index)
+      start = originAddresses[index].count
+      if unsafe start == count || text[start] != UInt8(ascii: "/") {
         // An address without a path means the root.
         start -= 1
         unsafe text[start] = UInt8(ascii: "/")
       }
-      guard unsafe text[start] == UInt8(ascii: "/") else { return false }
     } else if unsafe count > 1 && text[1] == UInt8(ascii: "/") {
-      return false
+      return nil
     }
     for index in start..<count where unsafe text[index] == UInt8(ascii: "#") {
       count = index
@@ -119,7 +121,20 @@ extension Machine: ReplySink, JSONScan.Sink {
       unsafe UnsafeMutableRawPointer(text).copyMemory(from: text + start, byteCount: count)
     }
     setSlotHeader(row, slot, UInt16(count + 1))
-    return true
+    return origin
+  }
+
+  /// The address is on that origin: what follows begins a path, or a query or fragment without one.
+  private func begins(
+    _ text: UnsafeMutablePointer<UInt8>, _ count: Int, with address: [UInt8]
+  ) -> Bool {
+    guard count >= address.count else { return false }
+    for index in address.indices {
+      guard unsafe text[index].lowercasedASCII == address[index] else { return false }
+    }
+    guard count > address.count else { return true }
+    let next = unsafe text[address.count]
+    return next == UInt8(ascii: "/") || next == UInt8(ascii: "?") || next == UInt8(ascii: "#")
   }
 
   private func takePatterns(_ row: Int, _ request: Program.Request) {
@@ -175,14 +190,35 @@ extension Machine: ReplySink, JSONScan.Sink {
 
   @safe package mutating func fields(_ bytes: UnsafeRawBufferPointer) {
     let row = replyRow
-    let slice = unsafe watchSlices[Int(users[row].request)]
+    let request = unsafe Int(users[row].request)
+    let slice = watchSlices[request]
     guard slice.count > 0 else { return }
+    let isWhole = unsafe replies[row].field == .lineStart
+    // Nothing was for anybody in it the last time either.
+    if unsafe isWhole && dullFields.recall(bytes, of: request) { return }
     var reply = unsafe replies[row]
+    let isDull = read(bytes, slice, row, &reply)
+    unsafe replies[row] = reply
+    if isWhole && isDull && reply.field == .lineStart {
+      unsafe dullFields.keep(bytes, of: request)
+    }
+  }
+
+  /// Reads field lines on. True when none of them was watched.
+  @safe private mutating func read(
+    _ bytes: UnsafeRawBufferPointer, _ slice: Program.Slice, _ row: Int, _ reply: inout Reply
+  ) -> Bool {
+    var isDull = true
     var index = 0
     while index < bytes.count {
       let byte = unsafe bytes[index]
       switch reply.field {
       case .lineStart, .name:
+        if reply.field == .lineStart && !mayBeWatched(bytes, index, slice) {
+          reply.named = 0
+          reply.field = .value
+          continue
+        }
         index += 1
         if reply.field == .lineStart {
           if byte == 0x0d || byte == 0x0a { continue }
@@ -196,6 +232,7 @@ extension Machine: ReplySink, JSONScan.Sink {
             reply.named &= ~(1 << UInt64(watch))
           }
           reply.field = .space
+          if reply.named != 0 { isDull = false }
           for watch in Bits(reply.named) {
             beginField(watches[Int(slice.first) + watch], row, &reply)
           }
@@ -215,8 +252,8 @@ extension Machine: ReplySink, JSONScan.Sink {
         }
         reply.field = .value
         let start = index
-        while unsafe index < bytes.count && bytes[index] != 0x0d { index += 1 }
-        if start < index {
+        index = unsafe bytes.firstCarriageReturn(from: index)
+        if start < index && reply.named != 0 {
           let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<index])
           for watch in Bits(reply.named) {
             unsafe takeField(watches[Int(slice.first) + watch], piece, row, &reply)
@@ -233,26 +270,31 @@ extension Machine: ReplySink, JSONScan.Sink {
         reply.named = 0
       }
     }
-    unsafe replies[row] = reply
+    return isDull
   }
 
-  private static let cookieField: StaticString = "set-cookie"
-  private static let codingField: StaticString = "content-encoding"
-
-  private func nameByteCount(of watch: Watch) -> Int {
-    switch watch.kind {
-    case .check, .capture: Int(watch.name.byteCount)
-    case .cookies: Self.cookieField.utf8CodeUnitCount
-    case .coding: Self.codingField.utf8CodeUnitCount
+  /// Whether the line at `index` may be of a field that is watched: false when it is of another one, and
+  /// for the empty line too soon to say.
+  @safe @inline(__always)
+  private func mayBeWatched(
+    _ bytes: UnsafeRawBufferPointer, _ index: Int, _ slice: Program.Slice
+  ) -> Bool {
+    guard unsafe bytes[index] > 0x20 else { return true }
+    for place in slice.indices {
+      let colon = index &+ Int(watches[place].nameByteCount)
+      if unsafe colon >= bytes.count || bytes[colon] == UInt8(ascii: ":") { return true }
     }
+    return false
   }
+
+  private func nameByteCount(of watch: Watch) -> Int { Int(watch.nameByteCount) }
 
   private func names(_ watch: Watch, _ byte: UInt8, at index: Int) -> Bool {
     guard index < nameByteCount(of: watch) else { return false }
     switch watch.kind {
     case .check, .capture: return self.byte(watch.name, index) == byte
-    case .cookies: return unsafe Self.cookieField.utf8Start[index] == byte
-    case .coding: return unsafe Self.codingField.utf8Start[index] == byte
+    case .cookies: return unsafe Watch.cookieField.utf8Start[index] == byte
+    case .coding: return unsafe Watch.codingField.utf8Start[index] == byte
     }
   }
 

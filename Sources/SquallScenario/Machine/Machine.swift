@@ -30,10 +30,13 @@ internal import SquallLoad
   /// Of one user's captured values and cookies.
   let stride: Int
   let deal: UserDeal
-  let origin: [UInt8]
+  /// What an absolute address on each origin begins with.
+  let originAddresses: [[UInt8]]
+  let hosts: [[UInt8]]
   let watches: [Watch]
   let watchSlices: [Program.Slice]
   let needles: Needles
+  var dullFields: DullFields
   let users: UnsafeMutablePointer<User>
   let memory: UnsafeMutablePointer<UInt8>
   let replies: UnsafeMutablePointer<Reply>
@@ -76,9 +79,11 @@ internal import SquallLoad
     jarOffset = offset
     stride = offset + (program.keepsCookies ? Self.jarByteCount : 0)
     deal = UserDeal(program.users)
-    origin = Array(program.origin.utf8)
+    originAddresses = program.origins.map { Array($0.address.utf8) }
+    hosts = program.origins.map { Array($0.host.utf8) }
     (watches, watchSlices) = Watch.all(of: program)
     needles = Needles(program)
+    dullFields = DullFields(requestCount: program.requests.count)
     progressCount =
       program.requests.map { Int($0.checks.count + $0.captures.count) }.max() ?? 0
     unsafe users = .allocate(capacity: max(1, rowCount))
@@ -135,6 +140,10 @@ internal import SquallLoad
   @inline(__always)
   package func index(_ row: Int) -> UInt64 { unsafe users[row].index }
 
+  /// Where the request goes that the user is about, among the program's origins.
+  @inline(__always)
+  package func origin(_ row: Int) -> UInt8 { unsafe users[row].origin }
+
   /// The user rests between two tries of one request.
   package func isBetweenTries(_ row: Int) -> Bool {
     let step = unsafe Int(users[row].step)
@@ -186,10 +195,17 @@ internal import SquallLoad
       user.step &+= 1
       switch step.operation {
       case .send:
+        let request = program.requests[Int(step.argument)]
         user.request = step.argument
+        if !request.isHop {
+          user.origin = request.origin
+        } else if user.origin != request.origin {
+          // The one to another host.
+          user.request &+= 1
+        }
         user.isMet = false
         user.isRedirected = false
-        return .send(request: Int(step.argument))
+        return .send(request: Int(user.request))
       case .think:
         user.isDue = false
         return .think(untilNs: untilNs(step.argument, &user, nowNs: nowNs))

@@ -71,10 +71,25 @@ package enum BodyFault: UInt8, BitwiseCopyable, Sendable, CaseIterable {
 struct Watch: Equatable {
   enum Kind: UInt8 { case check, capture, cookies, coding }
 
+  static let cookieField: StaticString = "set-cookie"
+  static let codingField: StaticString = "content-encoding"
+
   var kind: Kind
   /// Among the request's checks or captures.
   var index: UInt8
   var name: Program.Span
+  let nameByteCount: UInt16
+
+  init(kind: Kind, index: UInt8, name: Program.Span) {
+    self.kind = kind
+    self.index = index
+    self.name = name
+    switch kind {
+    case .check, .capture: nameByteCount = UInt16(clamping: name.byteCount)
+    case .cookies: nameByteCount = UInt16(Self.cookieField.utf8CodeUnitCount)
+    case .coding: nameByteCount = UInt16(Self.codingField.utf8CodeUnitCount)
+    }
+  }
 
   /// Those of each request. The names of the cookies' field and the coding's stand in no program, so they
   /// are empty here.

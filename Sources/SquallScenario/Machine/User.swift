@@ -31,6 +31,8 @@ struct User: BitwiseCopyable {
   var isMet = false
   /// The last answer leads elsewhere, and that is followed.
   var isRedirected = false
+  /// Where the request goes that the user is about, among the program's origins.
+  var origin: UInt8 = 0
 }
 
 /// What a user does next.
@@ -69,7 +71,7 @@ package enum Judgement: Equatable, BitwiseCopyable, Sendable {
   case overflowed(capture: Int)
   /// A cookie that finds no room in the jar.
   case jarFull
-  /// A redirect that leads to another host, or to no path.
+  /// A redirect that leads to a host that the program does not name, or to no path.
   case strayed
   /// A compressed body of which more was wanted than could be read.
   case unreadable(BodyFault)

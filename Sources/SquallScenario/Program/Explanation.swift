@@ -3,7 +3,9 @@ internal import SquallLoad
 extension Program {
   /// The plan as people read it: what `squall check` prints.
   package var explanation: String {
-    var text = "target  \(target)\n\nusers\n"
+    var text = "target  \(target)\n"
+    for origin in origins.dropFirst() { text += "and     \(origin.url)\n" }
+    text += "\nusers\n"
     let fixed = users.reduce(0) { $0 + Int($1.fixed ?? 0) }
     let total = users.reduce(0) { $0 + $1.weight }
     for user in users {
@@ -44,7 +46,11 @@ extension Program {
       }
     }
     text += "\nload\n  \(loadSentence)\n"
-    if sharedConnectionCount > 0 { text += "  over \(sharedConnectionCount) shared connections\n" }
+    if sharedConnectionCount > 0 {
+      text +=
+        "  over \(sharedConnectionCount) shared connections"
+        + (origins.count > 1 ? " to each of \(origins.count) hosts\n" : "\n")
+    }
     if !objectives.isEmpty {
       text += "\nobjectives\n"
       for objective in objectives {

@@ -2,15 +2,13 @@ package import SquallLoad
 
 extension Program {
   /// Bump when a field is added, removed or reordered.
-  private static let codingVersion: UInt8 = 4
+  private static let codingVersion: UInt8 = 5
 
   /// The program in its one encoding: equal programs have equal bytes.
   package var bytes: [UInt8] {
     var writer = PlainWriter()
     writer.write(Self.codingVersion)
-    writer.write(target)
-    writer.write(host)
-    writer.write(origin)
+    writer.write(origins)
     writer.write(UInt8(keepsCookies ? 1 : 0))
     writer.write(sharedConnectionCount)
     writer.write(steps)
@@ -43,8 +41,8 @@ extension Program {
   /// machine cannot be led out of its tables.
   package init?(bytes: [UInt8]) {
     var reader = PlainReader(bytes)
-    guard reader.uint8() == Self.codingVersion, let target = reader.string(),
-      let host = reader.string(), let origin = reader.string(), let keepsCookies = reader.uint8(),
+    guard reader.uint8() == Self.codingVersion,
+      let origins: [Origin] = reader.value(), let keepsCookies = reader.uint8(),
       keepsCookies <= 1, let sharedConnectionCount = reader.uint32(),
       let steps: [Step] = reader.value(), let requests: [Request] = reader.value(),
       let parts: [Part] = reader.value(), let checks: [Check] = reader.value(),
@@ -63,9 +61,7 @@ extension Program {
       reader.isAtEnd
     else { return nil }
     self.init()
-    self.target = target
-    self.host = host
-    self.origin = origin
+    self.origins = origins
     self.keepsCookies = keepsCookies == 1
     self.sharedConnectionCount = sharedConnectionCount
     self.steps = steps
@@ -97,7 +93,9 @@ extension Program {
   // MARK: Soundness
 
   private var isSound: Bool {
-    pool.count <= Self.poolByteCountMax && endpoints.count <= Self.endpointCountMax
+    (1...Self.originCountMax).contains(origins.count)
+      && origins.allSatisfy { $0.host.utf8.count <= 255 } && pool.count <= Self.poolByteCountMax
+      && endpoints.count <= Self.endpointCountMax
       && slots.count <= Self.slotCountMax && steps.count <= Self.stepCountMax + 64
       && slots.allSatisfy { (1...Self.slotByteCountMax).contains(Int($0.byteCountMax)) }
       && slots.allSatisfy {
@@ -135,7 +133,9 @@ extension Program {
       return false
     }
     switch step.operation {
-    case .send: return Int(step.argument) < requests.count
+    case .send:
+      guard Int(step.argument) < requests.count else { return false }
+      return !requests[Int(step.argument)].isHop || Int(step.argument) + 1 < requests.count
     case .think: return Int(step.argument) < thinks.count
     case .pick: return Int(step.argument) < choices.count
     case .unlessSet, .ifSet: return Int(step.argument) < slots.count
@@ -149,7 +149,8 @@ extension Program {
   }
 
   private func isSound(_ request: Request) -> Bool {
-    guard Int(request.endpoint) < endpoints.count, has(request.head, parts.count),
+    guard Int(request.endpoint) < endpoints.count, Int(request.origin) < origins.count,
+      has(request.head, parts.count),
       has(request.body, parts.count), has(request.checks, checks.count),
       has(request.captures, captures.count),
       Int(request.checks.count) + Int(request.captures.count) <= Self.watchCountMax,
@@ -188,7 +189,7 @@ extension Program {
       return abs(ends.0) < 1e9 && abs(ends.1) < 1e9 && part.width <= 9
     case .hex, .text: return (1...4096).contains(part.a)
     case .uuid, .nowSeconds, .nowMilliseconds, .nowISO, .sequence, .user, .iteration, .worker,
-      .cookies, .contentLength:
+      .cookies, .contentLength, .host:
       return true
     }
   }
@@ -296,6 +297,7 @@ extension Program.Request: PlainValue {
     writer.write(timeoutNs)
     writer.write(follows.rawValue)
     writer.write(locationSlot)
+    writer.write(origin)
   }
   package init?(from reader: inout PlainReader) {
     guard let endpoint = reader.uint16(), let head = Program.Slice(from: &reader),
@@ -305,14 +307,28 @@ extension Program.Request: PlainValue {
       let expectsNoBody = reader.bool(),
       let isConstant = reader.bool(), let readsBody = reader.bool(),
       let isHop = reader.bool(), let timeoutNs = reader.uint64(), timeoutNs > 0,
-      let follows = reader.choice(Program.Follow.self), let locationSlot = reader.uint16()
+      let follows = reader.choice(Program.Follow.self), let locationSlot = reader.uint16(),
+      let origin = reader.uint8()
     else { return nil }
     self.init(
       endpoint: endpoint, head: head, body: body, checks: checks, awaitedCount: awaitedCount,
       tryCounter: tryCounter, captures: captures,
       otherwise: otherwise, expectsNoBody: expectsNoBody, timeoutNs: timeoutNs,
       isConstant: isConstant, readsBody: readsBody, follows: follows, locationSlot: locationSlot,
-      isHop: isHop)
+      isHop: isHop, origin: origin)
+  }
+}
+
+extension Program.Origin: PlainValue {
+  package func write(to writer: inout PlainWriter) {
+    for text in [url, host, hostField] { writer.write(text) }
+    writer.write(UInt8(isSecure ? 1 : 0))
+  }
+  package init?(from reader: inout PlainReader) {
+    guard let url = reader.string(), let host = reader.string(), let hostField = reader.string(),
+      let isSecure = reader.bool()
+    else { return nil }
+    self.init(url: url, host: host, hostField: hostField, isSecure: isSecure)
   }
 }
 

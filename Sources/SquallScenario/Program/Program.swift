@@ -23,11 +23,10 @@ package struct Program: Equatable, Sendable {
   package static let pathCountMax = 16
   package static let poolByteCountMax = 64 << 20
 
-  package var target = ""
-  /// The target's host, which cookies belong to.
-  package var host = ""
-  /// Scheme and authority in lower case: what an absolute address must begin with.
-  package var origin = ""
+  package static let originCountMax = 16
+
+  /// Where requests go; the first is the target.
+  package var origins: [Origin] = []
   package var steps: [Step] = []
   package var requests: [Request] = []
   package var parts: [Part] = []
@@ -60,6 +59,9 @@ package struct Program: Equatable, Sendable {
 
   package init() {}
 
+  /// As the target was written.
+  package var target: String { origins.first?.url ?? "" }
+
   /// Of the failure of cookies that find no room, which every name may have.
   package static let jarCheckNumber = UInt8(Counters.checkCountMax - 1)
   /// Of the failure of redirects that lead elsewhere.
@@ -78,13 +80,29 @@ package struct Program: Equatable, Sendable {
     switch number {
     case Self.jarCheckNumber:
       return "a cookie finds no room in the \(Machine.jarByteCount) bytes of the jar"
-    case Self.strayCheckNumber: return "a redirect leads to another host, or to no path"
+    case Self.strayCheckNumber:
+      return "a redirect leads to a host that the scenario does not name, or to no path"
     case Self.ownCheckNumberEnd..<Self.strayCheckNumber:
       return BodyFault(rawValue: Self.strayCheckNumber - number)?.words
     default: break
     }
     let words = endpoints[endpoint].checks
     return words.indices.contains(Int(number)) ? words[Int(number)] : nil
+  }
+
+  /// A host that requests go to.
+  package struct Origin: Equatable, Sendable {
+    /// As it was written, without a path.
+    package var url: String
+    /// In lower case; cookies belong to it.
+    package var host: String
+    /// The value of the Host field.
+    package var hostField: String
+    /// Whether TLS protects what is sent there.
+    package var isSecure: Bool
+
+    /// What an absolute address must begin with, in lower case.
+    var address: String { (isSecure ? "https://" : "http://") + hostField.lowercased() }
   }
 
   /// A part of the pool.
@@ -108,7 +126,7 @@ package struct Program: Equatable, Sendable {
   /// Sixteen bytes. `target` is where it goes on when it does not go on with the next one.
   package struct Step: Equatable, Sendable, BitwiseCopyable {
     package enum Operation: UInt8, Sendable, BitwiseCopyable {
-      /// `argument`: the request.
+      /// `argument`: the request. One that follows a redirect has the one to another host behind it.
       case send
       /// `argument`: the think time. `low` is 1 where it is a pause between two tries.
       case think
@@ -177,6 +195,8 @@ package struct Program: Equatable, Sendable {
       case contentLength
       /// `a`: slot; one of its values.
       case pick
+      /// The host that the redirect leads to.
+      case host
     }
 
     package enum Escape: UInt8, Sendable, BitwiseCopyable {
@@ -238,6 +258,8 @@ package struct Program: Equatable, Sendable {
     package var locationSlot: UInt16 = 0
     /// It follows a redirect.
     package var isHop = false
+    /// Where it goes.
+    package var origin: UInt8 = 0
   }
 
   /// What must hold of an answer. `label` is what people read when it does not.
@@ -472,6 +494,7 @@ package struct Program: Equatable, Sendable {
     case .hex, .text: value = Int(part.a)
     case .cookies: return Machine.jarByteCount + 16
     case .contentLength: return 20
+    case .host: return origins.map(\.hostField.utf8.count).max() ?? 0
     case .int, .float, .uuid, .nowSeconds, .nowMilliseconds, .nowISO, .sequence, .user, .iteration,
       .worker:
       value = 64

@@ -73,9 +73,20 @@ struct CompilerFaultTests {
       #"{get: x}"#,
       #"3:7: the path 'x' does not begin with /: write /x"#),
     Wrong(
-      #"{get: "http://other.test/x"}"#,
-      #"3:7: another host is not carried out yet: begin the path with /, and name the host in 'target'"#
-    ),
+      #"{get: "http://${x}/x"}"#,
+      #"3:7: the host of an address must be known before the run: write it out, with / behind it"#),
+    Wrong(
+      #"{get: "http://other.test${user}/x"}"#,
+      #"3:7: the host of an address must be known before the run: write it out, with / behind it"#),
+    Wrong(
+      #"{get: "ftp://other.test/x"}"#,
+      #"3:7: the scheme 'ftp' is not supported: write the target as http[s]://host[:port]/path"#),
+    Wrong(
+      #"{get: "http://other.test?x=1"}"#,
+      #"3:7: the path '?x=1' does not begin with /: write /?x=1"#),
+    Wrong(
+      (0..<16).map { "{get: \"http://h\($0).test/\"}" }.joined(separator: ", "),
+      #"3:407: more than 16 hosts: name fewer, or split the scenario"#),
     Wrong(
       #"{get: ""}"#,
       #"3:7: the path '' does not begin with /: write /"#),
@@ -589,7 +600,15 @@ struct CompilerFaultTests {
       #"1:76: 'connections: shared' 'none': expected a number such as 500, 10k or 2.5m"#),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {requests: {rate: 50}}}"#,
-      #"1:80: 'requests' is a number, after which the load ends; what begins at a rate are iterations: {rate: 50/s, users: {max: 500}}"#
+      #"1:80: 'max' is missing: it says how many users do them, as in users: {max: 500}"#
+    ),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}, {think: 1s}]}}, load: {requests: {rate: 50}}}"#,
+      #"1:93: an iteration of 'a' is more than one request: what begins at a rate are then iterations: {rate: 50/s, users: {max: 500}}"#
+    ),
+    Wrong(
+      #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {users: 5, requests: {rate: 50}}}"#,
+      #"1:77: 'requests' at a rate says how often: give it alone"#
     ),
     Wrong(
       #"{squall: 1, target: "http://x", users: {a: {do: [{get: /}]}}, load: {requests: 5, iterations: {rate: 5, users: {max: 1}}}}"#,

@@ -59,7 +59,9 @@ struct CookieTests {
       Exchange(path: "/", sends: "a=b=c; e="),
     ],
   ])
-  func cookiesComeBackAsTheRulesSay(exchanges: [Exchange]) throws {
+  func cookiesComeBackAsTheRulesSay(exchanges: [Exchange]) throws { try exchange(exchanges) }
+
+  private func exchange(_ exchanges: [Exchange]) throws {
     let steps = exchanges.map { "{get: \"\($0.path)\"}" }.joined(separator: ",")
     let script = try Script(
       document: "{squall: 1, target: http://shop.example.com, users: {a: {do: [\(steps)]}}}")
@@ -73,6 +75,34 @@ struct CookieTests {
         pieces: MachineTests.reply(status: 200, fields: fields, body: "").map { [$0] })
       #expect(judgement == .good)
     }
+  }
+
+  /// 5.1.3, 5.3, 5.4 and 8.5: a cookie is its host's on every port, or with Domain that of all hosts below;
+  /// a secure one goes over TLS only; a domain that the host is not in is refused.
+  @Test func cookiesGoToTheHostsTheyBelongTo() throws {
+    let (shop, api) = ("http://shop.example.com", "http://api.example.com")
+    try exchange([
+      Exchange(
+        path: "/",
+        sets: ["own=1", "all=1; Domain=example.com", "safe=1; Domain=EXAMPLE.com; Secure"]),
+      Exchange(
+        path: api + "/", sets: ["all=2; Domain=.example.com", "own=2; Domain="], sends: "all=1"),
+      Exchange(path: shop + ":8080/", sends: "own=1; all=2"),
+      Exchange(path: "https://api.example.com/", sends: "safe=1; all=2; own=2"),
+      Exchange(
+        path: "http://example.com/", sets: ["top=1", "api=1; Domain=api.example.com"],
+        sends: "all=2"),
+      Exchange(path: "http://badexample.com/", sets: ["x=1; Domain=example.com"], sends: nil),
+      Exchange(path: api + "/", sends: "all=2; own=2"),
+      Exchange(
+        path: "/", sets: ["own=; Max-Age=0; Domain=shop.example.com"], sends: "own=1; all=2"),
+      Exchange(path: "/", sends: "all=2"),
+    ])
+    try exchange([
+      Exchange(path: "http://127.0.0.1/", sets: ["a=1; Domain=127.0.0.1", "b=1; Domain=0.0.1"]),
+      Exchange(path: "http://9.127.0.0.1/", sends: nil),
+      Exchange(path: "http://127.0.0.1:81/", sends: "a=1"),
+    ])
   }
 
   @Test func aFullJarIsANamedFailure() throws {

@@ -152,6 +152,21 @@ struct ProgramTests {
           + "instants; up to 2000 users do them"), "\(program.explanation)")
   }
 
+  /// Requests at a rate are iterations of one request, of one sequence or of each task.
+  @Test(arguments: [
+    "do: [{get: /}]", "tasks: [{task: a, do: [{get: /a}]}, {task: b, weight: 3, do: [{post: /b}]}]",
+  ])
+  func requestsAtARateAreIterations(user: String) throws {
+    let program = try Sample.program(
+      """
+      {squall: 1, target: http://x, users: {a: {\(user)}},
+       load: {requests: {rate: 50k/s, users: {max: 300}}}}
+      """)
+    #expect(program.arrivals?.startHz == 50_000)
+    #expect(program.arrivals?.userCountMax == 300)
+    #expect(program.load.requestCount == 0)
+  }
+
   @Test func aProgramTravelsUnchanged() throws {
     let program = try Self.program()
     #expect(Program(bytes: program.bytes) == program)
