@@ -29,7 +29,7 @@ public struct LoadChange: Equatable, Sendable {
   }
 
   /// Takes over what a later one says; what it leaves out stays.
-  package mutating func take(_ later: LoadChange) {
+  package mutating func update(from later: LoadChange) {
     rateHz = later.rateHz ?? rateHz
     connections = later.connections ?? connections
     if later.users != nil {

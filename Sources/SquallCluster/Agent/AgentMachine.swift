@@ -123,7 +123,7 @@ package struct AgentMachine: Sendable {
     /// End the worker processes that are left: nothing they still say is of use. The next run's
     /// `.startWorkers` may follow before they have ended.
     case leaveRun
-    case log(Notice)
+    case log(LogEvent)
     /// The agent's part is over; end the worker processes that are left.
     case exit(Exit)
   }
@@ -138,7 +138,7 @@ package struct AgentMachine: Sendable {
   }
 
   /// What a person at the agent is told.
-  package enum Notice: Equatable, Sendable {
+  package enum LogEvent: Equatable, Sendable {
     case joined
     case masterLost(String)
     case unreachable(String, attempt: Int)
@@ -246,5 +246,5 @@ package struct AgentMachine: Sendable {
 
   mutating func wake(atNs: UInt64) { wakeNs = min(wakeNs, atNs) }
   mutating func send(_ message: Message) { effects.append(.send(message)) }
-  mutating func log(_ notice: Notice) { effects.append(.log(notice)) }
+  mutating func log(_ event: LogEvent) { effects.append(.log(event)) }
 }

@@ -7,7 +7,7 @@ import SquallLoad
 /// connection ends: a master that restarted has forgotten what it had not committed. The first part of
 /// a resting batch goes out now and then, because the acknowledgement may be what was lost.
 struct Outbox: Sendable {
-  private struct Life: Hashable {
+  private struct LifeName: Hashable {
     var worker: UInt16
     var life: UInt64
   }
@@ -20,7 +20,7 @@ struct Outbox: Sendable {
   }
 
   private struct Kept {
-    var life: Life
+    var life: LifeName
     var sequence: UInt32
     var agent: UInt64
     var parts: [Part]
@@ -47,7 +47,7 @@ struct Outbox: Sendable {
   private var kept: [Kept] = []
   private var ledgers: [KeptLedger] = []
   /// Per life, the sequence below which everything is durable.
-  private var durableBelow: [Life: UInt32] = [:]
+  private var durableBelow: [LifeName: UInt32] = [:]
   private(set) var byteCount = 0
 
   init(run: UInt64, settings: AgentMachine.Settings) {
@@ -66,7 +66,7 @@ struct Outbox: Sendable {
     byteCount += keptByteCount
     kept.append(
       Kept(
-        life: Life(worker: batch.name.incarnation.worker, life: batch.name.incarnation.life),
+        life: LifeName(worker: batch.name.incarnation.worker, life: batch.name.incarnation.life),
         sequence: batch.name.sequence, agent: batch.name.incarnation.agent, parts: parts,
         byteCount: keptByteCount))
   }
@@ -150,7 +150,7 @@ struct Outbox: Sendable {
     _ acknowledgement: Acknowledgement, agent: UInt64, nowNs: UInt64
   ) {
     for entry in acknowledgement.entries {
-      let life = Life(worker: entry.worker, life: entry.life)
+      let life = LifeName(worker: entry.worker, life: entry.life)
       if entry.below > durableBelow[life] ?? 0 { durableBelow[life] = entry.below }
       if entry.hasLedger {
         ledgers.removeAll {
@@ -170,7 +170,7 @@ struct Outbox: Sendable {
     }
   }
 
-  private mutating func arrived(_ partial: Acknowledgement.Partial, of life: Life) {
+  private mutating func arrived(_ partial: Acknowledgement.Partial, of life: LifeName) {
     guard let index = kept.firstIndex(where: { $0.life == life && $0.sequence == partial.sequence })
     else { return }
     for part in kept[index].parts.indices where part / 64 < partial.bits.count {

@@ -65,7 +65,7 @@ struct Intake: Sendable {
       return isLedgerDurable && merged.next >= ledger.sums.batchCount
     }
 
-    mutating func take(_ known: Recovery.Life, forgetsMerged: Bool) {
+    mutating func restore(_ known: Recovery.KnownLife, forgetsMerged: Bool) {
       if !forgetsMerged {
         received = known.merged
         merged = known.merged

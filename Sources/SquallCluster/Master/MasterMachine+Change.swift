@@ -72,7 +72,7 @@ extension MasterMachine {
   mutating func asked(for change: LoadChange) {
     guard refusal(of: change) == nil else { return }
     var whole = run.asked ?? dealing.deal?.asked ?? LoadChange()
-    whole.take(change)
+    whole.update(from: change)
     run.asked = whole
     isDirty = true
   }

@@ -40,11 +40,11 @@ extension MasterMachine {
           agent, worker: known.incarnation.worker, life: known.incarnation.life)
       else { continue }
       _ = intake.fill(with: life)
-      intake[life].take(known, forgetsMerged: settings.faults.forgetsMerged)
+      intake[life].restore(known, forgetsMerged: settings.faults.forgetsMerged)
       intake.sums.add(known.sums)
     }
     run.startNs = recovered.startNs
-    run.take(recovered.deal?.changes ?? [])
+    run.change(by: recovered.deal?.changes ?? [])
     run.stopReason = recovered.stop
     if let deal = recovered.deal {
       restore(deal)

@@ -421,7 +421,7 @@ extension MasterMachine {
     if deal.changes.count > run.changes.count, let change = deal.changes.last {
       log(.changed(change))
     }
-    run.take(deal.changes)
+    run.change(by: deal.changes)
     guard run.stage == .preparing || run.stage == .running else { return }
     let old = dealing
     dealing.enforce(deal)
@@ -458,7 +458,7 @@ extension MasterMachine {
   /// or its lease has ended.
   mutating func restore(_ deal: Deal) {
     dealing.enforce(deal)
-    run.take(deal.changes)
+    run.change(by: deal.changes)
     for holding in deal.holdings {
       guard let place = life(of: holding.incarnation) else { continue }
       if intake[place].ledger == nil {

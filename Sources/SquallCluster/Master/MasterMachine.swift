@@ -111,7 +111,7 @@ package struct MasterMachine: Sendable {
     case record(RecordEntry, token: UInt64)
     /// This batch counts, from now on and once.
     case merged(Batch)
-    case log(Notice)
+    case log(LogEvent)
     /// Everything is known of the run that will be known.
     case ended(Outcome)
     /// The agents have gone, or had their time to.
@@ -119,7 +119,7 @@ package struct MasterMachine: Sendable {
   }
 
   /// What a person at the master is told.
-  package enum Notice: Equatable, Sendable {
+  package enum LogEvent: Equatable, Sendable {
     case agentJoined(AgentName)
     case agentMissing(AgentName)
     case agentReturned(AgentName)
@@ -222,7 +222,7 @@ package struct MasterMachine: Sendable {
   mutating func send(_ message: Message, to peer: UInt64) {
     effects.append(.send(peer: peer, message))
   }
-  mutating func log(_ notice: Notice) { effects.append(.log(notice)) }
+  mutating func log(_ event: LogEvent) { effects.append(.log(event)) }
 
   var silenceNs: UInt64 { settings.heartbeatIntervalNs * UInt64(settings.liveness) }
 }

@@ -81,7 +81,7 @@ package enum Gap: Equatable, Sendable {
 
 /// What a master knows after reading its record: apply every entry in the order it was written.
 package struct Recovery: Sendable {
-  package struct Life: Sendable {
+  package struct KnownLife: Sendable {
     package var incarnation: Incarnation
     package var merged = DeliveryWindow()
     package var sums = IncarnationLedger()
@@ -98,7 +98,7 @@ package struct Recovery: Sendable {
   package private(set) var startNs: UInt64?
   package private(set) var stop: EndReason?
   package private(set) var outcome: Outcome?
-  package private(set) var lives: [Life] = []
+  package private(set) var lives: [KnownLife] = []
   private var lifeIndex: [Incarnation: Int] = [:]
 
   package init() {}
@@ -133,7 +133,7 @@ package struct Recovery: Sendable {
   private mutating func index(of incarnation: Incarnation) -> Int {
     if let index = lifeIndex[incarnation] { return index }
     lifeIndex[incarnation] = lives.count
-    lives.append(Life(incarnation: incarnation))
+    lives.append(KnownLife(incarnation: incarnation))
     return lives.count - 1
   }
 }

@@ -61,7 +61,7 @@ struct Run: Sendable {
   var takesWorkers: Bool { stage == .waiting || stage == .preparing || stage == .running }
   var hasEnded: Bool { stage == .ended }
 
-  mutating func take(_ changes: [LoadChange]) { plan = settings.plan.changed(by: changes) }
+  mutating func change(by changes: [LoadChange]) { plan = settings.plan.changed(by: changes) }
 
   func chunk(_ index: UInt32) -> PlanChunk? {
     let start = Int(index) * PlanChunk.byteCount

@@ -25,7 +25,7 @@ package actor AgentHost {
 
   /// What a person at this agent is told.
   package enum Announcement: Sendable {
-    case notice(AgentMachine.Notice)
+    case notice(AgentMachine.LogEvent)
     case workerFailed(cpu: UInt16, String)
     case unresolvable(String)
     case addresses(TargetAddresses)

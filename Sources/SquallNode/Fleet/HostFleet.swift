@@ -109,11 +109,11 @@ package actor HostFleet {
   }
 
   /// What the master knows of the hosts' workers. On the loop.
-  package nonisolated func noticed(_ notice: MasterMachine.Notice) {
+  package nonisolated func noticed(_ notice: MasterMachine.LogEvent) {
     assumeIsolated { $0.heard(notice) }
   }
 
-  private func heard(_ notice: MasterMachine.Notice) {
+  private func heard(_ notice: MasterMachine.LogEvent) {
     switch notice {
     case .agentJoined(let name):
       guard let index = sessions.firstIndex(where: { $0.host.name == name.host }) else { return }

@@ -35,7 +35,7 @@ package actor MasterHost {
   /// What makes our clock the run's: 0, unless the host was started anew in mid-run.
   private let clockLeadNs: UInt64
   private let feed: Feed
-  private let noticed: @Sendable (MasterMachine.Notice) -> Void
+  private let noticed: @Sendable (MasterMachine.LogEvent) -> Void
   private var peers: [UInt64: any Peer] = [:]
   private var peerCount: UInt64 = 0
   private var wake: Scheduled<Void>?
@@ -47,7 +47,7 @@ package actor MasterHost {
   /// `past` are runs of which agents may still have something, newest last.
   package init(
     settings: MasterMachine.Settings, past: [PastRun] = [], clockLeadNs: UInt64 = 0, feed: Feed,
-    noticed: @escaping @Sendable (MasterMachine.Notice) -> Void, on eventLoop: any EventLoop
+    noticed: @escaping @Sendable (MasterMachine.LogEvent) -> Void, on eventLoop: any EventLoop
   ) {
     machine = MasterMachine(settings: settings, past: past)
     self.clockLeadNs = clockLeadNs

@@ -55,7 +55,7 @@ package final class RunHost: Sendable {
 
   package init(
     options: Options, carrier: any Carrier,
-    noticed: @escaping @Sendable (MasterMachine.Notice) -> Void = { _ in }
+    noticed: @escaping @Sendable (MasterMachine.LogEvent) -> Void = { _ in }
   ) {
     self.options = options
     self.carrier = carrier

@@ -27,7 +27,7 @@ package final class AgentVoice: Sendable {
     }
   }
 
-  private func noticed(_ notice: AgentMachine.Notice) {
+  private func noticed(_ notice: AgentMachine.LogEvent) {
     switch notice {
     case .joined:
       lastReason.withLockedValue { $0 = nil }

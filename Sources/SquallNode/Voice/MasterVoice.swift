@@ -33,7 +33,7 @@ package final class MasterVoice: Sendable {
 
   package func told(_ sentence: String) { say(sentence) }
 
-  package func noticed(_ notice: MasterMachine.Notice) {
+  package func noticed(_ notice: MasterMachine.LogEvent) {
     switch notice {
     case .agentJoined(let name):
       remember(name)

@@ -134,7 +134,7 @@ extension [AgentMachine.Effect] {
     }
   }
   var stopped: [Int] { compactMap { if case .stopWorker(let slot) = $0 { slot } else { nil } } }
-  var notices: [AgentMachine.Notice] {
+  var notices: [AgentMachine.LogEvent] {
     compactMap { if case .log(let notice) = $0 { notice } else { nil } }
   }
 }

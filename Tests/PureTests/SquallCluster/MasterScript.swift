@@ -117,7 +117,7 @@ final class MasterScript {
   var joined: [UInt64] = []
   var recorded: [RecordEntry] = []
   var merged: [Batch] = []
-  var notices: [MasterMachine.Notice] = []
+  var notices: [MasterMachine.LogEvent] = []
   var outcome: Outcome?
   var isDismissed = false
   var run = testRun

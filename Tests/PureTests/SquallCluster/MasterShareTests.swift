@@ -244,6 +244,6 @@ import Testing
   }
 }
 
-extension MasterMachine.Notice {
+extension MasterMachine.LogEvent {
   var isMissing: Bool { if case .agentMissing = self { true } else { false } }
 }
