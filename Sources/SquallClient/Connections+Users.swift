@@ -13,10 +13,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     guard rows[row].flights.isEmpty, room(row) > 0 else { return }
     if Job.sharesConnections {
       advanceUsers(on: ring, nowNs: nowNs)
-      guard mayServe else {
-        wheel.set(row, deadlineNs: .max)
-        return queue(row)
-      }
+      guard mayServe else { return queue(row) }
     }
     while true {
       switch job.next(row, nowNs: nowNs) {
@@ -25,9 +22,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
         // A shared connection is free for the next user then.
         if isTaken || !Job.sharesConnections { return }
       case .rest(let untilNs): return wheel.set(row, deadlineNs: untilNs)
-      case .wait:
-        wheel.set(row, deadlineNs: .max)
-        return queue(row)
+      case .wait: return queue(row)
       case .leave: return retire(row, on: ring)
       case .iterationEnded(let end): iterationEnded(end, nowNs: nowNs)
       }
@@ -186,7 +181,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       scheduledNs: scheduledNs, sentNs: nowNs, endsNs: nowNs &+ request.timeoutNs,
       endpoint: request.endpoint)
     _ = flights.append(flight, to: &rows[row].flights, of: row)
-    rows[row].talk.expect(noBody: request.expectsNoBody)
+    if request.expectsNoBody { rows[row].talk.expect(noBody: true) }
     log.sent(
       scheduledNs: scheduledNs, byteCount: byteCount,
       ownLagNs: (Job.sharesConnections ? request.readyNs : nowNs) &- scheduledNs, nowNs: nowNs,
@@ -199,7 +194,8 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     rows[row].requestsLeft &-= 1
     inFlightCount &+= 1
     sentCount &+= 1
-    wheel.set(row, deadlineNs: flight.endsNs)
+    // One that is sooner looks again when it comes.
+    if wheel.deadlineNs(row) > flight.endsNs { wheel.set(row, deadlineNs: flight.endsNs) }
     unsafe transmit(
       row, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<byteCount]),
       on: ring, nowNs: nowNs)

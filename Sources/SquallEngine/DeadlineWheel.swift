@@ -47,6 +47,13 @@
   /// When to look at the wheel next, on the clock of the deadlines; `UInt64.max` when it is empty.
   package var nextNs: UInt64 { entryCount == 0 ? .max : (tick + 1) << tickShift }
 
+  /// The slot's deadline, or a later one that stands for one that was past; `UInt64.max` without any.
+  @inline(__always)
+  package func deadlineNs(_ slot: Int) -> UInt64 {
+    precondition(slot >= 0 && slot < slotCount, "no such slot on the wheel: \(slot)")
+    return unsafe entries[slot].deadlineNs
+  }
+
   /// Sets the slot's deadline, in place of any it had. `UInt64.max` takes it off the wheel.
   package mutating func set(_ slot: Int, deadlineNs: UInt64) {
     precondition(slot >= 0 && slot < slotCount, "no such slot on the wheel: \(slot)")

@@ -165,6 +165,19 @@ extension Machine {
     unsafe (jar(row) + start + 1).update(from: request.base + path.lowerBound, count: count)
   }
 
+  /// The same of a request whose path is known beforehand: not before a cookie comes.
+  func keepDirectoryOfLine(_ row: Int) {
+    let line = unsafe facts[Int(users[row].request)].line
+    guard line.byteCount > 0 else { return }
+    unsafe program.pool.withUnsafeBufferPointer { pool in
+      guard let base = pool.baseAddress else { return }
+      var writer = unsafe Writer(
+        base: UnsafeMutablePointer(mutating: base + Int(line.offset)), limit: 0)
+      writer.count = Int(line.byteCount)
+      keepDirectory(row, requestIn: writer)
+    }
+  }
+
   private func directory(_ row: Int) -> Range<Int> {
     let start = unsafe Int(users[row].jarByteCount)
     guard start < Self.jarByteCount else { return start..<start }

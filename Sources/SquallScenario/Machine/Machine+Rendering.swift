@@ -112,7 +112,9 @@ extension Machine {
       digits.number(bodyByteCount)
       writer.count += digitCount
     }
-    if program.keepsCookies { keepDirectory(row, requestIn: writer) }
+    if unsafe program.keepsCookies && facts[Int(users[row].request)].line.byteCount == 0 {
+      keepDirectory(row, requestIn: writer)
+    }
     if let unsendable = writer.unsendable { return .unsendable(unsendable) }
     return .bytes(writer.count)
   }

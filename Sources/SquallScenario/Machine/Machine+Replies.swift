@@ -8,9 +8,11 @@ extension Machine: ReplySink, JSONScan.Sink {
   package mutating func beginReply(_ row: Int, nowNs: UInt64) {
     resumeReply(row, nowNs: nowNs)
     unsafe replies[row] = Reply()
+    let request = unsafe Int(users[row].request)
+    if facts[request].paths.count > 0 { unsafe replyJSON[row] = ReplyJSON() }
     for index in 0..<progressCount { unsafe progress[row * progressCount + index] = 0 }
     beginPatterns(row)
-    for index in request(row).captures.indices {
+    for index in program.requests[request].captures.indices {
       let slot = Int(program.captures[index].slot)
       if valueStrides[slot] == 0 {
         clear(row, slot)
@@ -46,9 +48,9 @@ extension Machine: ReplySink, JSONScan.Sink {
   }
 
   /// Whether this row's answer has to be read at all.
+  @inline(__always)
   package func readsReply(_ row: Int) -> Bool {
-    let request = unsafe users[row].request
-    return program.requests[Int(request)].readsBody || watchSlices[Int(request)].count > 0
+    unsafe facts[Int(users[row].request)].readsReply
   }
 
   /// The answer is complete: what it came to, and with that where the user goes on.
@@ -58,9 +60,11 @@ extension Machine: ReplySink, JSONScan.Sink {
     let request = request(row)
     replyRow = row
     if request.readsBody {
-      var scan = unsafe replies[row].json
-      scan.finish(into: &self)
-      unsafe replies[row].json = scan
+      if unsafe facts[Int(users[row].request)].paths.count > 0 {
+        var scan = unsafe replyJSON[row].scan
+        scan.finish(into: &self)
+        unsafe replyJSON[row].scan = scan
+      }
       takePatterns(row, request)
     }
     takeCookies(row, request)
@@ -191,7 +195,7 @@ extension Machine: ReplySink, JSONScan.Sink {
   @safe package mutating func fields(_ bytes: UnsafeRawBufferPointer) {
     let row = replyRow
     let request = unsafe Int(users[row].request)
-    let slice = watchSlices[request]
+    let slice = facts[request].watches
     guard slice.count > 0 else { return }
     let isWhole = unsafe replies[row].field == .lineStart
     // Nothing was for anybody in it the last time either.
@@ -301,7 +305,9 @@ extension Machine: ReplySink, JSONScan.Sink {
   private func beginField(_ watch: Watch, _ row: Int, _ reply: inout Reply) {
     switch watch.kind {
     case .check: setSeen(row, Int(watch.index), 0)
-    case .cookies: reply.lineByteCount = 0
+    case .cookies:
+      reply.lineByteCount = 0
+      keepDirectoryOfLine(row)
     case .coding: reply.codingByteCount = 0
     case .capture:
       // The first of several fields of one name is the one that is taken.
@@ -376,10 +382,10 @@ extension Machine: ReplySink, JSONScan.Sink {
     let row = replyRow
     let request = request(row)
     guard request.readsBody else { return }
-    if jsonPathCount(request) > 0 {
-      var scan = unsafe replies[row].json
+    if pathCount > 0 {
+      var scan = unsafe replyJSON[row].scan
       scan.read(bytes, into: &self)
-      unsafe replies[row].json = scan
+      unsafe replyJSON[row].scan = scan
     }
     var reply = unsafe replies[row]
     for index in 0..<Int(request.checks.count)
@@ -504,39 +510,15 @@ extension Machine: ReplySink, JSONScan.Sink {
 
   // MARK: JSON
 
-  private func jsonPathCount(_ request: Program.Request) -> Int {
-    var count = 0
-    for index in request.checks.indices where program.checks[index].kind == .json { count &+= 1 }
-    for index in request.captures.indices where program.captures[index].kind == .json {
-      count &+= 1
-    }
-    return count
+  package var pathCount: Int { unsafe Int(facts[Int(users[replyRow].request)].paths.count) }
+
+  @inline(__always)
+  private func owner(of path: Int) -> PathOwner {
+    unsafe pathOwners[Int(facts[Int(users[replyRow].request)].paths.first) &+ path]
   }
 
-  package var pathCount: Int { jsonPathCount(request(replyRow)) }
-
-  /// JSON paths of a request in order: those of its checks, then those of its captures.
-  private func owner(of path: Int) -> (isCheck: Bool, index: Int) {
-    let request = request(replyRow)
-    var left = path
-    for index in request.checks.indices where program.checks[index].kind == .json {
-      if left == 0 { return (true, index) }
-      left &-= 1
-    }
-    for index in request.captures.indices where program.captures[index].kind == .json {
-      if left == 0 { return (false, index) }
-      left &-= 1
-    }
-    preconditionFailure("a path that no check or capture of the request has: \(path)")
-  }
-
-  func path(_ index: Int) -> Program.Path {
-    let owner = owner(of: index)
-    return program.paths[
-      Int(
-        owner.isCheck
-          ? program.checks[owner.index].argument : program.captures[owner.index].argument)]
-  }
+  @inline(__always)
+  func path(_ index: Int) -> Program.Path { owner(of: index).path }
 
   func segment(_ index: Int) -> Program.Path.Segment { program.segments[index] }
 
@@ -563,8 +545,8 @@ extension Machine: ReplySink, JSONScan.Sink {
       selectFree(row, Int(capture.slot))
     case .random:
       // Each of n values stays with probability 1/n (reservoir sampling, Vitter 1985).
-      let count = unsafe replies[row].meetings[path] &+ 1
-      unsafe replies[row].meetings[path] = count
+      let count = unsafe replyJSON[row].meetings[path] &+ 1
+      unsafe replyJSON[row].meetings[path] = count
       guard unsafe users[row].random.next().multipliedFullWidth(by: UInt64(count)).high == 0 else {
         return false
       }

@@ -34,12 +34,15 @@ internal import SquallLoad
   let originAddresses: [[UInt8]]
   let hosts: [[UInt8]]
   let watches: [Watch]
-  let watchSlices: [Program.Slice]
+  let facts: [RequestFacts]
+  let pathOwners: [PathOwner]
   let needles: Needles
   var dullFields: DullFields
   let users: UnsafeMutablePointer<User>
   let memory: UnsafeMutablePointer<UInt8>
   let replies: UnsafeMutablePointer<Reply>
+  /// Of each row, where the program has JSON paths.
+  let replyJSON: UnsafeMutablePointer<ReplyJSON>
   let progress: UnsafeMutablePointer<UInt32>
   let progressCount: Int
   let scratch: UnsafeMutablePointer<UInt8>
@@ -81,7 +84,9 @@ internal import SquallLoad
     deal = UserDeal(program.users)
     originAddresses = program.origins.map { Array($0.address.utf8) }
     hosts = program.origins.map { Array($0.host.utf8) }
+    let watchSlices: [Program.Slice]
     (watches, watchSlices) = Watch.all(of: program)
+    (facts, pathOwners) = RequestFacts.all(of: program, watches: watchSlices)
     needles = Needles(program)
     dullFields = DullFields(requestCount: program.requests.count)
     progressCount =
@@ -92,6 +97,9 @@ internal import SquallLoad
     unsafe memory.initialize(repeating: 0, count: rowCount * stride)
     unsafe replies = .allocate(capacity: max(1, rowCount))
     unsafe replies.initialize(repeating: Reply(), count: rowCount)
+    let jsonCount = pathOwners.isEmpty ? 0 : rowCount
+    unsafe replyJSON = .allocate(capacity: max(1, jsonCount))
+    unsafe replyJSON.initialize(repeating: ReplyJSON(), count: jsonCount)
     unsafe progress = .allocate(capacity: max(1, rowCount * progressCount))
     unsafe progress.initialize(repeating: 0, count: rowCount * progressCount)
     patternTables = program.patterns.map(PatternTable.init)
@@ -111,6 +119,7 @@ internal import SquallLoad
     unsafe users.deallocate()
     unsafe memory.deallocate()
     unsafe replies.deallocate()
+    unsafe replyJSON.deallocate()
     unsafe progress.deallocate()
     unsafe scratch.deallocate()
     unsafe searches.deallocate()

@@ -2,13 +2,10 @@
 struct Reply: BitwiseCopyable {
   enum Field: UInt8, BitwiseCopyable { case lineStart, name, space, value, lineEnd }
 
-  var json = JSONScan()
   /// One bit a check of the request that was seen to hold.
   var held: UInt32 = 0
   /// One bit a capture that was taken.
   var taken: UInt32 = 0
-  /// Times that each JSON path with `take: random` was met.
-  var meetings = InlineArray<16, UInt16>(repeating: 0)
   /// Watches that the field's name fits so far; behind the name, those whose field it is.
   var named: UInt64 = 0
   var nameByteCount: UInt16 = 0
@@ -22,6 +19,64 @@ struct Reply: BitwiseCopyable {
   var codingWord = InlineArray<8, UInt8>(repeating: 0)
   var codingByteCount: UInt8 = 0
   var bodyFault = BodyFault.none
+}
+
+/// How far an answer's JSON has been read, where a path leads into it.
+struct ReplyJSON: BitwiseCopyable {
+  var scan = JSONScan()
+  /// Times that each path with `take: random` was met.
+  var meetings = InlineArray<16, UInt16>(repeating: 0)
+}
+
+/// What a machine knows of a request beforehand.
+struct RequestFacts {
+  /// Its JSON paths in `pathOwners`: those of its checks, then those of its captures.
+  var paths: Program.Slice
+  /// Of the program's fields that are watched.
+  var watches: Program.Slice
+  /// Some byte of the answer is of use.
+  var readsReply: Bool
+  /// The literal that the path of its target stands in whole, `GET /a ` or more; empty when it varies.
+  var line = Program.Span.empty
+
+  static func all(
+    of program: Program, watches: [Program.Slice]
+  ) -> ([RequestFacts], [PathOwner]) {
+    var owners: [PathOwner] = []
+    var all: [RequestFacts] = []
+    for (request, watches) in zip(program.requests, watches) {
+      let first = owners.count
+      for index in request.checks.indices where program.checks[index].kind == .json {
+        let path = program.paths[Int(program.checks[index].argument)]
+        owners.append(PathOwner(isCheck: true, index: index, path: path))
+      }
+      for index in request.captures.indices where program.captures[index].kind == .json {
+        let path = program.paths[Int(program.captures[index].argument)]
+        owners.append(PathOwner(isCheck: false, index: index, path: path))
+      }
+      var facts = RequestFacts(
+        paths: .init(first: UInt32(first), count: UInt32(owners.count - first)), watches: watches,
+        readsReply: request.readsBody || watches.count > 0)
+      if let part = program.parts[request.head.indices].first, part.kind == .literal {
+        let bytes = program.pool[Int(part.a)..<Int(part.a + part.b)]
+        let isWhole = bytes.firstIndex(of: 0x20).map { method in
+          bytes[(method + 1)...].contains { $0 == 0x20 || $0 == UInt8(ascii: "?") }
+        }
+        if isWhole == true {
+          facts.line = .init(offset: UInt32(part.a), byteCount: UInt32(part.b))
+        }
+      }
+      all.append(facts)
+    }
+    return (all, owners)
+  }
+}
+
+/// Which check or capture of the program a JSON path is of.
+struct PathOwner {
+  var isCheck: Bool
+  var index: Int
+  var path: Program.Path
 }
 
 /// How a body was changed for its transport (RFC 9110 section 8.4.1).
