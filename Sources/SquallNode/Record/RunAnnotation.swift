@@ -1,4 +1,3 @@
-internal import GRDB
 package import SquallLoad
 
 /// What somebody said of a run after it began. It changes nothing of the run itself.
@@ -44,10 +43,11 @@ extension RecordFile {
 
   /// Nil where nobody said anything.
   func annotation(ofRun number: Int64, _ db: Database) throws -> RunAnnotation? {
-    guard try db.tableExists("annotation"),
-      let text = try String.fetchOne(
-        db, sql: "SELECT text FROM annotation WHERE run = ?", arguments: [number])
+    guard try db.hasTable("annotation"),
+      let row = try db.row(
+        sql: "SELECT text FROM annotation WHERE run = ?", arguments: [number])
     else { return nil }
+    let text: String = try row["text"]
     return try? RunAnnotation(json: JSONValue(text: Array(text.utf8)))
   }
 
@@ -58,7 +58,7 @@ extension RecordFile {
         let number: Int64 = try row(of: run, db)["number"]
         guard !isLed(run: number) else { return false }
         let tables = ["agent", "decision", "batch", "incarnation"]
-        for table in try db.tableExists("annotation") ? tables + ["annotation"] : tables {
+        for table in try db.hasTable("annotation") ? tables + ["annotation"] : tables {
           try db.execute(sql: "DELETE FROM \(table) WHERE run = ?", arguments: [number])
         }
         try db.execute(sql: "DELETE FROM run WHERE number = ?", arguments: [number])
