@@ -19,15 +19,15 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+    // Traits that are on by themselves would bring all of Foundation.
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
     // CTLS includes headers of the BoringSSL inside, which promises no stable API.
     .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
-    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(
+      url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
@@ -39,6 +39,10 @@ let package = Package(
       name: "CTLS", dependencies: [.product(name: "NIOSSL", package: "swift-nio-ssl")],
       path: "CTLS",
       cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")]),
+    .target(
+      name: "CFiles", path: "CFiles",
+      cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")],
+      linkerSettings: [.linkedLibrary("sqlite3"), .linkedLibrary("yaml")]),
     .target(name: "SquallLoad", swiftSettings: strict),
     .target(name: "SquallHTTP", swiftSettings: strict),
     .target(name: "SquallReport", dependencies: ["SquallLoad"], swiftSettings: strict),
@@ -63,9 +67,8 @@ let package = Package(
     .target(
       name: "SquallNode",
       dependencies: [
-        "SquallClient", "SquallCluster", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallPage",
+        "CFiles", "SquallClient", "SquallCluster", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallPage",
         "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
-        .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -76,7 +79,6 @@ let package = Package(
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
-        .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: strict),
     .executableTarget(

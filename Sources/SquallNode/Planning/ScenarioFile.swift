@@ -2,7 +2,6 @@ internal import Glibc
 internal import SquallLoad
 internal import SquallReport
 internal import SquallScenario
-internal import Yams
 
 /// A scenario read from its file, compiled, and so free of faults.
 package struct ScenarioFile {
@@ -126,101 +125,4 @@ package struct ScenarioFile {
 
   /// The plan as people read it.
   package var explanation: String { program.explanation }
-}
-
-/// YAML, and JSON as a part of it, to a document with places.
-struct DocumentReader {
-  /// Aliases make large documents of small ones: nodes counted as often as they stand somewhere.
-  static let nodeCountMax = 100_000
-  static let depthMax = 100
-
-  let source: Document.Source
-  private let text: String
-  /// Among the document's sources.
-  private let index: Int
-  private var nodeCount = 0
-
-  init(name: String, text: String, index: Int) {
-    self.index = index
-    source = .init(name: name, text: text)
-    self.text = text
-  }
-
-  mutating func document() throws(Fault) -> Document {
-    try refuseDepth()
-    let root: Yams.Node?
-    do {
-      root = try Yams.compose(yaml: text)
-    } catch let error as YamlError {
-      throw fault(error)
-    } catch {
-      throw Fault(Place(source: index, line: 1, column: 1), "not YAML: \(error)")
-    }
-    guard let root else {
-      throw Fault(
-        Place(source: index, line: 1, column: 1), "an empty scenario: begin with squall: 1")
-    }
-    return Document(root: try node(root, depth: 0), sources: [source])
-  }
-
-  /// The parser descends as deep as brackets and dashes say, so these are counted before.
-  private func refuseDepth() throws(Fault) {
-    var depth = 0
-    for (index, line) in source.lines.enumerated() {
-      var dashes = 0
-      for character in line {
-        if character == "[" || character == "{" { depth += 1 }
-        if character == "]" || character == "}" { depth = max(0, depth - 1) }
-        if character == "-" { dashes += 1 }
-        guard depth <= Self.depthMax, dashes <= 1_000 else {
-          throw Fault(Place(source: index, line: index + 1, column: 1), "nested too deep")
-        }
-      }
-    }
-  }
-
-  private mutating func node(_ node: Yams.Node, depth: Int) throws(Fault) -> SquallScenario.Node {
-    let place = Place(source: index, line: node.mark?.line ?? 1, column: node.mark?.column ?? 1)
-    nodeCount += 1
-    guard nodeCount <= Self.nodeCountMax, depth <= Self.depthMax else {
-      throw Fault(place, "too large once its aliases are followed: write less of it")
-    }
-    switch node {
-    case .scalar(let scalar):
-      return .init(.scalar(scalar.string, isPlain: scalar.style == .plain), at: place)
-    case .sequence(let sequence):
-      var elements: [SquallScenario.Node] = []
-      for element in sequence { elements.append(try self.node(element, depth: depth + 1)) }
-      return .init(.sequence(elements), at: place)
-    case .mapping(let mapping):
-      var entries: [SquallScenario.Node.Entry] = []
-      for (key, value) in mapping {
-        entries.append(
-          .init(
-            key: try self.node(key, depth: depth + 1), value: try self.node(value, depth: depth + 1)
-          ))
-      }
-      return .init(.mapping(entries), at: place)
-    case .alias:
-      throw Fault(place, "an alias that leads nowhere: write out what it stands for")
-    }
-  }
-
-  private func fault(_ error: YamlError) -> Fault {
-    switch error {
-    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
-      .composer(_, let problem, let mark, _):
-      return Fault(
-        Place(source: index, line: mark.line, column: mark.column),
-        "not YAML: \(problem); "
-          + (problem.contains("tab")
-            ? "indent with spaces" : "a text with {, }, [, ], : or # in it needs quotes"))
-    case .duplicatedKeysInMapping(let duplicates, let context):
-      return Fault(
-        Place(source: index, line: context.mark.line, column: context.mark.column),
-        "'\(duplicates.first ?? "")' is given twice in one mapping: take one out")
-    default:
-      return Fault(Place(source: index, line: 1, column: 1), "not YAML: \(error)")
-    }
-  }
 }

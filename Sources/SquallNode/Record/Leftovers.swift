@@ -1,4 +1,3 @@
-internal import GRDB
 internal import Glibc
 package import SquallCluster
 internal import SquallEngine
@@ -82,10 +81,10 @@ extension RecordFile {
         guard Digests.standard.hash(plan.bytes) == leftovers.planHash else {
           throw Trouble.refused("run \(id) of \(path) has another plan than these counts")
         }
-        guard !isLed(run: row["number"]) else {
+        guard !isLed(run: try row["number"]) else {
           throw Trouble.refused("run \(id) goes on: let its master end first")
         }
-        let isWhole: Bool? = row["is_whole"]
+        let isWhole: Bool? = try row["is_whole"]
         if isWhole == false {
           throw Trouble.refused("run \(id) is not whole in \(path): its result cannot be made anew")
         }
@@ -97,7 +96,7 @@ extension RecordFile {
           }
           return try insert(entry, run: row["number"], db)
         }
-        if row["ended_at_ns"] as Int64? != nil {
+        if try row["ended_at_ns"] as Int64? != nil {
           try summarise(read(row, db).result, of: plan, run: row["number"], db)
         }
         return newCount

@@ -1,4 +1,4 @@
-internal import GRDB
+internal import CFiles
 internal import Glibc
 internal import SquallCluster
 internal import SquallEngine
@@ -44,7 +44,7 @@ package final class RecordFile: Sendable {
   static let busyNs: UInt64 = 10_000_000_000
 
   package let path: String
-  let database: DatabaseQueue
+  let database: DatabaseFile
   /// Ours alone, for locks. Closed after the database: closing any descriptor of the file takes away
   /// the POSIX locks that SQLite has on it (fcntl(2)).
   private let descriptor: Int32
@@ -74,7 +74,7 @@ package final class RecordFile: Sendable {
   }
 
   deinit {
-    try? database.close()
+    database.close()
     close(descriptor)
   }
 
@@ -107,36 +107,34 @@ package final class RecordFile: Sendable {
     else { throw .refused("\(path) is no record of squall") }
   }
 
-  private static func connect(_ path: String, _ access: Access) throws(Trouble) -> DatabaseQueue {
-    var configuration = Configuration()
+  private static func connect(_ path: String, _ access: Access) throws(Trouble) -> DatabaseFile {
     // Who may write also tidies the log away when it was the last to look.
     let isWritable = unsafe Glibc.access(path, W_OK) == 0
-    configuration.readonly = access == .reading && !isWritable
-    configuration.busyMode = .timeout(Double(busyNs) * 1e-9)
-    configuration.label = "squall.record"
-    configuration.prepareDatabase { db in
-      try db.execute(sql: "PRAGMA synchronous = FULL")
-      if access == .reading { try db.execute(sql: "PRAGMA query_only = 1") }
-    }
     return try Self.attempt(path) {
-      let database = try DatabaseQueue(path: path, configuration: configuration)
-      if access == .writing {
-        try database.writeWithoutTransaction { db in
-          try db.inTransaction(.immediate) {
-            if try Int32.fetchOne(db, sql: "PRAGMA user_version") == 0 { try create(db) }
-            return .commit
-          }
-          try db.execute(sql: "PRAGMA journal_mode = WAL")
-        }
+      let database = try DatabaseFile(
+        path: path, isReadOnly: access == .reading && !isWritable, busyNs: busyNs)
+      try database.direct { db in
+        try db.execute(sql: "PRAGMA synchronous = FULL")
+        if access == .reading { try db.execute(sql: "PRAGMA query_only = 1") }
       }
-      let version = try database.read { try Int32.fetchOne($0, sql: "PRAGMA user_version") }
+      if access == .writing {
+        try database.write { db in
+          if try userVersion(db) == 0 { try create(db) }
+        }
+        try database.direct { try $0.execute(sql: "PRAGMA journal_mode = WAL") }
+      }
+      let version = try database.read { try userVersion($0) }
       guard version == Self.version else {
         throw Trouble.refused(
-          "\(path) was made by another version of squall (format \(version ?? 0), this one reads "
+          "\(path) was made by another version of squall (format \(version), this one reads "
             + "\(Self.version)): read it with that one, or name another file with --record")
       }
       return database
     }
+  }
+
+  private static func userVersion(_ db: Database) throws -> Int32 {
+    try db.row(sql: "PRAGMA user_version")?["user_version"] ?? 0
   }
 
   /// `position` is the order of writing. Numbers of 64 bits are stored as SQLite has them, signed.
@@ -218,15 +216,15 @@ package final class RecordFile: Sendable {
     } catch let trouble as Trouble {
       throw trouble
     } catch let error as DatabaseError {
-      switch error.resultCode.primaryResultCode {
-      case .SQLITE_FULL: throw .unavailable("the disk of \(path) is full")
-      case .SQLITE_READONLY, .SQLITE_PERM: throw .unavailable("\(path) may only be read")
-      case .SQLITE_BUSY, .SQLITE_LOCKED:
+      switch error.code {
+      case SQLITE_FULL: throw .unavailable("the disk of \(path) is full")
+      case SQLITE_READONLY, SQLITE_PERM: throw .unavailable("\(path) may only be read")
+      case SQLITE_BUSY, SQLITE_LOCKED:
         throw .unavailable("another program has held \(path) for \(busyNs / 1_000_000_000) s")
-      case .SQLITE_CORRUPT, .SQLITE_NOTADB: throw .unavailable("\(path) is damaged (\(error))")
-      case .SQLITE_CANTOPEN:
+      case SQLITE_CORRUPT, SQLITE_NOTADB: throw .unavailable("\(path) is damaged (\(error))")
+      case SQLITE_CANTOPEN:
         throw .unavailable("\(path) cannot be opened: its folder must be writable too")
-      default: throw .unavailable("\(path): \(error.message ?? "SQLite error \(error.resultCode)")")
+      default: throw .unavailable("\(path): \(error.message ?? "SQLite error \(error.code)")")
       }
     } catch {
       throw .unavailable("\(path): \(error)")

@@ -1,5 +1,3 @@
-internal import FoundationEssentials
-internal import GRDB
 package import SquallCluster
 package import SquallLoad
 package import SquallReport
@@ -54,7 +52,7 @@ extension RecordFile {
       try database.read { db in
         guard let run else {
           let last = "SELECT * FROM run ORDER BY number DESC LIMIT 1"
-          guard let row = try Row.fetchOne(db, sql: last) else {
+          guard let row = try db.row(sql: last) else {
             throw Trouble.refused("\(path) has no run yet")
           }
           return try read(row, db)
@@ -66,25 +64,24 @@ extension RecordFile {
 
   func read(_ row: Row, _ db: Database) throws -> RecordedRun {
     let plan = try plan(of: row)
-    let printed: String? = row["result"]
-    var run = RecordedRun(
-      run: try name(of: row), head: try head(of: row), plan: plan,
+    let printed: String? = try row["result"]
+    var run = try RecordedRun(
+      run: name(of: row), head: head(of: row), plan: plan,
       startedAtNs: row.number("started_at_ns"),
       account: RunAccount(endpointCount: plan.content.endpoints.count), recovery: Recovery(),
       isInterrupted: row["interrupted"] ?? false, isWhole: row["is_whole"],
       printed: printed.flatMap { try? RunResult(text: Array($0.utf8)) })
-    let number: Int64 = row["number"]
-    let agents = try Row.fetchCursor(
-      db, sql: "SELECT * FROM agent WHERE run = ? ORDER BY position", arguments: [number])
-    while let row = try agents.next() { run.apply(try agent(of: row)) }
+    let number: Int64 = try row["number"]
+    let agents = "SELECT * FROM agent WHERE run = ? ORDER BY position"
+    for row in try db.rows(sql: agents, arguments: [number]) { run.apply(try agent(of: row)) }
     // Batches and ledgers need no order among the rest: nothing that was decided changes what they
     // add, and nothing they add changes what was decided.
     for table in ["decision", "batch", "incarnation"] {
-      let entries = try Data.fetchCursor(
-        db, sql: "SELECT entry FROM \(table) WHERE run = ? ORDER BY position", arguments: [number])
-      while let bytes = try entries.next() {
+      let entries = "SELECT entry FROM \(table) WHERE run = ? ORDER BY position"
+      try db.forEach(sql: entries, arguments: [number]) { row in
+        let bytes: [UInt8] = try row["entry"]
         do throws(Malformed) {
-          run.apply(try RecordEntry(bytes: Array(bytes)))
+          run.apply(try RecordEntry(bytes: bytes))
         } catch {
           throw Trouble.refused("\(path) is damaged: an entry of table \(table) is \(error)")
         }
@@ -95,29 +92,30 @@ extension RecordFile {
 
   func row(of run: UInt64, _ db: Database) throws -> Row {
     let sql = "SELECT * FROM run WHERE id = ?"
-    guard let row = try Row.fetchOne(db, sql: sql, arguments: [run.hexadecimal]) else {
+    guard let row = try db.row(sql: sql, arguments: [run.hexadecimal]) else {
       throw Trouble.refused("\(path) has no run \(run.hexadecimal)")
     }
     return row
   }
 
   func name(of row: Row) throws -> UInt64 {
-    let id: String = row["id"]
+    let id: String = try row["id"]
     guard let run = UInt64(id, radix: 16) else { throw damaged("a run's id is \(id)") }
     return run
   }
 
   func plan(of row: Row) throws -> Plan {
-    let bytes: Data = row["plan"]
-    guard let plan = Plan(bytes: Array(bytes)) else {
+    let bytes: [UInt8] = try row["plan"]
+    guard let plan = Plan(bytes: bytes) else {
+      let id: String = try row["id"]
       throw Trouble.refused(
-        "run \(row["id"] as String) of \(path) has a plan of another version of squall")
+        "run \(id) of \(path) has a plan of another version of squall")
     }
     return plan
   }
 
   func head(of row: Row) throws -> RecordHead {
-    let text: String = row["head"]
+    let text: String = try row["head"]
     do {
       return try RecordHead(json: try JSONValue(text: Array(text.utf8)))
     } catch {
@@ -126,13 +124,13 @@ extension RecordFile {
   }
 
   private func agent(of row: Row) throws -> RecordEntry {
-    let text: String = row["cpus"]
+    let text: String = try row["cpus"]
     do {
       return .agent(
-        AgentName(
+        try AgentName(
           agent: row.number("agent"), host: row["host"], process: row["process"],
           build: row["build"],
-          cpus: try [UInt16](json: try JSONValue(text: Array(text.utf8)))))
+          cpus: [UInt16](json: JSONValue(text: Array(text.utf8)))))
     } catch {
       throw damaged("an agent's CPUs: \(error)")
     }
@@ -146,13 +144,4 @@ extension RecordedRun {
     account.apply(entry)
     recovery.apply(entry)
   }
-}
-
-extension Row {
-  /// See `UInt64.signed`.
-  func number(_ column: String) -> UInt64 { UInt64(bitPattern: self[column] as Int64) }
-}
-
-extension [UInt8] {
-  var data: Data { Data(self) }
 }

@@ -1,5 +1,3 @@
-internal import FoundationEssentials
-internal import GRDB
 package import SquallCluster
 internal import SquallEngine
 package import SquallLoad
@@ -20,7 +18,7 @@ extension RecordFile {
         guard asked == nil || plan == asked else { return nil }
         let limitNs = plan.times.warmupNs.addingSaturated(plan.times.durationNs).addingSaturated(
           Self.graceNs)
-        let ageNs = wallNs() &- row.number("started_at_ns")
+        let ageNs = wallNs() &- (try row.number("started_at_ns"))
         return ageNs < limitNs ? try name(of: row) : nil
       }
     }
@@ -33,12 +31,12 @@ extension RecordFile {
     try Self.attempt(path) {
       try database.write { db in
         let rows = try cutOffRows(db).filter { try run == nil || name(of: $0) == run }
-        guard let row = rows.first, take(run: row["number"]) else {
+        guard let row = rows.first, take(run: try row["number"]) else {
           throw Trouble.refused("\(path) has no run that was cut off: there is nothing to resume")
         }
-        let number: Int64 = row["number"]
+        let number: Int64 = try row["number"]
         let past = try read(row, db)
-        let leadNs = clockLeadNs(row)
+        let leadNs = try clockLeadNs(row)
         try db.execute(
           sql: "UPDATE run SET boot = ?, clock_lead_ns = ? WHERE number = ?",
           arguments: [Host.boot, leadNs.signed, number])
@@ -54,16 +52,15 @@ extension RecordFile {
   package func pastRuns() throws(Trouble) -> [PastRun] {
     try Self.attempt(path) {
       try database.read { db in
-        let rows = try Row.fetchAll(
-          db,
+        let rows = try db.rows(
           sql: """
             SELECT id, (SELECT entry FROM decision WHERE decision.run = run.number
               ORDER BY position DESC LIMIT 1) AS entry
             FROM run WHERE ended_at_ns IS NOT NULL ORDER BY number DESC LIMIT \(Self.pastCountMax)
             """)
         return try rows.reversed().compactMap { row in
-          guard let bytes: Data = row["entry"],
-            case .end(let outcome)? = try? RecordEntry(bytes: Array(bytes))
+          guard let bytes: [UInt8] = try row["entry"],
+            case .end(let outcome)? = try? RecordEntry(bytes: bytes)
           else { return nil }
           return PastRun(run: try name(of: row), outcome: outcome)
         }
@@ -75,14 +72,14 @@ extension RecordFile {
 
   /// Newest first.
   private func cutOffRows(_ db: Database) throws -> [Row] {
-    try Row.fetchAll(db, sql: "SELECT * FROM run WHERE ended_at_ns IS NULL ORDER BY number DESC")
-      .filter { !isLed(run: $0["number"]) }
+    try db.rows(sql: "SELECT * FROM run WHERE ended_at_ns IS NULL ORDER BY number DESC")
+      .filter { !isLed(run: try $0["number"]) }
   }
 
   /// After a reboot the host's clock began anew, and the wall clock is all that says how long ago.
-  private func clockLeadNs(_ row: Row) -> UInt64 {
-    if row["boot"] == Host.boot { return row.number("clock_lead_ns") }
-    let sinceNs = wallNs() &- row.number("started_at_ns")
-    return row.number("clock_ns") &+ sinceNs &- monotonicNs()
+  private func clockLeadNs(_ row: Row) throws -> UInt64 {
+    if try row["boot"] == Host.boot { return try row.number("clock_lead_ns") }
+    let sinceNs = wallNs() &- (try row.number("started_at_ns"))
+    return try row.number("clock_ns") &+ sinceNs &- monotonicNs()
   }
 }

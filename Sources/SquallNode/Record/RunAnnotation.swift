@@ -1,4 +1,3 @@
-internal import GRDB
 package import SquallLoad
 
 /// What somebody said of a run after it began. It changes nothing of the run itself.
@@ -38,7 +37,8 @@ extension RecordFile {
   /// Nil where nobody said anything.
   private func annotation(ofRun number: Int64, _ db: Database) throws -> RunAnnotation? {
     let sql = "SELECT text FROM annotation WHERE run = ?"
-    guard let text = try String.fetchOne(db, sql: sql, arguments: [number]) else { return nil }
+    guard let row = try db.row(sql: sql, arguments: [number]) else { return nil }
+    let text: String = try row["text"]
     return try? RunAnnotation(json: JSONValue(text: Array(text.utf8)))
   }
 

@@ -1,5 +1,4 @@
 internal import Dispatch
-internal import GRDB
 internal import NIOConcurrencyHelpers
 package import SquallCluster
 internal import SquallEngine
@@ -149,7 +148,7 @@ package final class RunRecord: Sendable {
       committer.async {
         self.store(result)
         // Puts what is in the log into the file, so that the record is one file again.
-        try? self.file?.database.close()
+        self.file?.database.close()
         self.file?.letGo(run: self.number)
         done.resume()
       }
@@ -198,7 +197,7 @@ extension RecordFile {
             """,
           arguments: [
             run.hexadecimal, startedAtNs.signed, monotonicNs().signed, Host.boot, head.json.text,
-            plan.bytes.data,
+            plan.bytes,
           ])
         return db.lastInsertedRowID
       }
@@ -236,7 +235,7 @@ extension RecordFile {
         arguments: [
           run, incarnation.agent.signed, incarnation.worker, incarnation.life.signed,
           batch.name.sequence, batch.lastInterval, batch.phase.rawValue, tally.sent.signed,
-          tally.ok.signed, tally.notOk.signed, entry.bytes.data,
+          tally.ok.signed, tally.notOk.signed, entry.bytes,
         ])
     case .ledger(let ledger):
       let incarnation = ledger.incarnation
@@ -248,11 +247,11 @@ extension RecordFile {
         arguments: [
           run, incarnation.agent.signed, incarnation.worker, incarnation.life.signed,
           ledger.sums.sent.signed, ledger.sums.ok.signed, ledger.sums.notOk.signed,
-          entry.bytes.data,
+          entry.bytes,
         ])
     case .deal, .start, .stop, .end:
       try db.execute(
-        sql: "INSERT INTO decision (run, entry) VALUES (?, ?)", arguments: [run, entry.bytes.data])
+        sql: "INSERT INTO decision (run, entry) VALUES (?, ?)", arguments: [run, entry.bytes])
     }
     return db.changesCount > 0
   }

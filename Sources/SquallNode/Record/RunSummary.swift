@@ -1,5 +1,4 @@
 internal import FoundationEssentials
-internal import GRDB
 internal import SquallCluster
 package import SquallLoad
 package import SquallReport
@@ -204,16 +203,15 @@ extension RecordFile {
   }
 
   private func hostCount(_ number: Int64, _ db: Database) throws -> Int {
-    try Int.fetchOne(
-      db, sql: "SELECT count(*) FROM agent WHERE run = ?", arguments: [number]) ?? 0
+    let sql = "SELECT count(*) AS hosts FROM agent WHERE run = ?"
+    return try db.row(sql: sql, arguments: [number])?["hosts"] ?? 0
   }
 
   /// Every run, oldest first. `led` is what is known of the one that goes on in this process.
   package func runs(led: RecordedRunSummary? = nil) throws(Trouble) -> [RecordedRunSummary] {
     try Self.attempt(path) {
       try database.read { db in
-        try Row.fetchAll(db, sql: Self.lines + " ORDER BY run.number")
-          .map { try line($0, led, db) }
+        try db.rows(sql: Self.lines + " ORDER BY run.number").map { try line($0, led, db) }
       }
     }
   }
@@ -224,8 +222,8 @@ extension RecordFile {
   ) throws(Trouble) -> RecordedRunSummary {
     try Self.attempt(path) {
       try database.read { db in
-        let row = try Row.fetchOne(
-          db, sql: Self.lines + " WHERE run.id = ?", arguments: [run.hexadecimal])
+        let row = try db.row(
+          sql: Self.lines + " WHERE run.id = ?", arguments: [run.hexadecimal])
         guard let row else { throw Trouble.refused("\(path) has no run \(run.hexadecimal)") }
         return try line(row, led, db)
       }
@@ -242,10 +240,10 @@ extension RecordFile {
   private func line(
     _ row: Row, _ led: RecordedRunSummary?, _ db: Database
   ) throws -> RecordedRunSummary {
-    let endedAtNs = row.numberIfAny("ended_at_ns")
+    let endedAtNs = try row.numberIfAny("ended_at_ns")
     var line =
       try endedAtNs.map { try ended(row, atNs: $0) } ?? unended(row, led, db)
-    if let text: String = row["annotation"],
+    if let text: String = try row["annotation"],
       let said = try? RunAnnotation(json: JSONValue(text: Array(text.utf8)))
     {
       line.labels.merge(said.labels ?? [:]) { $1 }
@@ -255,26 +253,26 @@ extension RecordFile {
   }
 
   private func ended(_ row: Row, atNs: UInt64) throws -> RecordedRunSummary {
-    let isWhole: Bool? = row["is_whole"]
-    guard let planHash: String = row["plan_hash"], let text: String = row["labels"],
+    let isWhole: Bool? = try row["is_whole"]
+    guard let planHash: String = try row["plan_hash"], let text: String = try row["labels"],
       let labels = try? [String: String](json: JSONValue(text: Array(text.utf8)))
     else { throw Trouble.refused("\(path) is damaged: a run has no summary") }
-    var line = RecordedRunSummary(
-      run: try name(of: row), startedAtNs: row.number("started_at_ns"), planHash: planHash,
+    var line = try RecordedRunSummary(
+      run: name(of: row), startedAtNs: row.number("started_at_ns"), planHash: planHash,
       load: row["load"], labels: labels, hosts: row["hosts"],
       state: isWhole == false ? .partlyRecorded : .ended)
     line.endedAtNs = atNs
-    line.sent = row.number("sent")
-    line.ok = row.number("ok")
-    line.notOk = row.number("not_ok")
-    line.measures.measuredNs = row.numberIfAny("measured_ns")
-    line.measures.okPerS = row["ok_per_s"]
-    line.measures.targetPerS = row["target_per_s"]
-    line.measures.responseP50Ns = row.numberIfAny("response_p50_ns")
-    line.measures.responseP99Ns = row.numberIfAny("response_p99_ns")
-    line.measures.notOkShare = row["not_ok_share"]
-    line.measures.isValid = row["is_valid"]
-    line.measures.meetsObjectives = row["meets_objectives"]
+    line.sent = try row.number("sent")
+    line.ok = try row.number("ok")
+    line.notOk = try row.number("not_ok")
+    line.measures.measuredNs = try row.numberIfAny("measured_ns")
+    line.measures.okPerS = try row["ok_per_s"]
+    line.measures.targetPerS = try row["target_per_s"]
+    line.measures.responseP50Ns = try row.numberIfAny("response_p50_ns")
+    line.measures.responseP99Ns = try row.numberIfAny("response_p99_ns")
+    line.measures.notOkShare = try row["not_ok_share"]
+    line.measures.isValid = try row["is_valid"]
+    line.measures.meetsObjectives = try row["meets_objectives"]
     return line
   }
 
@@ -282,34 +280,33 @@ extension RecordFile {
   private func unended(
     _ row: Row, _ led: RecordedRunSummary?, _ db: Database
   ) throws -> RecordedRunSummary {
-    let (number, run): (Int64, UInt64) = (row["number"], try name(of: row))
+    let (number, run): (Int64, UInt64) = try (row["number"], name(of: row))
     if var led, led.run == run {
       led.state = .running
       return led
     }
-    let plan = try Row.fetchOne(
-      db, sql: "SELECT id, plan FROM run WHERE number = ?", arguments: [number]
+    let plan = try db.row(
+      sql: "SELECT id, plan FROM run WHERE number = ?", arguments: [number]
     ).map { try self.plan(of: $0) }
-    let sums = try Row.fetchOne(
-      db,
+    let sums = try db.row(
       sql: """
         SELECT coalesce(sum(sent), 0) AS sent, coalesce(sum(ok), 0) AS ok,
           coalesce(sum(not_ok), 0) AS not_ok
         FROM batch WHERE run = ? AND phase != ?
         """, arguments: [number, Phase.warmup.rawValue])
     guard let plan, let sums else { throw Trouble.refused("\(path) is damaged: a run has no plan") }
-    var line = RecordedRunSummary(
+    var line = try RecordedRunSummary(
       run: run, startedAtNs: row.number("started_at_ns"), plan: plan,
-      hosts: try hostCount(number, db), state: isLed(run: number) ? .running : .cutOff)
-    line.sent = sums.number("sent")
-    line.ok = sums.number("ok")
-    line.notOk = sums.number("not_ok")
+      hosts: hostCount(number, db), state: isLed(run: number) ? .running : .cutOff)
+    line.sent = try sums.number("sent")
+    line.ok = try sums.number("ok")
+    line.notOk = try sums.number("not_ok")
     return line
   }
 }
 
 extension Row {
-  fileprivate func numberIfAny(_ column: String) -> UInt64? {
-    (self[column] as Int64?).map { UInt64(bitPattern: $0) }
+  fileprivate func numberIfAny(_ column: String) throws -> UInt64? {
+    (try self[column] as Int64?).map { UInt64(bitPattern: $0) }
   }
 }

@@ -103,10 +103,10 @@ struct LoadChangeTests {
 
   @Test func whatALaterChangeLeavesOutStays() {
     var change = LoadChange(rateHz: 5, connections: 3)
-    change.take(LoadChange(connections: 8))
-    change.take(LoadChange(users: 4, spawnHz: 2))
+    change.update(from: LoadChange(connections: 8))
+    change.update(from: LoadChange(users: 4, spawnHz: 2))
     #expect(change == LoadChange(rateHz: 5, connections: 8, users: 4, spawnHz: 2))
-    change.take(LoadChange(users: 1))
+    change.update(from: LoadChange(users: 1))
     #expect(change.spawnHz == nil && change.users == 1)
   }
 
