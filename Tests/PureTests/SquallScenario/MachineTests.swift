@@ -86,7 +86,9 @@ struct MachineTests {
     #expect(!knows("HTTP/1.1 200 OK\r\nA: b\r\nSet-Cookie: c=1\r\nContent-Length: 2\r\n\r\n"))
     try answer(dull + "ok")
     #expect(knows(dull) && knows(dull + "ok") && knows(dull.replacing("200 OK", with: "404 No")))
-    for cut in 0..<dull.utf8.count { #expect(!knows(String(dull.prefix(cut)))) }
+    for cut in 0..<dull.utf8.count {
+      #expect(!knows(String(decoding: dull.utf8.prefix(cut), as: UTF8.self)))
+    }
     #expect(!knows(dull.replacing("A: b", with: "A: c")))
     #expect(!knows(dull.replacing("HTTP/1.1 200 OK", with: "HTTP/1.1 103 Hints")))
     // Fields that are known are skipped, and those that are not are read.
