@@ -189,7 +189,10 @@ struct ScriptTraffic: Traffic, ~Copyable {
     _ row: Int, _ bytes: inout UnsafeRawBufferPointer, talk: inout Talk, common: inout Talk.Common,
     nowNs: UInt64
   ) -> DialectEvent {
-    guard reader.machine.readsReply(row) else {
+    let isDull =
+      !reader.machine.readsReply(row)
+      || Talk.isOrdered && !talk.hasBegun && reader.machine.knowsHead(row, bytes)
+    guard !isDull else {
       var sink = NoSink()
       return unsafe talk.next(&bytes, into: &sink, common: &common)
     }

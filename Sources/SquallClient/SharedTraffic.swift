@@ -332,7 +332,11 @@ struct SharedTraffic: Traffic, ~Copyable {
   func readmit(_ row: Int) {}
   func forget(_ row: Int) {}
   /// Whether a connection is still of use when the load is over.
-  func isLeaving(_ row: Int) -> Bool { users.leavingCount > 0 || waitingArrivalCount > 0 }
+  func isLeaving(_ row: Int) -> Bool {
+    guard ownsRows else { return users.leavingCount > 0 || waitingArrivalCount > 0 }
+    let user = row / originCount
+    return users.isLeaving(user) || places[user] == .waiting
+  }
   func isWaiting(_ row: Int) -> Bool { false }
   func arrive(_ row: Int, scheduledNs: UInt64) {}
 }

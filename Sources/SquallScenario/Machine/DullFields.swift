@@ -24,6 +24,23 @@
     unsafe byteCounts.deallocate()
   }
 
+  /// The bytes begin with the head of a final answer, whole, whose fields these are.
+  @inline(__always)
+  func recallHead(_ bytes: UnsafeRawBufferPointer, of request: Int) -> Bool {
+    // "HTTP/1.1 200": of an interim answer the end of its head is not that of the answer's.
+    guard request < requestCount, bytes.count > 12, unsafe bytes[9] != UInt8(ascii: "1") else {
+      return false
+    }
+    let start = unsafe bytes.firstCarriageReturn(from: 12) &+ 2
+    let count = unsafe Int(byteCounts[request])
+    guard count <= bytes.count &- start, count >= 4 else { return false }
+    // What was kept may have been a part of a head, up to the end of a line.
+    let end = unsafe bytes.loadUnaligned(fromByteOffset: start &+ count &- 4, as: UInt32.self)
+    guard end == 0x0a0d_0a0d else { return false }
+    return unsafe recall(
+      UnsafeRawBufferPointer(rebasing: bytes[start..<start &+ count]), of: request)
+  }
+
   @inline(__always)
   func recall(_ fields: UnsafeRawBufferPointer, of request: Int) -> Bool {
     guard request < requestCount, unsafe Int(byteCounts[request]) == fields.count,

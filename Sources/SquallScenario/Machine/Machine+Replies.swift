@@ -53,6 +53,15 @@ extension Machine: ReplySink, JSONScan.Sink {
     unsafe facts[Int(users[row].request)].readsReply
   }
 
+  /// The bytes begin with a head in which there is nothing for this row's request, of whose answer no body is
+  /// read either.
+  @safe @inline(__always)
+  package func knowsHead(_ row: Int, _ bytes: UnsafeRawBufferPointer) -> Bool {
+    let request = unsafe Int(users[row].request)
+    return unsafe !program.requests[request].readsBody
+      && dullFields.recallHead(bytes, of: request)
+  }
+
   /// The answer is complete: what it came to, and with that where the user goes on.
   package mutating func endReply(
     _ row: Int, status: UInt16, serviceNs: UInt64

@@ -80,13 +80,13 @@ struct CompilerFaultTests {
       #"3:7: the host of an address must be known before the run: write it out, with / behind it"#),
     Wrong(
       #"{get: "ftp://other.test/x"}"#,
-      #"3:7: the scheme 'ftp' is not supported: write the target as http[s]://host[:port]/path"#),
+      #"3:7: the scheme "ftp" is not supported: write the target as http[s]://host[:port]/path"#),
     Wrong(
       #"{get: "http://other.test?x=1"}"#,
       #"3:7: the path '?x=1' does not begin with /: write /?x=1"#),
     Wrong(
       (0..<16).map { "{get: \"http://h\($0).test/\"}" }.joined(separator: ", "),
-      #"3:407: more than 16 hosts: name fewer, or split the scenario"#),
+      #"3:402: more than 16 hosts: name fewer, or split the scenario"#),
     Wrong(
       #"{get: ""}"#,
       #"3:7: the path '' does not begin with /: write /"#),

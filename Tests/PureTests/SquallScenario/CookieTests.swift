@@ -11,13 +11,16 @@ struct CookieTests {
   }
 
   @Test(arguments: [
-    // 3.1: a session, then one more cookie, then the first is over.
+    // 3.1: a session, then one more cookie, which is over when Path and Domain are as they were.
     [
       Exchange(path: "/", sets: ["SID=31d4d96e407aad42"]),
       Exchange(
         path: "/", sets: ["lang=en-US; Path=/; Domain=example.com"], sends: "SID=31d4d96e407aad42"),
       Exchange(
         path: "/", sets: ["lang=; Expires=Sun, 06 Nov 1994 08:49:37 GMT"],
+        sends: "SID=31d4d96e407aad42; lang=en-US"),
+      Exchange(
+        path: "/", sets: ["lang=; Domain=example.com; Expires=Sun, 06 Nov 1994 08:49:37 GMT"],
         sends: "SID=31d4d96e407aad42; lang=en-US"),
       Exchange(path: "/", sends: "SID=31d4d96e407aad42"),
     ],

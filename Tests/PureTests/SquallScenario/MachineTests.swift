@@ -70,6 +70,33 @@ struct MachineTests {
     "c": "s1", "last": "12.5e3",
   ]
 
+  /// A head that is skipped is one in which nothing was watched before, from its first byte to its last.
+  @Test func aHeadIsKnownOnlyWhole() throws {
+    let script = try Script("{get: /}")
+    func knows(_ text: String) -> Bool {
+      unsafe Array(text.utf8).withUnsafeBytes { script.machine.knowsHead(0, $0) }
+    }
+    func answer(_ pieces: String...) throws {
+      _ = try script.send()
+      #expect(script.answer(pieces: pieces.map { Array($0.utf8) }) == .good)
+    }
+    let dull = "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\n\r\n"
+    try answer("HTTP/1.1 200 OK\r\nA: b\r\n", "Content-Length: 2\r\n\r\n", "ok")
+    #expect(!knows(dull))
+    #expect(!knows("HTTP/1.1 200 OK\r\nA: b\r\nSet-Cookie: c=1\r\nContent-Length: 2\r\n\r\n"))
+    try answer(dull + "ok")
+    #expect(knows(dull) && knows(dull + "ok") && knows(dull.replacing("200 OK", with: "404 No")))
+    for cut in 0..<dull.utf8.count {
+      #expect(!knows(String(decoding: dull.utf8.prefix(cut), as: UTF8.self)))
+    }
+    #expect(!knows(dull.replacing("A: b", with: "A: c")))
+    #expect(!knows(dull.replacing("HTTP/1.1 200 OK", with: "HTTP/1.1 103 Hints")))
+    // Fields that are known are skipped, and those that are not are read.
+    try answer(dull + "ok")
+    try answer("HTTP/1.1 200 OK\r\nset-cookie: c=1\r\nContent-Length: 2\r\n\r\nok")
+    #expect(try script.send().contains("Cookie: c=1\r\n"))
+  }
+
   @Test func aChunkedAnswerIsReadWithoutItsFraming() throws {
     let script = try Script(
       #"{get: "/${t}", capture: {t: $.t}}"#, first: "{get: /, capture: {t: $.t}}")
