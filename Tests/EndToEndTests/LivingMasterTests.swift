@@ -291,13 +291,15 @@ extension EndToEnd {
       try fleet.end()
     }
 
-    /// One command: the page's port, the master and its workers.
-    @Test func workersOfItsOwnHostMakeOneCommandOfIt() throws {
+    /// One command: the page's port, the master and its workers. -1 stands for as many as there are CPUs.
+    @Test(arguments: ["2", "-1"])
+    func workersOfItsOwnHostMakeOneCommandOfIt(processes: String) throws {
       let target = try Served()
       let folder = try Folder()
       let master = try Squall.start(
         [
-          "master", target.url, "-n", "500", "-c", "4", "--processes", "2", "--expect-workers", "2",
+          "master", target.url, "-n", "500", "-c", "4", "--processes", processes,
+          "--expect-workers", processes == "-1" ? "1" : processes,
           "--autostart", "--autoquit", "0s", "--master-bind-port", "0", "--web-port", "0",
           "--no-record", "--format", "json",
         ], environment: ["XDG_DATA_HOME": folder.path])
