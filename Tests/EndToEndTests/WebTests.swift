@@ -195,6 +195,9 @@ extension EndToEnd {
       #expect(try waiting.ask("DELETE", "/api/runs/\(id)").status == 409)
       #expect(try waiting.ask("GET", "/api/compare?runs=\(id),\(id)").status == 200)
       #expect(try waiting.ask("GET", "/api/compare?runs=\(id)").status == 422)
+      let three = try waiting.ask("GET", "/api/comparisons?runs=\(id),\(id),\(id)")
+      #expect((try three.json["comparisons"] as? [[String: Any]])?.count == 2, "\(three.body)")
+      #expect(try waiting.ask("GET", "/api/comparisons?runs=\(id)").status == 422)
       let document = try waiting.ask("GET", "/api/openapi.json").json
       #expect((document["paths"] as? [String: Any])?.keys.contains("/api/runs/{id}") == true)
     }
@@ -250,7 +253,8 @@ extension EndToEnd {
         "/bin/sh",
         [
           "-c", "cd \"$0\" && exec \"$@\"", waiting.folder.path, Repository.python("schemathesis"),
-          "--config-file", Repository.path + "/Tests/EndToEndTests/Browser/schemathesis.toml", "run",
+          "--config-file", Repository.path + "/Tests/EndToEndTests/Browser/schemathesis.toml",
+          "run",
           "http://127.0.0.1:\(waiting.port)/api/openapi.json", "--exclude-path", "/api/live",
           "--max-examples", "15", "--no-color",
         ])

@@ -203,20 +203,17 @@ enum OpenAPI {
         get(
           "Whether two runs differ, or the two sides of pairs A,B,A,B", "compare",
           answer(200, "squall.comparison/1", ref("Comparison")),
-          [
-            parameter(
-              "runs", in: "query",
-              .object([
-                .init("type", .string("string")),
-                .init(
-                  "pattern",
-                  .string(
-                    "^[0-9a-f]{16},[0-9a-f]{16}(,[0-9a-f]{16},[0-9a-f]{16}){0,15}$")),
-              ]), isRequired: true),
-            parameter(
-              "accept_different_plans", in: "query",
-              .object([.init("type", .string("boolean"))]), isRequired: false),
-          ])
+          compared("^[0-9a-f]{16},[0-9a-f]{16}(,[0-9a-f]{16},[0-9a-f]{16}){0,15}$"))
+      ]
+    ),
+    (
+      "/api/comparisons",
+      [
+        get(
+          "Whether runs differ: each against the first", "comparisons",
+          answer(
+            200, "One for each but the first", object(["comparisons": list(ref("Comparison"))])),
+          compared("^[0-9a-f]{16}(,[0-9a-f]{16}){1,31}$"))
       ]
     ),
     (
@@ -316,6 +313,18 @@ enum OpenAPI {
       .init("name", .string(name)), .init("in", .string(place)),
       .init("required", .bool(isRequired)), .init("schema", schema),
     ])
+  }
+
+  /// Of comparisons: the runs, and whether their plans may differ.
+  private static func compared(_ pattern: String) -> [JSONValue] {
+    [
+      parameter(
+        "runs", in: "query",
+        .object([.init("type", .string("string")), .init("pattern", .string(pattern))])),
+      parameter(
+        "accept_different_plans", in: "query",
+        .object([.init("type", .string("boolean"))]), isRequired: false),
+    ]
   }
 
   private static let id = parameter(
