@@ -57,6 +57,7 @@ struct Master: AsyncParsableCommand {
   var autoquit: UInt64?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp("Workers on this host: a number, or -1 for one per CPU.", valueName: "n"),
     transform: Read.processes)
   var processes: WorkerCount?

@@ -113,7 +113,9 @@ extension EndToEnd {
       close(try ask("POST", "/api/start", port: web))
       try expectSums(try settled(web, of: cluster.master, cluster.target), of: cluster.target)
       try expectSums(try settled(metrics, of: cluster.master, cluster.target), of: cluster.target)
-      #expect(try fetch("/api/status", port: metrics).isEmpty, "no commands there")
+      for path in ["/api/status", "/api/start", "/"] {
+        #expect(try Answered("GET", path, port: metrics).status == 404, "no commands there")
+      }
       try cluster.expectExact()
     }
 
@@ -146,6 +148,61 @@ extension EndToEnd {
       #expect(last.number("totals.ok") == 6_000)
       let sent = events.map { $0.number("totals.sent") }
       #expect(sent == sent.sorted())
+    }
+
+    /// The real one scrapes a run, and says what the target says.
+    @Test(.enabled(if: Repository.has("/usr/bin/prometheus"), "prometheus is not installed"))
+    func prometheusAnswersWithTheTotals() throws {
+      let (target, folder) = (try Served(), try Folder())
+      let run = try Squall.start([
+        "run", "-w", "2", "--metrics-port", "0", "--format", "json", "-c", "8", "--interval",
+        "200ms", "--stage", "500ms:2000", "--stage", "500ms:0", "--stage", "120s:0", "-d", "120s",
+        target.url,
+      ])
+      let configuration = try folder.file(
+        "prometheus.yml",
+        """
+        scrape_configs:
+          - job_name: squall
+            scrape_interval: 250ms
+            scrape_timeout: 250ms
+            static_configs:
+              - targets: ["127.0.0.1:\(try port(run, before: "/metrics"))"]
+        """)
+      let port = try closedPort()
+      let prometheus = try Child(
+        "/usr/bin/prometheus",
+        [
+          "--config.file=" + configuration, "--storage.tsdb.path=" + folder.path + "/data",
+          "--web.listen-address=127.0.0.1:\(port)", "--log.level=error",
+        ])
+      func value(_ query: String) throws -> Double? {
+        let path = query.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
+        guard let answer = try? Answered("GET", "/api/v1/query?query=\(path)", port: port),
+          answer.status == 200,
+          let vector = try answer.json["data.result"] as? [[String: Any]],
+          let sample = vector.first?["value"] as? [Any]
+        else { return nil }
+        return (sample.last as? String).flatMap { Double($0) }
+      }
+      let ok = #"sum(squall_requests_total{name="/", outcome="ok"})"#
+      try prometheus.run(withinMs: 60_000) {
+        try value("sum(squall_requests_total)") == 1_000
+      }
+      #expect(try value(ok) == 1_000)
+      #expect(try value("sum(squall_response_seconds_count)") == 1_000)
+      #expect(try value(#"sum(squall_workers{state="running"})"#) == 2)
+      let quantile = try value(
+        "histogram_quantile(0.99, sum by (le) (squall_response_seconds_bucket))")
+      run.signal(SIGINT)
+      try run.awaitEnd()
+      let result = try Measured(run.output)
+      #expect(result.ok == 1_000)
+      #expect(try target.count() == 1_000)
+      // Between two of the bounds it reckons, of which there are two an octave.
+      let p99Ns = try #require(result["latency_ns.response.p99"] as? Int)
+      let seconds = try #require(quantile)
+      #expect((Double(p99Ns) * 0.6e-9...Double(p99Ns) * 1.6e-9).contains(seconds))
     }
 
     /// The dashboard asks for metrics and labels that there are, and for nearly all of them.
@@ -274,6 +331,41 @@ extension EndToEnd {
           }
         })
       #expect(starts.count == 1, "one run has one start")
+    }
+
+    /// As OpenTelemetry's own definitions read it.
+    @Test(
+      .enabled(
+        if: Repository.has(Repository.python("python"))
+          && (try? Repository.output(
+            Repository.python("python"), "-c", "import opentelemetry.proto.metrics")) != nil,
+        "opentelemetry-proto is not installed"))
+    func whatIsPushedIsOTLP() throws {
+      let (target, receiver, folder) = (try Served(), try Receiver(), try Folder())
+      let child = try Squall.ended(
+        [
+          "run", "-w", "1", "-n", "300", "--otlp-endpoint",
+          "http://127.0.0.1:\(receiver.server.port)/", target.url,
+        ])
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      let last = try #require(try receiver.pushes().last)
+      let program = """
+        import sys
+        from google.protobuf.json_format import Parse
+        from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+            ExportMetricsServiceRequest)
+        request = Parse(open(sys.argv[1]).read(), ExportMetricsServiceRequest())
+        [metrics] = [scope.metrics for of in request.resource_metrics for scope in of.scope_metrics]
+        of = {metric.name: metric for metric in metrics}
+        print(sum(point.as_int for point in of["squall_requests_total"].sum.data_points))
+        print(of["squall_requests_total"].sum.is_monotonic)
+        [response] = of["squall_response_seconds"].histogram.data_points
+        print(response.count, sum(response.bucket_counts))
+        print(len(response.bucket_counts) - len(response.explicit_bounds))
+        """
+      let judged = try Repository.output(
+        Repository.python("python"), "-c", program, folder.file("push.json", last.document.text))
+      #expect(judged.split(separator: "\n") == ["300", "True", "300 300", "1"])
     }
 
     /// Status 503 is for another attempt, said once; the run is as without a receiver.

@@ -10,7 +10,10 @@ enum Repository {
     programs.allSatisfy { FileManager.default.isExecutableFile(atPath: $0) }
   }
 
-  static let validator = path + "/.build-python/bin/kubernetes-validate"
+  static let validator = python("kubernetes-validate")
+
+  /// A command of the judges that `scripts/setup` installs from PyPI.
+  static func python(_ command: String) -> String { path + "/.build-python/bin/" + command }
 
   /// What podman and its relatives confine a container with, as Debian has it.
   static let standardProfile = "/usr/share/containers/seccomp.json"

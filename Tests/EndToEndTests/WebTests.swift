@@ -195,6 +195,9 @@ extension EndToEnd {
       #expect(try waiting.ask("DELETE", "/api/runs/\(id)").status == 409)
       #expect(try waiting.ask("GET", "/api/compare?runs=\(id),\(id)").status == 200)
       #expect(try waiting.ask("GET", "/api/compare?runs=\(id)").status == 422)
+      let three = try waiting.ask("GET", "/api/comparisons?runs=\(id),\(id),\(id)")
+      #expect((try three.json["comparisons"] as? [[String: Any]])?.count == 2, "\(three.body)")
+      #expect(try waiting.ask("GET", "/api/comparisons?runs=\(id)").status == 422)
       let document = try waiting.ask("GET", "/api/openapi.json").json
       #expect((document["paths"] as? [String: Any])?.keys.contains("/api/runs/{id}") == true)
     }
@@ -212,6 +215,55 @@ extension EndToEnd {
         #expect(
           try waiting.ask(method, path, fields: ["Origin": "http://evil.example"]).status == 403)
       }
+    }
+
+    /// What there is not is answered as every other error is.
+    @Test func pathsAndMethodsThatAreNotOursAreNamed() throws {
+      let waiting = try Waiting()
+      for (method, path, status, allow) in [
+        ("GET", "/api/nothing", 404, nil), ("GET", "/favicon.ico", 404, nil),
+        ("PUT", "/api/runs", 405, "GET"), ("GET", "/api/start", 405, "POST"),
+        ("POST", "/api/runs/0000000000000001", 405, "DELETE, GET, PATCH"),
+        ("TRACE", "/api/runs/0000000000000001/summary", 405, "GET"), ("POST", "/", 405, "GET"),
+        ("DELETE", "/api/session", 204, nil),
+      ] as [(String, String, Int, String?)] {
+        let answer = try waiting.ask(method, path, fields: ["Content-Type": ""])
+        #expect(answer.status == status, "\(method) \(path)")
+        #expect(answer.fields["allow"] == allow, "\(method) \(path)")
+        guard status >= 400 else { continue }
+        #expect(answer.fields["content-type"] == "application/problem+json", "\(method) \(path)")
+        #expect(try answer.json.number("status") == status)
+      }
+    }
+
+    /// What the master says of its API is how it behaves: asked by schemathesis, in ways that the
+    /// document allows and in ways that it does not.
+    @Test(
+      .enabled(
+        if: Repository.has(Repository.python("schemathesis")), "schemathesis is not installed"))
+    func theAPIIsAsItIsDescribed() throws {
+      let waiting = try Waiting(["--processes", "1", "-c", "2", "-d", "1s", "-n", "50"])
+      try waiting.master.run { waiting.master.errors.contains("is ready") }
+      #expect(try waiting.ask("POST", "/api/start", body: "{}").status == 202)
+      try waiting.master.run {
+        try waiting.ask("GET", "/api/runs").body.contains(#""state":"ended""#)
+      }
+      // It leaves files of its own where it runs.
+      let child = try Child(
+        "/bin/sh",
+        [
+          "-c", "cd \"$0\" && exec \"$@\"", waiting.folder.path, Repository.python("schemathesis"),
+          "--config-file", Repository.path + "/Tests/EndToEndTests/Browser/schemathesis.toml",
+          "run",
+          "http://127.0.0.1:\(waiting.port)/api/openapi.json", "--exclude-path", "/api/live",
+          "--max-examples", "15", "--no-color",
+        ])
+      let ending = try child.awaitEnd(withinMs: 180_000)
+      #expect(ending == Child.Ending(code: 0), "\(child.output)\(child.errors)")
+      let counts = try #require(
+        child.output.firstMatch(of: /(\d+) generated, (\d+) passed/), "\(child.output)")
+      #expect(counts.output.1 == counts.output.2 && Int(counts.output.1) ?? 0 > 500)
+      #expect(try waiting.ask("GET", "/api/status").status == 200)
     }
 
     /// Without the token nothing is told, and guessing it is slow.

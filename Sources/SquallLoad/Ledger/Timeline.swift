@@ -40,12 +40,28 @@ package struct Timeline: Equatable, Sendable {
     }
 
     mutating func merge(_ worker: Worker) {
-      let place = workers.firstIndex { $0.ordinal >= worker.ordinal } ?? workers.count
+      let place = place(of: worker.ordinal)
       if place < workers.count && workers[place].ordinal == worker.ordinal {
         workers[place].merge(worker)
       } else {
         workers.insert(worker, at: place)
       }
+    }
+
+    /// What this worker did in it; nil when it has not reported.
+    package func worker(_ ordinal: Int) -> Worker? {
+      let place = place(of: ordinal)
+      return place < workers.count && workers[place].ordinal == ordinal ? workers[place] : nil
+    }
+
+    /// The first whose ordinal is not lower. There may be thousands.
+    private func place(of ordinal: Int) -> Int {
+      var (low, high) = (0, workers.count)
+      while low < high {
+        let middle = low + (high - low) / 2
+        if workers[middle].ordinal < ordinal { low = middle + 1 } else { high = middle }
+      }
+      return low
     }
   }
 

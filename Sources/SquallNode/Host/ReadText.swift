@@ -6,22 +6,24 @@ func readText(_ path: String) -> String? {
   readBytes(path).map { String(decoding: $0, as: UTF8.self) }
 }
 
-/// The whole of a file; nil when it cannot be read.
-func readBytes(_ path: String) -> [UInt8]? {
+/// The whole of a file, or its first bytes; nil when it cannot be read.
+func readBytes(_ path: String, countMax: Int = .max) -> [UInt8]? {
   let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
   guard descriptor >= 0 else { return nil }
   defer { close(descriptor) }
-  return readAll(descriptor)
+  return readAll(descriptor, countMax: countMax)
 }
 
-/// What is left to read of a descriptor; nil on an error.
-func readAll(_ descriptor: Int32) -> [UInt8]? {
+/// What is left to read of a descriptor, or so much of it; nil on an error.
+func readAll(_ descriptor: Int32, countMax: Int = .max) -> [UInt8]? {
   var bytes: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 65_536)
-  while true {
-    let count = uninterrupted { unsafe read(descriptor, &chunk, chunk.count) }
+  while bytes.count < countMax {
+    let wanted = min(chunk.count, countMax - bytes.count)
+    let count = uninterrupted { unsafe read(descriptor, &chunk, wanted) }
     guard count >= 0 else { return nil }
-    guard count > 0 else { return bytes }
+    guard count > 0 else { break }
     bytes += chunk.prefix(count)
   }
+  return bytes
 }

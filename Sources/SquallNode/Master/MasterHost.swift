@@ -95,9 +95,11 @@ package actor MasterHost {
   private static let pauseNsMax: UInt64 = 500_000_000
 
   /// What goes on now.
-  package var figures: LiveFigures {
+  package var figures: LiveFigures { figures(of: machine.status(nowNs: nowNs)) }
+
+  private func figures(of status: Status) -> LiveFigures {
     LiveFigures(
-      status: machine.status(nowNs: nowNs), run: led?.record.run,
+      status: status, run: led?.record.run,
       plan: led?.record.plan.changed(by: machine.changes), asked: machine.askedChange,
       ledger: led?.ledger ?? RunLedger(endpointCount: 0))
   }
@@ -119,7 +121,7 @@ package actor MasterHost {
   /// What it does and what it has come to, of one instant.
   package var known: (figures: LiveFigures, ledger: RunLedger, ledgers: [Ledger]) {
     let account = account
-    return (figures, account.ledger, account.ledgers)
+    return (figures(of: account.status), account.ledger, account.ledgers)
   }
 
   /// Begins the load with the workers that are ready.

@@ -69,7 +69,7 @@ package struct RunPicture: Sendable {
       listed.prefix(Self.workerCountMax).map { number, worker in
         let ordinal = places[WorkerPlace(worker.incarnation)]
         let recent = ordinal.flatMap { ordinal in
-          newest.lazy.compactMap { $0.workers.first { $0.ordinal == ordinal } }.first
+          newest.lazy.compactMap { $0.worker(ordinal) }.first
         }
         return Self.json(number, worker, recent)
       })

@@ -6,7 +6,8 @@ package enum ReportSource: Equatable, Sendable {
 
   /// What cannot be read or is nothing of ours is taken for a result, and refused as one.
   package init(_ path: String) {
-    let bytes = readBytes(path) ?? []
+    // A record may have gigabytes.
+    let bytes = readBytes(path, countMax: 64) ?? []
     if bytes.starts(with: "SQLite format 3\0".utf8) {
       self = .record
     } else if Leftovers.begins(bytes) {

@@ -52,6 +52,17 @@ extension ControlPort {
         return (.noContent, "", "")
       }
     }
+    router.get("api/comparisons") { request, _ in
+      await self.answer(request) { control in
+        do throws(Objection) {
+          let comparisons = try await Self.comparisons(request, of: control)
+          return Self.json(
+            .ok, .object([.init("comparisons", .array(comparisons.map(\.json)))]))
+        } catch {
+          return Self.answer(error)
+        }
+      }
+    }
     router.get("api/compare") { request, _ in
       await self.answer(request) { control in
         do throws(Objection) {
@@ -187,19 +198,47 @@ extension ControlPort {
       throw Objection(
         .unusable, "name two runs, or pairs of them, \(comparedCountMax) at most: ?runs=A,B")
     }
-    var results: [RunResult] = []
-    for word in words {
-      guard let id = UInt64(hexadecimal: String(word)) else {
-        throw Objection(.absent, "'\(word)' is no run's id")
-      }
-      results.append(try await run(id, in: control).result)
-    }
+    let results = try await Self.results(words, of: control)
     let sides = [0, 1].map { side in
       results.enumerated().filter { $0.offset % 2 == side }.map(\.element)
     }
     return Comparison(
       baseline: sides[0], candidate: sides[1],
-      acceptsPlanDifferences: request.uri.queryParameters["accept_different_plans"] == "true")
+      acceptsPlanDifferences: acceptsPlanDifferences(request))
+  }
+
+  /// `?runs=A,B,C`: each against the first.
+  private static func comparisons(
+    _ request: Request, of control: any RunControl
+  ) async throws(Objection) -> [Comparison] {
+    let words = (request.uri.queryParameters["runs"] ?? "").split(separator: ",")
+    guard words.count >= 2, words.count <= comparedCountMax else {
+      throw Objection(
+        .unusable, "name two runs or more, \(comparedCountMax) at most: ?runs=A,B,C")
+    }
+    let results = try await Self.results(words, of: control)
+    return results.dropFirst().map { result in
+      Comparison(
+        baseline: [results[0]], candidate: [result],
+        acceptsPlanDifferences: acceptsPlanDifferences(request))
+    }
+  }
+
+  private static func acceptsPlanDifferences(_ request: Request) -> Bool {
+    request.uri.queryParameters["accept_different_plans"] == "true"
+  }
+
+  private static func results(
+    _ names: [Substring], of control: any RunControl
+  ) async throws(Objection) -> [RunResult] {
+    var results: [RunResult] = []
+    for name in names {
+      guard let id = UInt64(hexadecimal: String(name)) else {
+        throw Objection(.absent, "'\(name)' is no run's id")
+      }
+      results.append(try await run(id, in: control).result)
+    }
+    return results
   }
 
   // MARK: Labels and notes

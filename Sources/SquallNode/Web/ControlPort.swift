@@ -55,6 +55,11 @@ package final class ControlPort: Sendable {
   package func open() async throws(Complaint) -> UInt16 {
     let server = try server()
     let router = Router()
+    let takesCommands = options.takesCommands
+    router.add(
+      middleware: Strays { path in
+        takesCommands ? OpenAPI.methods(of: path) : path == "/metrics" ? ["GET"] : []
+      })
     router.get("metrics") { request, _ in
       await self.answer(request) { control in
         guard let totals = await control.totals() else { return Self.nothing }
@@ -264,7 +269,9 @@ package final class ControlPort: Sendable {
   func foreignness(of request: Request) -> Answer? {
     let host = request.head.authority ?? ""
     let type = (request.headers[.contentType] ?? "").split(separator: ";").first ?? ""
-    guard type.lowercased() == "application/json" else {
+    // No page of another site can send DELETE without asking first, whatever type it has, or none.
+    let isBare = request.method == .delete && request.headers[.contentType] == nil
+    guard isBare || type.lowercased() == "application/json" else {
       return Self.error(
         .unsupportedMediaType, "send the header Content-Type: application/json")
     }

@@ -53,6 +53,20 @@ enum OpenAPI {
     .init("paths", .object(paths.map { .init($0.path, .object($0.operations)) })),
   ])
 
+  /// Those that a path takes, of which the page's files are not described; none for no path of ours.
+  static func methods(of path: String) -> [String] {
+    if path == "/" { return ["GET"] }
+    let words = path.split(separator: "/")
+    if words.count == 2, words[0] == "assets" { return ["GET"] }
+    let found = paths.filter { described in
+      let parts = described.path.split(separator: "/")
+      return parts.count == words.count
+        && zip(parts, words).allSatisfy { $0 == $1 || $0.hasPrefix("{") }
+    }
+    let names = found.flatMap { $0.operations.map { $0.name.uppercased() } }
+    return Set(names).sorted()
+  }
+
   private static let paths: [(path: String, operations: [JSONValue.Member])] = [
     (
       "/api/status",
@@ -189,12 +203,17 @@ enum OpenAPI {
         get(
           "Whether two runs differ, or the two sides of pairs A,B,A,B", "compare",
           answer(200, "squall.comparison/1", ref("Comparison")),
-          [
-            parameter("runs", in: "query", string, isRequired: true),
-            parameter(
-              "accept_different_plans", in: "query",
-              .object([.init("type", .string("boolean"))]), isRequired: false),
-          ])
+          compared("^[0-9a-f]{16},[0-9a-f]{16}(,[0-9a-f]{16},[0-9a-f]{16}){0,15}$"))
+      ]
+    ),
+    (
+      "/api/comparisons",
+      [
+        get(
+          "Whether runs differ: each against the first", "comparisons",
+          answer(
+            200, "One for each but the first", object(["comparisons": list(ref("Comparison"))])),
+          compared("^[0-9a-f]{16}(,[0-9a-f]{16}){1,31}$"))
       ]
     ),
     (
@@ -296,6 +315,18 @@ enum OpenAPI {
     ])
   }
 
+  /// Of comparisons: the runs, and whether their plans may differ.
+  private static func compared(_ pattern: String) -> [JSONValue] {
+    [
+      parameter(
+        "runs", in: "query",
+        .object([.init("type", .string("string")), .init("pattern", .string(pattern))])),
+      parameter(
+        "accept_different_plans", in: "query",
+        .object([.init("type", .string("boolean"))]), isRequired: false),
+    ]
+  }
+
   private static let id = parameter(
     "id", in: "path",
     .object([.init("type", .string("string")), .init("pattern", .string("^[0-9a-f]{16}$"))]))
@@ -311,7 +342,11 @@ enum OpenAPI {
   ])
   /// As it is typed after a flag, or a number.
   private static let quantity = JSONValue.object([
-    .init("type", .array([.string("string"), .string("number")]))
+    .init("type", .array([.string("string"), .string("number")])), .init("minimum", .integer(0)),
+  ])
+  private static let arrival = JSONValue.object([
+    .init("type", .string("string")),
+    .init("enum", .array([.string("uniform"), .string("poisson")])),
   ])
 
   private static func orNull(_ type: String) -> JSONValue {
@@ -386,10 +421,11 @@ enum OpenAPI {
     [
       "url": string, "scenario": string, "users": quantity, "spawn_rate": quantity,
       "variables": texts, "connections": quantity, "duration": quantity,
-      "requests": quantity, "rate": quantity, "stages": list(string), "arrival": string,
+      "requests": quantity, "rate": quantity, "stages": list(string), "arrival": arrival,
       "max_in_flight": quantity, "method": string, "headers": list(string),
       "body": string, "timeout": quantity, "deadline": quantity, "warmup": quantity,
       "ramp": quantity, "drain": quantity, "pipeline": quantity, "no_keepalive": boolean,
+      "connect_timeout": quantity, "interval": quantity, "requests_per_connection": quantity,
       "seed": quantity, "slo": list(string), "labels": texts,
     ], isOpen: false)
 }

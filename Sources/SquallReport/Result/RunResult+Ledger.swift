@@ -241,7 +241,7 @@ extension RunResult.Interval {
     }
     if !interval.scheduleLag.isEmpty { scheduleLagP99 = interval.scheduleLag.quantileNs(0.99) }
     for ordinal in order {
-      let worker = interval.workers.first { $0.ordinal == ordinal }
+      let worker = interval.worker(ordinal)
       let busy = worker.flatMap { $0.spanNs == 0 ? nil : Double($0.cpuNs) / Double($0.spanNs) }
       workerBusy.append(busy.map { ($0 * 10_000).rounded() / 10_000 })
       workerLagP99.append(isClosed ? nil : worker?.lagP99Ns)
