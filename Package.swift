@@ -67,8 +67,8 @@ let package = Package(
     .target(
       name: "SquallNode",
       dependencies: [
-        "CFiles", "SquallClient", "SquallCluster", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallPage",
-        "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
+        "CFiles", "SquallClient", "SquallCluster", "SquallEngine", "SquallHTTP", "SquallLoad",
+        "SquallPage", "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Logging", package: "swift-log"),
