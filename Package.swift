@@ -8,6 +8,10 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
+// Of scripts/portable: a linker that can leave sections out, and no library of the compiler's beside the program.
+let portable: [LinkerSetting] =
+  Context.environment["SQUALL_PORTABLE"] == nil
+  ? [] : [.unsafeFlags(["-use-ld=lld", "-Xclang-linker", "-static-libgcc"])]
 let tests: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
 let package = Package(
@@ -85,7 +89,7 @@ let package = Package(
         "SquallNode", "SquallLoad", "SquallReport", "SquallTarget",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: strict),
+      swiftSettings: strict, linkerSettings: portable),
     .testTarget(
       name: "PureTests",
       dependencies: [

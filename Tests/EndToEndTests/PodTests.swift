@@ -78,7 +78,8 @@ extension EndToEnd {
       try workers[0].run { workers[0].errors.contains("no master listens there") }
       let told = Self.gently(try #require(commands["squall-master"]), forS: 4)
       // Two CPUs in each pod there; here as many as this host has.
-      let master = try pod("first", told, ["--format", "json", "--expect-workers", "2"])
+      let count = 2 * ProcessInfo.processInfo.activeProcessorCount
+      let master = try pod("first", told, ["--format", "json", "--expect-workers", "\(count)"])
       try master.run(withinMs: 60_000) { master.errors.contains("the load starts on") }
       workers[0].signal(SIGTERM)
       #expect(try workers[0].awaitEnd() == Child.Ending(code: 0), "\(workers[0].errors)")
@@ -99,7 +100,7 @@ extension EndToEnd {
       let worker = try pod("one", try #require(commands["squall-worker"]))
       let told = Self.gently(try #require(commands["squall-master"]), forS: 1)
       let master = try pod(
-        "first", told, ["--format", "json", "--expect-workers", "1", "--slo", "p50<1ns"])
+        "first", told, ["--format", "json", "--expect-workers", "1", "--slo", "p50<1us"])
       #expect(try master.awaitEnd(withinMs: 60_000) == Child.Ending(code: 3), "\(master.errors)")
       #expect(try Measured(master.output).sent == finalCount())
       #expect(try worker.awaitEnd() == Child.Ending(code: 0), "\(worker.errors)")
@@ -123,7 +124,8 @@ extension EndToEnd {
       try network.cutPower(of: "first")
       first.end()
       try network.name("squall-master", for: "second")
-      let second = try pod("second", told, ["--format", "json", "--autoquit", "0s"])
+      let second = try pod(
+        "second", told, ["--format", "json", "--autoquit", "0s"] + Cluster.haste)
       #expect(try second.awaitEnd(withinMs: 60_000) == Child.Ending(code: 0), "\(second.errors)")
       let result = try Measured(second.output)
       result.expectConservation()
