@@ -41,7 +41,8 @@ image: setup
 	scripts/image
 
 # Both are made, and used in a Debian of their own. They take minutes and root, so no test does it.
-check-package check-image: setup
+check-package check-image:
+	@scripts/setup check
 	scripts/$@
 
 setup:

@@ -8,6 +8,10 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
+// Of scripts/portable: a linker that can leave sections out, and no library of the compiler's beside the program.
+let portable: [LinkerSetting] =
+  Context.environment["SQUALL_PORTABLE"] == nil
+  ? [] : [.unsafeFlags(["-use-ld=lld", "-Xclang-linker", "-static-libgcc"])]
 let tests: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
 let package = Package(
@@ -67,8 +71,8 @@ let package = Package(
     .target(
       name: "SquallNode",
       dependencies: [
-        "CFiles", "SquallClient", "SquallCluster", "SquallEngine", "SquallHTTP", "SquallLoad", "SquallPage",
-        "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
+        "CFiles", "SquallClient", "SquallCluster", "SquallEngine", "SquallHTTP", "SquallLoad",
+        "SquallPage", "SquallReport", "SquallScenario", "SquallTLS", "SquallTarget",
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -87,7 +91,7 @@ let package = Package(
         "SquallNode", "SquallLoad", "SquallReport", "SquallTarget",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: strict),
+      swiftSettings: strict, linkerSettings: portable),
     .testTarget(
       name: "PureTests",
       dependencies: [

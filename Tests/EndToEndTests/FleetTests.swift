@@ -177,6 +177,100 @@ extension EndToEnd {
       try hosts.expectClean()
     }
 
+    // MARK: On a network of their own
+
+    /// A line of the program's to standard error, after which the load goes.
+    private static let opening = "the load starts on"
+
+    private func start(
+      _ hosts: SSHHosts, across network: Network, on names: [String], _ arguments: [String]
+    ) throws -> Child {
+      try network.start(
+        on: "desk",
+        [Squall.path, "fleet", "run", "--on", names.joined(separator: ",")] + hosts.flags
+          + ["--workers", "1", "--format", "json", "--lease", "2s", "--interval", "250ms"]
+          + ["--heartbeat-interval", "200ms"] + Cluster.gentle + arguments,
+        environment: ["SQUALL_BACKEND": "auto"])
+    }
+
+    private func target(on network: Network) throws -> Child {
+      let target = try network.start(on: "target", [Squall.path, "serve", "--host", "0.0.0.0"])
+      _ = try target.firstLine()
+      return target
+    }
+
+    /// What a target on the network counted, to its end.
+    private func finalCount(of target: Child) throws -> Int {
+      target.signal(SIGTERM)
+      try target.awaitEnd()
+      let last = try #require(target.output.split(separator: "\n").last)
+      let counts = try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any]
+      return try #require(counts?["requests"] as? Int)
+    }
+
+    /// One is reached through another, one may make no ring, one is not there, and one loses its power in
+    /// mid-run: nothing of it ends a connection, there is only silence.
+    @Test(
+      .enabled(
+        if: Network.canBeMade && Repository.canConfine,
+        "network namespaces are for root, and python3-seccomp is needed"))
+    func aFleetOfUnequalHostsGoesOnWithoutThoseThatFail() throws {
+      let network = try Network(
+        ["desk", "near", "plain", "dying", "dead", "target"], ["near", "behind", "target"])
+      let hosts = try SSHHosts(
+        ["near", "plain", "dying", "behind"], on: network, confined: ["plain"])
+      // The one switch has no way to the other but the jump host.
+      try hosts.name("behind", port: 22, through: "near")
+      try hosts.name("dead", port: 22)
+      let target = try target(on: network)
+      let url = "http://\(try network.commonAddress(of: "target")):8080/"
+      let run = try start(
+        hosts, across: network, on: ["near", "plain", "dying", "dead", "behind"],
+        ["-d", "5s", "--min-hosts", "4", url])
+      try run.run(withinMs: 120_000) { run.errors.contains(Self.opening) }
+      try network.cutPower(of: "dying")
+      hosts.kill("dying")
+      #expect(try run.awaitEnd(withinMs: 60_000) == Child.Ending(code: 6), "\(run.errors)")
+      #expect(run.errors.contains("dead failed: ssh does not get there"), "\(run.errors)")
+      #expect(run.errors.contains("epoll instead of io_uring"), "\(run.errors)")
+      let result = try Measured(run.output)
+      #expect(result["verdict.incomplete"] as? Bool == true)
+      let workers = Set(result.workers.compactMap { $0["host"] as? String })
+      #expect(workers.isSuperset(of: ["near", "plain", "behind"]), "\(workers)")
+      // What the host without power had not delivered is missing from the counts.
+      #expect(try finalCount(of: target) >= result.sent - result.inFlight)
+      try hosts.expectClean()
+      for host in ["near", "plain", "behind"] {
+        #expect(try network.processes(on: host).count == 1, "\(host): more than its sshd")
+      }
+    }
+
+    /// From nothing to load, and again with the program there. The times are printed; what else this machine
+    /// does is in them, and so the limit is not the goal.
+    @Test(.enabled(if: Network.canBeMade, "network namespaces are for root only"))
+    func twentyHostsAreSoonUnderLoad() throws {
+      let names = (1...20).map { "h\($0)" }
+      let network = try Network(["desk", "target"] + names)
+      let hosts = try SSHHosts(names, on: network)
+      let target = try target(on: network)
+      let url = "http://\(try network.address(of: "target")):8080/"
+      var sent = 0
+      for time in ["from nothing", "with the program there"] {
+        let run = try start(
+          hosts, across: network, on: names, ["-d", "1s", "-R", "4000", "-c", "40", url])
+        try run.run(withinMs: 120_000) { run.errors.contains(Self.opening) }
+        print("20 hosts \(time): load after \((monotonicNs() - run.startedNs) / 1_000_000) ms")
+        #expect(try run.awaitEnd(withinMs: 60_000) == Child.Ending(code: 0), "\(run.errors)")
+        let result = try Measured(run.output)
+        result.expectConservation()
+        #expect(Set(result.workers.compactMap { $0["host"] as? String }) == Set(names))
+        sent += result.sent
+        try hosts.expectClean()
+      }
+      #expect(try finalCount(of: target) == sent)
+      #expect(names.allSatisfy { hosts.cached(on: $0).count == 1 })
+    }
+
     @Test func whatCannotBeAFleetIsRefused() throws {
       for (arguments, sentence) in [
         (["run", "--on", "h1"], "name the server to load"),

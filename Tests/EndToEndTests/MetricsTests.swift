@@ -336,9 +336,9 @@ extension EndToEnd {
     /// As OpenTelemetry's own definitions read it.
     @Test(
       .enabled(
-        if: Repository.has(Repository.python("python"))
+        if: Repository.has(Repository.python)
           && (try? Repository.output(
-            Repository.python("python"), "-c", "import opentelemetry.proto.metrics")) != nil,
+            Repository.python, "-c", "import opentelemetry.proto.metrics")) != nil,
         "opentelemetry-proto is not installed"))
     func whatIsPushedIsOTLP() throws {
       let (target, receiver, folder) = (try Served(), try Receiver(), try Folder())
@@ -364,7 +364,7 @@ extension EndToEnd {
         print(len(response.bucket_counts) - len(response.explicit_bounds))
         """
       let judged = try Repository.output(
-        Repository.python("python"), "-c", program, folder.file("push.json", last.document.text))
+        Repository.python, "-c", program, folder.file("push.json", last.document.text))
       #expect(judged.split(separator: "\n") == ["300", "True", "300 300", "1"])
     }
 

@@ -10,10 +10,12 @@ enum Repository {
     programs.allSatisfy { FileManager.default.isExecutableFile(atPath: $0) }
   }
 
-  static let validator = python("kubernetes-validate")
+  static let validator = judge("kubernetes-validate")
+  /// One that reads YAML.
+  static let python = judge("python")
 
   /// A command of the judges that `scripts/setup` installs from PyPI.
-  static func python(_ command: String) -> String { path + "/.build-python/bin/" + command }
+  static func judge(_ command: String) -> String { path + "/.build-python/bin/" + command }
 
   /// What podman and its relatives confine a container with, as Debian has it.
   static let standardProfile = "/usr/share/containers/seccomp.json"
@@ -100,7 +102,9 @@ extension EndToEnd {
       if: Repository.has("/usr/bin/kubectl", Repository.validator),
       "kubectl or kubernetes-validate is not installed"))
   struct ManifestTests {
-    @Test(arguments: ["base", "overlays/job", "overlays/io-uring", "overlays/service"])
+    @Test(arguments: [
+      "base", "overlays/job", "overlays/io-uring", "overlays/service", "overlays/scenario",
+    ])
     func everyManifestIsValidAndGuaranteed(name: String) throws {
       let folder = try Folder()
       let text = try Repository.output(
@@ -108,7 +112,8 @@ extension EndToEnd {
       let file = try folder.file("all.yaml", text)
       _ = try Repository.output(Repository.validator, "--strict", file)
       let documents = text.components(separatedBy: "\n---\n")
-      let kind = name == "overlays/service" ? "StatefulSet" : "Job"
+      let stays = ["overlays/service", "overlays/scenario"].contains(name)
+      let kind = stays ? "StatefulSet" : "Job"
       let jobs = documents.filter { $0.contains("\nkind: \(kind)\n") }
       #expect(jobs.count == (name == "base" ? 1 : 2))
       for job in jobs {
@@ -133,9 +138,15 @@ extension EndToEnd {
       "kubectl, kubernetes-validate, go or golang-github-masterminds-sprig-dev is not installed"))
   struct ChartTests {
     private static let chart = Repository.path + "/deploy/helm/squall"
-    private static let plain = [
-      #"load.url="http://target.default.svc/""#, #"token.existingSecret="squall-token""#,
-    ]
+    private static let secret = #"token.existingSecret="squall-token""#
+    private static let plain = [#"load.url="http://target.default.svc/""#, secret]
+    /// That of the overlay, in a line of JSON.
+    private static let scenario: String = {
+      let path = Repository.path + "/deploy/kubernetes/overlays/scenario/scenario.yaml"
+      let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+      let json = (try? JSONEncoder().encode(text)) ?? Data()
+      return "load.scenario=" + String(decoding: json, as: UTF8.self)
+    }()
     private let folder: Folder
     private let renderer: String
 
@@ -204,7 +215,12 @@ extension EndToEnd {
       #"workers.seccompProfile={"type": "Localhost", "localhostProfile": "profiles/squall.json"}"#
 
     @Test(arguments: [
-      ("job", []), ("service", [#"mode="service""#]), ("io-uring", [ChartTests.profile]),
+      ("job", ChartTests.plain), ("io-uring", ChartTests.plain + [ChartTests.profile]),
+      ("service", [ChartTests.secret, #"mode="service""#]),
+      (
+        "scenario",
+        [ChartTests.secret, #"mode="service""#, ChartTests.scenario, "load.args=[]"]
+      ),
     ])
     func theChartIsWhatTheOverlayIs(overlay: String, settings: [String]) throws {
       let text = try Repository.output(
@@ -212,7 +228,7 @@ extension EndToEnd {
       let reading = try Child(renderer, ["-documents"], input: text)
       try #require(try reading.awaitEnd() == Child.Ending(code: 0), "\(reading.errors)")
       let theirs = compared(try documents(reading.output))
-      let documents = try rendered(Self.plain + settings)
+      let documents = try rendered(settings)
       try expectValid(documents)
       let ours = compared(documents)
       #expect(Set(ours.keys) == Set(theirs.keys))
@@ -285,7 +301,6 @@ extension EndToEnd {
 
     /// Helm holds what is given against the schema.
     @Test func theSchemaTakesTheChartsOwnValues() throws {
-      let python = Repository.path + "/.build-python/bin/python"
       let program = """
         import json, sys, yaml, jsonschema
         schema = json.load(open(sys.argv[1] + "/values.schema.json"))
@@ -297,7 +312,7 @@ extension EndToEnd {
         except jsonschema.ValidationError:
             print("refused")
         """
-      #expect(try Repository.output(python, "-c", program, Self.chart) == "refused\n")
+      #expect(try Repository.output(Repository.python, "-c", program, Self.chart) == "refused\n")
     }
   }
 

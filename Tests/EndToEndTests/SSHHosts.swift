@@ -2,17 +2,22 @@ import Foundation
 import Glibc
 import Testing
 
-/// Hosts of a test's own: each is an sshd on loopback with a cache of its own, and all are reached by one
-/// configuration of ssh.
+/// Hosts of a test's own: each is an sshd with a cache of its own, and all are reached by one configuration of
+/// ssh. They are on loopback, by their ports, or on a network of their own.
 final class SSHHosts {
   static let canBeMade = ["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"]
     .allSatisfy { FileManager.default.isExecutableFile(atPath: $0) }
 
   let folder: Folder
+  private let network: Network?
   private(set) var servers: [String: Child] = [:]
   private var configuration = ""
 
-  init(_ names: String...) throws {
+  convenience init(_ names: String...) throws { try self.init(names) }
+
+  /// - Parameter confined: those of the names that have a container's seccomp profile, and so no io_uring.
+  init(_ names: [String], on network: Network? = nil, confined: Set<String> = []) throws {
+    self.network = network
     folder = try Folder()
     if getuid() == 0 { mkdir("/run/sshd", 0o755) }
     for key in ["host", "user"] {
@@ -20,7 +25,7 @@ final class SSHHosts {
         "ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", folder.path + "/" + key])
       try #require(try making.awaitEnd() == Child.Ending(code: 0), "\(making.errors)")
     }
-    for name in names { try add(name) }
+    for name in names { try add(name, isConfined: confined.contains(name)) }
   }
 
   deinit {
@@ -38,17 +43,17 @@ final class SSHHosts {
     ((try? FileManager.default.contentsOfDirectory(atPath: cache(of: name))) ?? []).sorted()
   }
 
-  private func add(_ name: String) throws {
+  private func add(_ name: String, isConfined: Bool) throws {
     let own = folder.path + "/" + name
     try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
     // Somebody may take the port between its choice and its use.
     for attempt in 1...5 {
-      let port = try closedPort()
+      let port = try network == nil ? closedPort() : 22
       _ = try folder.file(
         "\(name)/sshd_config",
         """
         Port \(port)
-        ListenAddress 127.0.0.1
+        ListenAddress \(network == nil ? "127.0.0.1" : "0.0.0.0")
         HostKey \(folder.path)/host
         AuthorizedKeysFile \(folder.path)/user.pub
         PidFile none
@@ -59,9 +64,13 @@ final class SSHHosts {
         SetEnv XDG_CACHE_HOME=\(own)/cache XDG_DATA_HOME=\(own)/data
 
         """)
-      let server = try Child("/usr/sbin/sshd", ["-D", "-e", "-f", own + "/sshd_config"])
+      let words =
+        (isConfined ? [Repository.path + "/Tests/confined", Repository.standardProfile] : [])
+        + ["/usr/sbin/sshd", "-D", "-e", "-f", own + "/sshd_config"]
+      let server =
+        try network?.start(on: name, words) ?? Child(words[0], Array(words.dropFirst()))
       do {
-        try server.run { server.errors.contains("Server listening on 127.0.0.1") }
+        try server.run { server.errors.contains("Server listening on ") }
         servers[name] = server
         try self.name(name, port: port)
         return
@@ -71,15 +80,15 @@ final class SSHHosts {
     }
   }
 
-  /// Gives ssh another name for a port of loopback.
+  /// Gives ssh another name for a port of loopback, or of a host of the network.
   func name(_ name: String, port: UInt16, through jump: String? = nil) throws {
-    configuration += "Host \(name)\n  Port \(port)\n"
+    let address = try network?.address(of: name) ?? "127.0.0.1"
+    configuration += "Host \(name)\n  HostName \(address)\n  Port \(port)\n"
     if let jump { configuration += "  ProxyJump \(jump)\n" }
     _ = try folder.file(
       "ssh_config",
       configuration + """
         Host *
-          HostName 127.0.0.1
           User \(NSUserName())
           IdentityFile \(folder.path)/user
           IdentitiesOnly yes

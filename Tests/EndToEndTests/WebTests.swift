@@ -240,7 +240,7 @@ extension EndToEnd {
     /// document allows and in ways that it does not.
     @Test(
       .enabled(
-        if: Repository.has(Repository.python("schemathesis")), "schemathesis is not installed"))
+        if: Repository.has(Repository.judge("schemathesis")), "schemathesis is not installed"))
     func theAPIIsAsItIsDescribed() throws {
       let waiting = try Waiting(["--processes", "1", "-c", "2", "-d", "1s", "-n", "50"])
       try waiting.master.run { waiting.master.errors.contains("is ready") }
@@ -252,7 +252,7 @@ extension EndToEnd {
       let child = try Child(
         "/bin/sh",
         [
-          "-c", "cd \"$0\" && exec \"$@\"", waiting.folder.path, Repository.python("schemathesis"),
+          "-c", "cd \"$0\" && exec \"$@\"", waiting.folder.path, Repository.judge("schemathesis"),
           "--config-file", Repository.path + "/Tests/EndToEndTests/Browser/schemathesis.toml",
           "run",
           "http://127.0.0.1:\(waiting.port)/api/openapi.json", "--exclude-path", "/api/live",

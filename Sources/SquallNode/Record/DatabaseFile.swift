@@ -88,8 +88,8 @@ struct DatabaseError: Error, CustomStringConvertible {
   var description: String { "SQLite error \(code)" + (message.map { ": \($0)" } ?? "") }
 }
 
-/// An open connection, for as long as a closure of its file's has it. Behind the file's lock, so that it may go
-/// from thread to thread.
+/// An open connection, for as long as a closure of its file's has it. Behind the file's lock, so that
+/// it may go from thread to thread.
 @safe struct Database: @unchecked Sendable {
   fileprivate let handle: OpaquePointer
 
