@@ -118,7 +118,8 @@ extension MasterMachine {
     let most =
       deal.holdings.map { min($0.share.connections, run.plan.connections.countEach) }
       .max() ?? 0
-    return min(UInt64(most) * UInt64(run.plan.connections.originCount) * 50_000, settings.openingNsMax)
+    return min(
+      UInt64(most) * UInt64(run.plan.connections.originCount) * 50_000, settings.openingNsMax)
   }
 
   mutating func startRecorded(_ startNs: UInt64, nowNs: UInt64) {
