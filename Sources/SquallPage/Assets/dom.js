@@ -57,7 +57,7 @@ export function menu(name, ...content) {
 }
 
 // A table whose rows keep their elements while their numbers change.
-// columns: [{name, isText?, isMark?, show(row), sort?(row)}]
+// columns: [{name, isText?, isLong?, isMark?, show(row), sort?(row)}]
 export class Table {
   constructor(caption, columns, key) {
     this.columns = columns;
@@ -123,7 +123,7 @@ export class Table {
     return h("tr", null, this.columns.map((column, place) =>
       h(place === 0 ? "th" : "td", {
         scope: place === 0 ? "row" : null,
-        class: column.isMark ? "text mark" : column.isText ? "text" : null,
+        class: column.isMark ? "text mark" : column.isLong ? "text long" : column.isText ? "text" : null,
       })));
   }
 

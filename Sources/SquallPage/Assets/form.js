@@ -12,7 +12,7 @@ const fields = [
     inputmode: "url" },
   { name: "scenario", title: "Scenario", kind: "scenario", width: "wide", isLong: true, hint: "YAML or JSON" },
   { name: "users", title: "Users", kind: "scenario", hint: "such as 50; empty for what the scenario says" },
-  { name: "spawn_rate", title: "Users that begin in a second", kind: "scenario", hint: "empty for all at once" },
+  { name: "spawn_rate", title: "Spawn rate", kind: "scenario", hint: "users that begin in a second; empty: all at once" },
   { name: "connections", title: "Connections", kind: "url", hint: "such as 64" },
   { name: "rate", title: "Requests per second", kind: "url",
     hint: "empty: as fast as answers come; 1k, or 100:5k for a ramp" },

@@ -11,7 +11,7 @@ const whether = (value, yes, no) => value === null || value === undefined ? none
 // What can be said of a run in a line. Those of `usual` are shown to whoever has chosen nothing.
 const columns = [
   { id: "state", name: "state", isText: true, isUsual: true, show: run => run.state, sort: run => run.state },
-  { id: "load", name: "load", isText: true, isUsual: true, show: run => run.load, sort: run => run.load },
+  { id: "load", name: "load", isText: true, isLong: true, isUsual: true, show: run => run.load, sort: run => run.load },
   { id: "labels", name: "labels and note", isText: true, isUsual: true, show: run => tags(run), sort: run => tags(run) },
   { id: "duration", name: "measured", show: run => duration(run.duration_ns), sort: run => run.duration_ns },
   { id: "target", name: "target/s", show: run => rate(run.target_per_s), sort: run => run.target_per_s },
@@ -190,7 +190,7 @@ class Trend {
     this.root.hidden = this.plans.size === 0;
     const kept = this.plan.value;
     put(this.plan, [...this.plans].map(([hash, runs]) => h("option", { value: hash },
-      `${runs[0].load}${runs[0].target_per_s ? ` at ${rate(runs[0].target_per_s)}/s` : ""}: ${count(runs.length, "run")}`)));
+      `${runs[0].load}: ${count(runs.length, "run")}`)));
     if (this.plans.has(kept)) this.plan.value = kept;
     this.draw();
   }

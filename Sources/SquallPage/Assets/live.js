@@ -36,6 +36,10 @@ export class Live {
     this.log = h("ol", { class: "log", tabindex: 0, "aria-label": "Log" });
     this.logRoot = h("section", { class: "table", hidden: true }, h("h2", null, "Log"), this.log);
     this.lastLine = 0;
+    // A browser has six connections to a server and no more, for all its tabs: a page that nobody sees holds none.
+    this.seen = () => { if (document.hidden) this.rest(); else this.wake(); };
+    document.addEventListener("visibilitychange", this.seen);
+    this.isResting = document.hidden;
     this.root = h("div", null,
       h("div", { class: "actions" }, this.start, this.repeat, this.stop, this.change.button, this.like, this.share,
         h("span", { class: "grow" }), this.elapsed),
@@ -70,9 +74,21 @@ export class Live {
     this.source.onerror = () => this.lose();
   }
 
+  rest() {
+    this.isResting = true;
+    this.source?.close();
+    clearTimeout(this.later);
+  }
+
+  wake() {
+    if (!this.isResting) return;
+    this.isResting = false;
+    this.again().catch(error => this.fail(error));
+  }
+
   lose() {
     this.source?.close();
-    if (this.isForgotten) return;
+    if (this.isForgotten || this.isResting) return;
     if (!this.hasEnded) {
       this.tell("no connection: trying again");
       if (this.lost.hidden) {
@@ -98,7 +114,7 @@ export class Live {
       const status = await this.status();
       if (this.isForgotten) return;
       if (status) await this.take(status); else this.idle();
-      if (!this.isForgotten) this.listen();
+      if (!this.isForgotten && !this.isResting) this.listen();
     } catch (error) {
       if (!(error instanceof Problem && isPassing(error.status))) throw error;
       this.lose();
@@ -154,7 +170,7 @@ export class Live {
       this.hasAll = true;
       this.isWhole = hasEnded;
       this.page.isLive = !hasEnded;
-      this.page.show(view, this.fleet ?? null, true);
+      this.page.show(view, hasEnded ? null : this.fleet ?? null, true);
     } catch (error) {
       // A master that ends with its run has told the end already.
       if (!(hasEnded && error instanceof Problem && error.status === 0)) throw error;
@@ -222,6 +238,7 @@ export class Live {
 
   forget() {
     this.isForgotten = true;
+    document.removeEventListener("visibilitychange", this.seen);
     this.tell("");
     this.source?.close();
     clearTimeout(this.later);

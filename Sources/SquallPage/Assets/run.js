@@ -85,14 +85,15 @@ export function curveSpec(names) {
 // What was asked for; nothing where a view does not say it.
 function loadSpec(result) {
   const { plan } = result;
-  const steps = plan.schedule === undefined ? loadSteps(plan) : null;
-  if (plan.schedule !== undefined && !result.changes) return null;
+  // An open loop is asked for its rate, which has a chart.
+  if (plan.schedule !== undefined) return null;
+  const steps = loadSteps(plan);
   const asked = column => {
     if (column.phase === "drain") return null;
     if (column.target_count !== undefined) return column.target_count;
     const middle = (column.start_ns + column.end_ns) / 2;
-    const step = steps?.find(step => middle < step.end_ns) ?? null;
-    return step && step.from + (step.to - step.from) * (middle - step.start_ns) / (step.end_ns - step.start_ns);
+    const step = steps.find(step => middle < step.end_ns);
+    return step === undefined ? null : step.from + (step.to - step.from) * (middle - step.start_ns) / (step.end_ns - step.start_ns);
   };
   const name = isOfUsers(plan) ? "users" : "connections";
   return {
@@ -262,10 +263,10 @@ export class RunPage {
   showCharts(view) {
     const seen = causes.filter(cause => cause === "dropped"
       ? view.result.requests.dropped > 0 : view.result.errors[cause] > 0);
-    const kind = `${view.worker_lines.join()} ${seen} ${view.result.plan.schedule !== undefined} `
-      + (view.result.changes !== undefined);
+    const kind = `${view.worker_lines.join()} ${seen} ${view.result.plan.schedule !== undefined}`;
     if (kind !== this.kind) this.makeCharts(view, seen);
     this.kind = kind;
+    this.charts.isLive = this.isLive;
     this.charts.show([this.ordered]);
     const { response, service } = view.curves;
     this.curve.root.hidden = response === null;
@@ -294,7 +295,6 @@ export class RunPage {
         column => column.lag_p99));
     }
     this.charts = new Charts(specs);
-    this.charts.isLive = this.isLive;
     this.charts.zoomTo(zoom);
     this.curve = new Charts([curveSpec(isOpen ? ["response", "service"] : ["response"])], nines);
     put(this.chartRoot, this.charts.root, this.curve.root);
