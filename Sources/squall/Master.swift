@@ -169,6 +169,7 @@ struct Master: AsyncParsableCommand {
           return .couldNotRun
         }
       })
+    wishes.form = try plan.flatMap { try scenario.form(load, for: $0) }
     wishes.expectWorkers = options.expectWorkers
     wishes.quitsAfterNs = autoquit
     let series = RunSeries(on: master, recordPath: record.path, wishes: wishes)

@@ -82,7 +82,23 @@ struct ScenarioOptions: ParsableArguments {
     lists.flatMap { $0.split(separator: ",").map(String.init) }
   }
 
+  /// The run of the command line as a form is filled with it; nil where a form cannot say it.
+  func form(_ load: LoadOptions, for plan: Plan) throws -> JSONValue? {
+    guard let path = try file(orPositional: load.url) else {
+      return try RunOrder.form(load.draft(url: load.url ?? ""), for: plan)
+    }
+    return try RunOrder.form(
+      load.draft(url: host ?? ""), ofScenario: path, users: users, spawnRateHz: spawnRate,
+      variables: values(), for: plan)
+  }
+
   func program(of file: String) throws -> ScenarioFile {
+    try ScenarioFile(
+      file, target: host, variables: values(), tags: Self.words(tags),
+      excludedTags: Self.words(excludeTags))
+  }
+
+  private func values() throws -> [String: String] {
     var values: [String: String] = [:]
     for variable in variables {
       guard let split = variable.firstIndex(of: "="), split != variable.startIndex else {
@@ -90,8 +106,6 @@ struct ScenarioOptions: ParsableArguments {
       }
       values[String(variable[..<split])] = String(variable[variable.index(after: split)...])
     }
-    return try ScenarioFile(
-      file, target: host, variables: values, tags: Self.words(tags),
-      excludedTags: Self.words(excludeTags))
+    return values
   }
 }

@@ -110,7 +110,7 @@ package struct ScenarioFile {
     return (program, setup)
   }
 
-  private static func text(of path: String) throws(Complaint) -> String {
+  static func text(of path: String) throws(Complaint) -> String {
     guard let bytes = readBytes(path) else {
       throw .usage("the scenario '\(path)' cannot be read: name a readable file.")
     }

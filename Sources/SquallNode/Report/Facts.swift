@@ -37,6 +37,9 @@ extension RunFacts {
   mutating func takeWords(of plan: Plan) {
     malformations = .known
     guard let program = SquallScenario.Program(bytes: plan.content.program) else { return }
+    if !program.load.stages.isEmpty {
+      userStages = program.load.stages.map { .init(durationNs: $0.durationNs, users: $0.to) }
+    }
     checks = program.endpoints.indices.map { endpoint in
       var words: [UInt8: String] = [:]
       for number in 0..<UInt8(Counters.checkCountMax) {

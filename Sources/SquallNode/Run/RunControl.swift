@@ -15,6 +15,9 @@ package protocol RunControl: Sendable {
   func start(_ document: JSONValue) async throws(Objection) -> UInt64
   /// Changes the load of the run that goes on.
   func change(_ document: JSONValue) async throws(Objection)
+  /// What a run was asked with, as `start` takes it, or with nil the run of the command line. Nil where it is not
+  /// kept, or cannot be said so.
+  func order(of run: UInt64?) async -> JSONValue?
   /// Ends the load of the run that goes on.
   func stop() async throws(Objection)
   /// Every run there is, newest first.
@@ -73,6 +76,8 @@ package final class Shown: RunControl {
   package func start(_ document: JSONValue) async throws(Objection) -> UInt64 {
     throw Objection(.untimely, "the run of the command line begins by itself, and no other")
   }
+
+  package func order(of run: UInt64?) async -> JSONValue? { nil }
 
   package func stop() async throws(Objection) {
     guard let now else { throw Self.nothing }

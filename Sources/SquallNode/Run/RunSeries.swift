@@ -17,6 +17,8 @@ package final class RunSeries: RunControl {
     package var usual: PlanDraft?
     /// The run of the command line, with its objectives; nil when it names none.
     package var own: (plan: Plan, objectives: [String])?
+    /// The same as a form is filled with it; nil where a form cannot say it.
+    package var form: JSONValue?
     /// A new run, with objectives beside those of the command line.
     package var record: @Sendable (Plan, [String]) throws(Complaint) -> RunRecord
     /// A run has ended, the number given of this process: its result is to be recorded and shown. Returns
@@ -45,8 +47,13 @@ package final class RunSeries: RunControl {
     /// Runs that are in memory only, oldest first.
     var past: [RecordedRunSummary] = []
     var recordPath: String?
+    /// What the last runs were asked with, oldest first.
+    var orders: [(run: UInt64, document: JSONValue)] = []
   }
 
+  private static let orderCountMax = 16
+  /// A longer document is not kept.
+  private static let orderByteCountMax = 1 << 20
   /// A run begins with the workers that are ready by then, if not with all that were there.
   private static let readyWaitNs: UInt64 = 10_000_000_000
   private static let pastCountMax = 1_000
@@ -96,6 +103,7 @@ package final class RunSeries: RunControl {
           "\(readyCount) of \(expected) workers are ready: start squall worker on more hosts")
       }
       let record = try await record(document)
+      keep(document, of: record.run)
       await host.begin(record, expectWorkers: readyCount)
       Task { await self.lead(record) }
       Task { await self.startLate(record.run) }
@@ -104,6 +112,20 @@ package final class RunSeries: RunControl {
       state.withLockedValue { $0.isLeading = false }
       throw error
     }
+  }
+
+  private func keep(_ document: JSONValue, of run: UInt64) {
+    guard let document = document == .object([]) ? wishes.form : document,
+      document.text.utf8.count <= Self.orderByteCountMax
+    else { return }
+    state.withLockedValue { state in
+      state.orders = state.orders.suffix(Self.orderCountMax - 1) + [(run, document)]
+    }
+  }
+
+  package func order(of run: UInt64?) async -> JSONValue? {
+    guard let run else { return wishes.form }
+    return state.withLockedValue { $0.orders.last { $0.run == run }?.document }
   }
 
   /// Takes the place of the run that goes on; false while one does. One that has ended gives it up a

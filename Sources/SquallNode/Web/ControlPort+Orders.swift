@@ -23,6 +23,24 @@ extension ControlPort {
     }
   }
 
+  func addForms(to router: Router<BasicRequestContext>) {
+    router.get("api/form") { request, _ in
+      await self.answer(request) { control in
+        Self.json(.ok, .object([.init("order", await control.order(of: nil) ?? .null)]))
+      }
+    }
+    router.get("api/runs/:id/order") { request, context in
+      await self.answer(request) { control in
+        let text = context.parameters.get("id") ?? ""
+        guard let id = UInt64(hexadecimal: text) else {
+          return Self.error(
+            .notFound, "'\(text)' is no run's id: an id has 16 hexadecimal digits")
+        }
+        return Self.json(.ok, .object([.init("order", await control.order(of: id) ?? .null)]))
+      }
+    }
+  }
+
   private func order(
     _ request: Request, by answering: (RunOrder) async -> Answer
   ) async -> Response {
@@ -92,8 +110,12 @@ final class Trials: Sendable {
 extension RunOrder {
   /// The answer to `POST /api/check`.
   var json: JSONValue {
-    .object([
-      .init("plan", PlanSummary(plan).json),
+    var words = RunFacts()
+    words.takeWords(of: plan)
+    var summary = PlanSummary(plan)
+    summary.userStages = words.userStages
+    return .object([
+      .init("plan", summary.json),
       .init("slo", .array(objectives.map { .string($0) })),
       .init("explanation", explanation.map { .string($0) } ?? .null),
       .init("remark", draft.remark(on: plan).map { .string($0) } ?? .null),

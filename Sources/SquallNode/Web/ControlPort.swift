@@ -70,6 +70,7 @@ package final class ControlPort: Sendable {
       addCommands(to: router)
       addRuns(to: router)
       addOrders(to: router)
+      addForms(to: router)
       addPage(to: router)
     }
     var quiet = Logger(label: "web")

@@ -135,6 +135,14 @@ enum OpenAPI {
       ]
     ),
     (
+      "/api/form",
+      [
+        get(
+          "The run of the command line as start takes it; null where there is none or a form cannot say it",
+          "form", answer(200, "What was asked", object(["order": any])))
+      ]
+    ),
+    (
       "/api/runs",
       [
         get(
@@ -161,6 +169,14 @@ enum OpenAPI {
       [
         get(
           "Its line in the list", "summary", answer(200, "The line", ref("Run")), [id])
+      ]
+    ),
+    (
+      "/api/runs/{id}/order",
+      [
+        get(
+          "What it was asked with, as start takes it; null where it is not kept", "order",
+          answer(200, "What was asked", object(["order": any])), [id])
       ]
     ),
     (

@@ -13,7 +13,7 @@ let shown = null;
 
 const pages = {
   live: () => new Live(words => say(state, words)),
-  new: () => new NewRun(),
+  new: ids => new NewRun(ids[0]),
   history: () => new History(),
   run: ids => new PastRun(ids[0]),
   compare: ids => new Compare(ids),

@@ -29,14 +29,35 @@ export function put(element, ...children) {
     .map(child => child instanceof Node ? child : words(child)));
 }
 
-// Changes the text of an element only where it is another one.
+// Changes the text of an element only where it is another one, and then the text node that it has: a table of
+// figures changes most of its cells each second.
 export function say(element, text) {
   const wanted = words(text);
-  if (element.textContent !== wanted) element.textContent = wanted;
+  const { firstChild } = element;
+  if (firstChild?.nodeType === Node.TEXT_NODE && firstChild === element.lastChild) {
+    if (firstChild.data !== wanted) firstChild.data = wanted;
+  } else if (firstChild !== null || wanted !== "") {
+    element.textContent = wanted;
+  }
+}
+
+// A button that opens a list of what else there is, and closes it when the focus goes elsewhere.
+export function menu(name, ...content) {
+  const list = h("div", { class: "list" }, content);
+  const root = h("details", { class: "menu",
+    onkeydown: event => {
+      if (event.key !== "Escape" || !root.open) return;
+      root.open = false;
+      root.firstChild.focus();
+    },
+    onfocusout: event => {
+      if (event.relatedTarget !== null && !root.contains(event.relatedTarget)) root.open = false;
+    } }, h("summary", { class: "button" }, name), list);
+  return root;
 }
 
 // A table whose rows keep their elements while their numbers change.
-// columns: [{name, isText?, isMark?, show(row), sort?(row)}]
+// columns: [{name, isText?, isLong?, isMark?, show(row), sort?(row)}]
 export class Table {
   constructor(caption, columns, key) {
     this.columns = columns;
@@ -102,7 +123,7 @@ export class Table {
     return h("tr", null, this.columns.map((column, place) =>
       h(place === 0 ? "th" : "td", {
         scope: place === 0 ? "row" : null,
-        class: column.isMark ? "text mark" : column.isText ? "text" : null,
+        class: column.isMark ? "text mark" : column.isLong ? "text long" : column.isText ? "text" : null,
       })));
   }
 

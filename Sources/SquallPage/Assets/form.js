@@ -1,7 +1,8 @@
 import { ask, Problem } from "./api.js";
-import { h, say } from "./dom.js";
-import { clock, count, duration } from "./format.js";
-import { scheduleWords } from "./run.js";
+import { Charts } from "./charts.js";
+import { h, put, say } from "./dom.js";
+import { clock, count, duration, short } from "./format.js";
+import { loadSteps, scheduleWords } from "./run.js";
 
 // A new run: one URL or a scenario. What is typed is checked by the server, and what is wrong is said at
 // its field.
@@ -11,7 +12,7 @@ const fields = [
     inputmode: "url" },
   { name: "scenario", title: "Scenario", kind: "scenario", width: "wide", isLong: true, hint: "YAML or JSON" },
   { name: "users", title: "Users", kind: "scenario", hint: "such as 50; empty for what the scenario says" },
-  { name: "spawn_rate", title: "Users that begin in a second", kind: "scenario", hint: "empty for all at once" },
+  { name: "spawn_rate", title: "Spawn rate", kind: "scenario", hint: "users that begin in a second; empty: all at once" },
   { name: "connections", title: "Connections", kind: "url", hint: "such as 64" },
   { name: "rate", title: "Requests per second", kind: "url",
     hint: "empty: as fast as answers come; 1k, or 100:5k for a ramp" },
@@ -27,11 +28,19 @@ const fields = [
 ];
 
 export class NewRun {
-  constructor() {
+  // Filled with what a run was asked with; without one, with the run of the command line.
+  constructor(run = null) {
+    this.run = run;
     this.kind = "url";
+    this.others = {};
     this.inputs = new Map();
     this.summary = h("p", { class: "muted", role: "status" });
+    this.drawing = h("div", { class: "drawing" });
+    this.explanation = h("pre", { hidden: true, tabindex: 0, "aria-label": "The scenario as it is understood" });
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
+    this.alsoWords = h("span");
+    this.also = h("p", { class: "muted", hidden: true }, this.alsoWords,
+      h("button", { type: "button", onclick: () => this.leaveOthers() }, "Leave these out"));
     this.preview = h("pre", { hidden: true, tabindex: 0, "aria-label": "What is sent and answered" });
     this.go = h("button", { class: "main" }, "Start");
     const kinds = [["url", "One URL"], ["scenario", "A scenario"]].map(([kind, title]) =>
@@ -41,15 +50,45 @@ export class NewRun {
       oninput: () => this.typed() },
     h("fieldset", null, h("legend", { class: "hidden" }, "What is sent"), kinds),
     fields.map(field => this.field(field)),
-    h("div", { class: "field wide" }, this.summary, this.problem,
+    h("div", { class: "field wide" }, this.also, this.problem,
       h("div", { class: "actions" }, this.go,
         h("button", { type: "button", onclick: () => this.tryOut() }, "Preview: send one of each"))));
-    this.root = h("div", null, h("h1", null, "New run"), this.form, this.preview);
+    this.root = h("div", null, h("h1", null, "New run"), h("div", { class: "beside" }, this.form,
+      h("section", { class: "outcome", "aria-label": "What it would be" }, this.summary, this.drawing, this.preview,
+        this.explanation)));
     this.choose("url");
   }
 
   async begin() {
     this.inputs.get("url").input.focus();
+    const { order } = await ask(this.run === null ? "/api/form" : `/api/runs/${this.run}/order`);
+    // What was typed meanwhile wins.
+    if (order !== null && this.isEmpty && !this.isForgotten) this.fill(order);
+  }
+
+  // What no field shows goes along, and is said.
+  fill(order) {
+    this.others = { ...order };
+    for (const { field, input } of this.inputs.values()) {
+      const value = order[field.name];
+      if (value === undefined) continue;
+      delete this.others[field.name];
+      input.value = field.isLines ? value.join("\n") : Array.isArray(value) ? value.join(", ")
+        : field.isMap ? Object.entries(value).map(([key, text]) => `${key}=${text}`).join(", ") : String(value);
+    }
+    const kind = "scenario" in order ? "scenario" : "url";
+    this.form.querySelector(`input[value=${kind}]`).checked = true;
+    this.choose(kind);
+    const names = Object.entries(this.others).map(([name, value]) =>
+      `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`);
+    this.also.hidden = names.length === 0;
+    say(this.alsoWords, `Also: ${names.join(", ")}. `);
+  }
+
+  leaveOthers() {
+    this.others = {};
+    this.also.hidden = true;
+    this.typed();
   }
 
   field(field) {
@@ -86,7 +125,7 @@ export class NewRun {
   }
 
   get document() {
-    const document = {};
+    const document = { ...this.others };
     for (const { field, input, root } of this.inputs.values()) {
       const text = input.value.trim();
       if (root.hidden || text === "") continue;
@@ -116,7 +155,8 @@ export class NewRun {
     const number = this.number;
     if (this.isEmpty) {
       this.clear();
-      say(this.summary, "");
+      say(this.summary, "What is typed is checked at once, and its load is drawn here.");
+      this.draw(null);
       return false;
     }
     try {
@@ -124,14 +164,44 @@ export class NewRun {
       if (number !== this.number || this.isForgotten) return false;
       this.clear();
       say(this.summary, summary(answer));
+      this.draw(answer);
       return true;
     } catch (error) {
       if (number !== this.number || this.isForgotten) return false;
       this.clear();
       say(this.summary, "");
+      this.draw(null);
       this.show(error);
       return false;
     }
+  }
+
+  // The load over the run's time.
+  draw(answer) {
+    this.explanation.hidden = !answer?.explanation;
+    say(this.explanation, answer?.explanation ?? "");
+    if (answer === null) {
+      this.chart?.forget();
+      this.chart = null;
+      return put(this.drawing);
+    }
+    const { plan } = answer;
+    const isRate = plan.schedule !== undefined;
+    const noun = isRate ? answer.explanation ? "Iterations per second" : "Requests per second"
+      : answer.explanation ? "Users" : "Connections";
+    if (this.noun !== noun || !this.chart) {
+      this.noun = noun;
+      this.chart?.forget();
+      this.chart = new Charts([{
+        title: `${noun} over the run`, scale: "linear", format: short, height: 150, series: [{
+          name: noun.toLowerCase(), colour: "s1", isStep: true, value: step => step.from, ends: step => step.to,
+          at: (step, seconds) => step.from + (step.to - step.from) * (seconds * 1e9 - step.start_ns)
+            / (step.end_ns - step.start_ns),
+        }],
+      }]);
+      put(this.drawing, this.chart.root);
+    }
+    this.chart.show([loadSteps(plan)]);
   }
 
   clear() {
@@ -194,6 +264,7 @@ export class NewRun {
 
   forget() {
     this.isForgotten = true;
+    this.chart?.forget();
     clearTimeout(this.later);
   }
 }

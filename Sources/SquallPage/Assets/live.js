@@ -1,10 +1,17 @@
 import { ask, Problem } from "./api.js";
 import { ChangeLoad } from "./change.js";
-import { h, put, say } from "./dom.js";
+import { h, menu, put, say } from "./dom.js";
 import { clock, count, instant } from "./format.js";
+import { downloads, orderOf } from "./history.js";
 import { RunPage } from "./run.js";
 
 // The run that goes on.
+
+const firstPauseMs = 500;
+const longestPauseMs = 5_000;
+
+// Nobody there, a server that comes up or is too busy: what a second try may mend.
+function isPassing(status) { return status === 0 || status === 429 || status >= 500; }
 
 export class Live {
   constructor(tell) {
@@ -16,26 +23,30 @@ export class Live {
       "Start");
     this.stop = h("button", { type: "button", class: "stop", hidden: true, onclick: () => this.command("stop") },
       "Stop");
-    this.report = h("a", { class: "button", hidden: true, target: "_blank", rel: "noopener" }, "Report");
+    this.repeat = h("button", { type: "button", class: "main", hidden: true,
+      onclick: () => this.command("start", this.order) }, "Run again");
+    this.like = h("a", { class: "button", hidden: true }, "New run like this");
+    this.share = h("span", { hidden: true });
     this.change = new ChangeLoad(status => this.take(status));
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
     this.waiting = h("p", { class: "notice", hidden: true });
+    this.lost = h("p", { class: "notice bad", role: "status", hidden: true });
+    this.pauseMs = firstPauseMs;
     this.place = h("div");
     this.log = h("ol", { class: "log", tabindex: 0, "aria-label": "Log" });
     this.logRoot = h("section", { class: "table", hidden: true }, h("h2", null, "Log"), this.log);
     this.lastLine = 0;
+    // A browser has six connections to a server and no more, for all its tabs: a page that nobody sees holds none.
+    this.seen = () => { if (document.hidden) this.rest(); else this.wake(); };
+    document.addEventListener("visibilitychange", this.seen);
+    this.isResting = document.hidden;
     this.root = h("div", null,
-      h("div", { class: "actions" }, this.start, this.stop, this.change.button, this.report, h("span", { class: "grow" }),
-        this.elapsed),
-      this.change.root, this.problem, this.waiting, this.place, this.logRoot);
+      h("div", { class: "actions" }, this.start, this.repeat, this.stop, this.change.button, this.like, this.share,
+        h("span", { class: "grow" }), this.elapsed),
+      this.change.root, this.problem, this.lost, this.waiting, this.place, this.logRoot);
   }
 
-  async begin() {
-    const status = await this.status();
-    if (this.isForgotten) return;
-    if (status) await this.take(status); else this.idle();
-    this.listen();
-  }
+  begin() { return this.again(); }
 
   // Null while there is no run.
   async status() {
@@ -56,32 +67,57 @@ export class Live {
 
   listen() {
     this.source = new EventSource("/api/live");
-    this.source.onopen = () => {
-      this.problem.hidden = true;
-      this.tell(this.word ?? "");
-    };
+    this.source.onopen = () => this.found();
     this.source.onmessage = event => this.take(JSON.parse(event.data)).catch(error => this.fail(error));
-    this.source.onerror = () => {
-      if (this.isForgotten) return;
-      this.tell(this.hasEnded ? this.word : "no connection: trying again");
-      if (this.source.readyState !== EventSource.CLOSED) return;
-      this.source.close();
-      this.later = setTimeout(() => this.again(), 2_000);
-    };
+    // A browser tries again by itself only where a connection broke, and never where a server that is just
+    // coming up refuses: so that is done here for both.
+    this.source.onerror = () => this.lose();
   }
 
+  rest() {
+    this.isResting = true;
+    this.source?.close();
+    clearTimeout(this.later);
+  }
+
+  wake() {
+    if (!this.isResting) return;
+    this.isResting = false;
+    this.again().catch(error => this.fail(error));
+  }
+
+  lose() {
+    this.source?.close();
+    if (this.isForgotten || this.isResting) return;
+    if (!this.hasEnded) {
+      this.tell("no connection: trying again");
+      if (this.lost.hidden) {
+        say(this.lost, `Nobody answers since ${instant(new Date())}: the master has ended, or the network is down. `
+          + "What is shown is from before; this page goes on by itself.");
+      }
+      this.lost.hidden = this.run === null;
+    }
+    this.later = setTimeout(() => this.again(), this.pauseMs);
+    this.pauseMs = Math.min(2 * this.pauseMs, longestPauseMs);
+  }
+
+  found() {
+    this.pauseMs = firstPauseMs;
+    this.lost.hidden = true;
+    this.problem.hidden = true;
+    this.tell(this.word ?? "");
+  }
+
+  // Where it stands, and then what is new. Whoever has to sign in first comes back here.
   async again() {
     try {
       const status = await this.status();
       if (this.isForgotten) return;
-      if (status) await this.take(status);
-      this.listen();
+      if (status) await this.take(status); else this.idle();
+      if (!this.isForgotten && !this.isResting) this.listen();
     } catch (error) {
-      if (error instanceof Problem && error.status === 0) {
-        this.later = setTimeout(() => this.again(), 2_000);
-      } else {
-        throw error;
-      }
+      if (!(error instanceof Problem && isPassing(error.status))) throw error;
+      this.lose();
     }
   }
 
@@ -101,6 +137,14 @@ export class Live {
       this.hasAll = false;
       this.isWhole = false;
       put(this.place, this.page.root);
+      this.share.hidden = false;
+      put(this.share, menu("Share and download", downloads(this.run)));
+      this.order = null;
+      this.like.setAttribute("href", `#/new/${this.run}`);
+      orderOf(this.run).then(order => {
+        if (this.run === figures.run) this.order = order;
+        this.showState(this.figures);
+      }, () => null);
     }
     this.showState(figures);
     if (figures.log) this.showLog(figures.log);
@@ -108,7 +152,7 @@ export class Live {
       this.fleet = figures.fleet;
       const hasGap = this.page.misses(figures.view);
       this.page.show(figures.view, figures.fleet);
-      if (!hasGap && this.hasAll && !this.hasEnded) return;
+      if (!hasGap && this.hasAll && !this.hasEnded && !this.page.isFull) return;
     } else if (this.isWhole) {
       return;
     }
@@ -126,7 +170,7 @@ export class Live {
       this.hasAll = true;
       this.isWhole = hasEnded;
       this.page.isLive = !hasEnded;
-      this.page.show(view, this.fleet ?? null);
+      this.page.show(view, hasEnded ? null : this.fleet ?? null, true);
     } catch (error) {
       // A master that ends with its run has told the end already.
       if (!(hasEnded && error instanceof Problem && error.status === 0)) throw error;
@@ -137,6 +181,7 @@ export class Live {
   }
 
   showState(figures) {
+    this.figures = figures;
     const { state } = figures;
     const words = {
       waiting: `waiting: ${count(figures.workers_ready, "worker")} ready`, preparing: "preparing",
@@ -146,13 +191,14 @@ export class Live {
     this.hasEnded = state === "ended";
     if (!this.hasEnded) this.isWhole = false;
     this.tell(this.word);
-    const isFirst = state === "waiting" && this.run === null;
+    // A master that was started again may have no run while this page still shows one.
+    const isFirst = state === "waiting";
     this.start.hidden = !isFirst && state !== "ended";
     this.start.disabled = figures.workers_ready === 0;
     this.change.show(figures);
     this.stop.hidden = state !== "running" && state !== "preparing";
-    this.report.hidden = this.run === null;
-    if (this.run !== null) this.report.setAttribute("href", `/api/runs/${this.run}/report.html`);
+    this.repeat.hidden = this.like.hidden = state !== "ended" || !this.order;
+    if (!this.repeat.hidden) this.start.hidden = true;
     this.waiting.hidden = !isFirst;
     if (isFirst) {
       say(this.waiting, figures.workers_ready > 0
@@ -163,6 +209,8 @@ export class Live {
   }
 
   showLog(lines) {
+    // A master that was started again counts anew.
+    if (lines.length > 0 && lines[lines.length - 1].number < this.lastLine) this.lastLine = 0;
     for (const line of lines) {
       if (line.number <= this.lastLine) continue;
       this.lastLine = line.number;
@@ -172,10 +220,10 @@ export class Live {
     this.logRoot.hidden = this.log.children.length === 0;
   }
 
-  async command(name) {
+  async command(name, document = {}) {
     this.problem.hidden = true;
     try {
-      await this.take(await ask(`/api/${name}`, "POST"));
+      await this.take(await ask(`/api/${name}`, "POST", document));
     } catch (error) {
       this.fail(error);
     }
@@ -190,6 +238,7 @@ export class Live {
 
   forget() {
     this.isForgotten = true;
+    document.removeEventListener("visibilitychange", this.seen);
     this.tell("");
     this.source?.close();
     clearTimeout(this.later);

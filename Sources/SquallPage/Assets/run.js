@@ -5,6 +5,7 @@ import { bytes, clock, count, duration, grouped, instant, none, percent, rate, s
 // One run as it is drawn everywhere: in the HTML report, live, and in the history. It is given a view
 // (squall.view/1), and again a newer one of the same run.
 
+const columnCountMax = 4_200;
 const palette = ["s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"];
 const seconds = column => (column.end_ns - column.start_ns) / 1e9;
 const perSecond = (column, number) => seconds(column) > 0 ? number / seconds(column) : null;
@@ -71,6 +72,62 @@ function failureSpec(seen) {
   };
 }
 
+// A line for each set of percentiles.
+export function curveSpec(names) {
+  return {
+    title: "Percentiles of response time: each nine as wide as the last", scale: "log", format: duration,
+    series: names.map((name, set) => ({
+      name, set, colour: palette[set % 8], isDashed: name === "service", value: ([, ns]) => ns,
+    })),
+  };
+}
+
+// What was asked for; nothing where a view does not say it.
+function loadSpec(result) {
+  const { plan } = result;
+  // An open loop is asked for its rate, which has a chart.
+  if (plan.schedule !== undefined) return null;
+  const steps = loadSteps(plan);
+  const asked = column => {
+    if (column.phase === "drain") return null;
+    if (column.target_count !== undefined) return column.target_count;
+    const middle = (column.start_ns + column.end_ns) / 2;
+    const step = steps.find(step => middle < step.end_ns);
+    return step === undefined ? null : step.from + (step.to - step.from) * (middle - step.start_ns) / (step.end_ns - step.start_ns);
+  };
+  const name = isOfUsers(plan) ? "users" : "connections";
+  return {
+    title: isOfUsers(plan) ? "Users" : "Connections", scale: "linear", format: short,
+    series: [{ name: `${name} asked for`, colour: "s5", value: asked }],
+  };
+}
+
+function isOfUsers(plan) { return plan.method === "scenario"; }
+
+// The load of a plan over its time, in pieces that go straight from one count or rate to another.
+export function loadSteps(plan) {
+  const end = plan.duration_ns === undefined ? null : plan.warmup_ns + plan.duration_ns;
+  const steps = [];
+  let at = 0;
+  let from = 0;
+  const go = (length, to) => {
+    if (length > 0) steps.push({ start_ns: at, end_ns: at + length, from, to });
+    at += length;
+    from = to;
+  };
+  if (plan.schedule) {
+    from = plan.schedule.start_per_s;
+    for (const stage of plan.schedule.stages) go(stage.duration_ns, stage.end_per_s);
+  } else if (plan.user_stages) {
+    for (const stage of plan.user_stages) go(stage.duration_ns, stage.users);
+  } else {
+    const count = plan.users ?? plan.connections;
+    if (plan.ramp_ns > 0) go(plan.ramp_ns, count); else from = count;
+  }
+  if (end === null) go(at === 0 ? 1e9 : at, from); else if (at < end) go(end - at, from);
+  return steps;
+}
+
 function workerSpec(title, scale, show, lines, value, least) {
   return {
     title, scale, format: show, least,
@@ -84,7 +141,7 @@ export class RunPage {
   // The page of a run that goes on has the newest figures in its legends.
   constructor(isLive = false) {
     this.isLive = isLive;
-    this.columns = new Map();
+    this.ordered = [];
     this.title = h("h1");
     this.words = h("p", { class: "muted" });
     this.badges = h("p", { class: "badges" });
@@ -106,11 +163,12 @@ export class RunPage {
       this.names.root, this.iterations.root, this.failures.root, this.checks.root, this.latency.root, this.workers.root, this.plan.root);
   }
 
-  // `fleet` are the workers as a master sees them now; without it those of the result are shown.
-  show(view, fleet = null) {
+  // `fleet` are the workers as a master sees them now; without it those of the result are shown. A whole view
+  // takes the place of what was shown, any other is what is new.
+  show(view, fleet = null, isWhole = false) {
     const result = view.result;
-    for (const column of view.columns) this.columns.set(`${column.phase} ${column.index}`, column);
-    this.ordered = [...this.columns.values()].sort((a, b) => a.start_ns - b.start_ns);
+    if (isWhole) this.ordered = [];
+    for (const column of view.columns) this.add(column);
     const { plan } = result;
     say(this.title, `${plan.method} ${plan.url}`);
     say(this.words, headline(result));
@@ -123,13 +181,24 @@ export class RunPage {
     this.showTables(result, fleet);
   }
 
+  // What is new lies near the end, and what is told again takes the place of what was told.
+  add(column) {
+    let place = this.ordered.length;
+    while (place > 0 && this.ordered[place - 1].start_ns > column.start_ns) place -= 1;
+    const before = this.ordered[place - 1];
+    const isAgain = before?.index === column.index && before.phase === column.phase;
+    if (isAgain) this.ordered[place - 1] = column; else this.ordered.splice(place, 0, column);
+  }
+
   // A gap between what was shown and what is new, for whoever can fetch what is between.
   misses(view) {
     const first = view.columns[0];
-    return this.columns.size > 0 && first !== undefined
-      && !this.columns.has(`${first.phase} ${first.index}`)
-      && !this.ordered.some(column => column.end_ns >= first.start_ns - 1e6);
+    const last = this.ordered[this.ordered.length - 1];
+    return last !== undefined && first !== undefined && first.start_ns > last.end_ns + 1e6;
   }
+
+  // More than a master keeps apart: it has joined the older ones by now.
+  get isFull() { return this.ordered.length > columnCountMax; }
 
   showBadges(result) {
     const badges = [];
@@ -197,6 +266,7 @@ export class RunPage {
     const kind = `${view.worker_lines.join()} ${seen} ${view.result.plan.schedule !== undefined}`;
     if (kind !== this.kind) this.makeCharts(view, seen);
     this.kind = kind;
+    this.charts.isLive = this.isLive;
     this.charts.show([this.ordered]);
     const { response, service } = view.curves;
     this.curve.root.hidden = response === null;
@@ -215,6 +285,8 @@ export class RunPage {
     }
     const lines = view.worker_lines;
     const specs = [common.rate, common.latency, common.heat, common.inFlight];
+    const load = loadSpec(view.result);
+    if (load) specs.push(load);
     if (seen.length > 0) specs.push(failureSpec(seen));
     specs.push(workerSpec("Workers: share of their CPU used", "linear", percent, lines,
       column => column.busy, 1));
@@ -223,15 +295,8 @@ export class RunPage {
         column => column.lag_p99));
     }
     this.charts = new Charts(specs);
-    this.charts.isLive = this.isLive;
     this.charts.zoomTo(zoom);
-    this.curve = new Charts([{
-      title: "Percentiles of response time: each nine as wide as the last", scale: "log", format: duration,
-      series: [
-        { name: "response", colour: "s1", value: ([, ns]) => ns },
-        ...(isOpen ? [{ name: "service", colour: "s2", isDashed: true, set: 1, value: ([, ns]) => ns }] : []),
-      ],
-    }], nines);
+    this.curve = new Charts([curveSpec(isOpen ? ["response", "service"] : ["response"])], nines);
     put(this.chartRoot, this.charts.root, this.curve.root);
   }
 

@@ -17,6 +17,18 @@ package struct PlanSummary: Equatable, Sendable {
     package init() {}
   }
 
+  /// Of a scenario's users.
+  package struct UserStage: Equatable, Sendable {
+    package var durationNs: UInt64 = 0
+    /// How many there are at its end.
+    package var users: UInt64 = 0
+    package init() {}
+    package init(durationNs: UInt64, users: UInt64) {
+      self.durationNs = durationNs
+      self.users = users
+    }
+  }
+
   package struct Schedule: Equatable, Sendable {
     package var startPerS = 0.0
     package var stages: [Stage] = []
@@ -51,6 +63,8 @@ package struct PlanSummary: Equatable, Sendable {
   package var rampNs: UInt64 = 0
   /// Of a scenario whose users have several connections, or share them.
   package var users: UInt32?
+  /// Absent where the number of users is one, after a ramp at most.
+  package var userStages: [UserStage]?
   package var maxInFlight: UInt32?
   package var spin = false
   package var sourceAddresses: [String] = []

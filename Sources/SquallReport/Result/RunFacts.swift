@@ -27,6 +27,8 @@ package struct RunFacts: Sendable {
   package var malformations: [Malformation] = []
   /// Of each of the plan's endpoints: what its checks ask, by number, as in `Counters.checks`.
   package var checks: [[UInt8: String]] = []
+  /// How the users of a scenario come and go; nil where they come once and stay.
+  package var userStages: [PlanSummary.UserStage]?
   /// Name of the run in its record; nil for one that is not coordinated.
   package var run: UInt64?
   package var recordFault: RecordFault?

@@ -106,6 +106,9 @@ extension PlanSummary: JSONRecord {
       .init(
         optional: "users", \.users,
         "Users of a scenario whose connections are shared; absent where each user has one."),
+      .init(
+        optional: "user_stages", \.userStages,
+        "How the users of a scenario come and go; absent where they come once and stay."),
       .init(optional: "duration_ns", \.durationNs, "Absent when only a count ends the run."),
       .init(optional: "requests", \.requests, "Absent when only time ends the run."),
       .init(optional: "schedule", \.schedule, "Absent in a closed loop."),
@@ -134,6 +137,12 @@ extension PlanSummary.Endpoint: JSONRecord {
       .init("name", \.name), .init("request_bytes", \.requestByteCount),
       .init("request_hash", \.requestHash, "FNV-1a, 64 bits, hexadecimal."),
     ]
+  }
+}
+
+extension PlanSummary.UserStage: JSONRecord {
+  package static var fields: [JSONField<Self>] {
+    [.init("duration_ns", \.durationNs), .init("users", \.users)]
   }
 }
 

@@ -18,6 +18,7 @@ extension RunResult {
     startedAt = facts.startedAt
     interrupted = facts.interrupted
     self.plan = PlanSummary(plan)
+    self.plan.userStages = facts.userStages
     measuredNs = ledger.measuredSpanNs.map { $0.upperBound - $0.lowerBound } ?? 0
 
     let counted = ledger.phases.counted
