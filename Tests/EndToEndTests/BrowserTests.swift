@@ -310,9 +310,10 @@ extension EndToEnd {
       defer { living.end() }
       let seen = try Browser.seen(by: try Browser.start("endure", living.address, try living.ran()))
       print(seen)
-      for width in ["1280", "2560"] {
+      // Four times the points of a usual window are drawn without a GPU here, by the main thread.
+      for (width, mostMs) in [("1280", 16.0), ("2560", 24.0)] {
         let cpuMs = try #require(seen["\(width).TaskDuration"] as? Double)
-        #expect((0.1...16).contains(cpuMs), "\(width): \(cpuMs) ms")
+        #expect((0.1...mostMs).contains(cpuMs), "\(width): \(cpuMs) ms")
       }
       let bytes = { (moment: String) in seen["\(moment).JSHeapUsedSize"] as? Double ?? -1 }
       #expect(bytes("late") > 0 && bytes("late") < bytes("fetched") * 1.1 + 1_000_000)
