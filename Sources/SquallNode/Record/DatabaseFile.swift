@@ -97,7 +97,8 @@ struct DatabaseError: Error, CustomStringConvertible {
 
   fileprivate var error: DatabaseError {
     unsafe DatabaseError(
-      code: sqlite3_errcode(handle), message: sqlite3_errmsg(handle).map { unsafe String(cString: $0) })
+      code: sqlite3_errcode(handle),
+      message: sqlite3_errmsg(handle).map { unsafe String(cString: $0) })
   }
 
   /// Rows that the last statement changed.
