@@ -23,10 +23,24 @@ public struct TLSPlan: Equatable, Sendable {
 
   public init(serverName: String) { self.serverName = serverName }
 
+  /// There is a certificate, and its key was left out.
+  public var lacksKey: Bool { !certificate.isEmpty && key.isEmpty }
+
   /// ALPN's list as it stands in a hello: each name behind its length.
   public var protocolBytes: [UInt8] {
     protocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
   }
+}
+
+extension Plan {
+  /// As it is written down: a key stands in no file of ours.
+  package var withoutKey: Plan {
+    var plan = self
+    plan.origin.tls?.key = []
+    return plan
+  }
+
+  package var lacksKey: Bool { origin.tls?.lacksKey ?? false }
 }
 
 /// Why TLS failed on a connection. The raw value is that of the C shim's reasons.

@@ -39,7 +39,8 @@ struct FleetRun: AsyncParsableCommand {
       try RingChoice.check(place.ring.backend)
       let hosts = try fleet.hosts(file)
       let fleetOptions = try options(of: hosts.count)
-      let (plan, objectives) = try scenario.plan(load)
+      // Workers are reached through ssh.
+      let (plan, objectives) = try scenario.plan(load, keepsSecrets: true)
       guard let plan else {
         throw Complaint.usage(
           "name the server to load or a scenario: squall fleet run hosts.txt http://HOST/.")

@@ -50,11 +50,15 @@ struct Leading {
 
 extension ScenarioOptions {
   /// What is to be sent, with the objectives of its scenario; nil when nothing is named.
-  func plan(_ load: LoadOptions) throws -> (Plan?, objectives: [String]) {
-    // The plan goes to every host and into the record, where a key has no place.
-    guard load.wire.key == nil else {
+  ///
+  /// - Parameter keepsSecrets: the plan goes to nobody who was not meant to have it.
+  func plan(
+    _ load: LoadOptions, keepsSecrets: @autoclosure () throws -> Bool
+  ) throws -> (Plan?, objectives: [String]) {
+    if load.wire.key != nil, try !keepsSecrets() {
       throw Complaint.usage(
-        "--cert and --key are for runs from this host: a master does not send a key to others.")
+        "--key goes to every worker, and anybody may be one here: give the master and its workers "
+          + "--token-file FILE, or TLS with --tls-cert and --tls-key.")
     }
     if let path = try file(orPositional: load.url) {
       let file = try program(of: path)

@@ -90,8 +90,9 @@ struct Master: AsyncParsableCommand {
   /// The run of the command line, and no other.
   private func leadOne(_ line: LiveLine?, _ voice: MasterVoice) async throws {
     var options = try options()
-    let (plan, objectives) = try scenario.plan(load)
-    let run = try record.run(of: plan, head: head(options, objectives), voice: voice)
+    let (plan, objectives) = try scenario.plan(load, keepsSecrets: keepsSecrets)
+    let run = try record.run(
+      of: plan, key: try load.wire.keyBytes(), head: head(options, objectives), voice: voice)
     options.take(run)
     let workers = try ownWorkers(options.token)
     let master = RunHost(
@@ -119,14 +120,14 @@ struct Master: AsyncParsableCommand {
   ) async throws {
     var options = try options()
     options.leadsOneRun = false
-    let (plan, objectives) = try scenario.plan(load)
+    let (plan, objectives) = try scenario.plan(load, keepsSecrets: keepsSecrets)
     guard plan != nil || !autostart else {
       throw Complaint.usage("--autostart has no run: name the server to load or a scenario.")
     }
     let head = head(options, objectives)
     let record = record
     let warn: @Sendable (String) -> Void = { voice.told("warning: " + $0) }
-    var first = try record.cutOff(voice)
+    var first = try record.cutOff(key: try load.wire.keyBytes(), voice)
     if let first {
       options.take(first)
       options.clockLeadNs = first.clockLeadNs
@@ -186,6 +187,11 @@ struct Master: AsyncParsableCommand {
     showing.cancel()
     line?.clear()
     try Program.leave(with: series.status, interruptedBy: interrupts.signal)
+  }
+
+  /// Nobody takes part who was not meant to.
+  private var keepsSecrets: Bool {
+    get throws { try cluster.token() != nil || cluster.tlsCert != nil }
   }
 
   private var tooFewWorkers: String {

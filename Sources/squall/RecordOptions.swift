@@ -18,9 +18,11 @@ struct RecordOptions: ParsableArguments {
   var noRecord = false
 
   /// The run to lead: a new one of this plan, or one that was cut off.
-  func run(of plan: Plan?, head: RecordHead, voice: MasterVoice) throws -> RunRecord {
+  func run(
+    of plan: Plan?, key: [UInt8], head: RecordHead, voice: MasterVoice
+  ) throws -> RunRecord {
     let warn: @Sendable (String) -> Void = { voice.told("warning: " + $0) }
-    if resume { return try resumed(plan, warn, voice) }
+    if resume { return try resumed(plan, key, warn, voice) }
     guard let plan else {
       throw Complaint.usage(
         "name the server to load or a scenario: squall master http://HOST/, or -f shop.yaml.")
@@ -50,7 +52,7 @@ struct RecordOptions: ParsableArguments {
   }
 
   /// The run that goes on when a master that lives is started anew with the record of the one before.
-  func cutOff(_ voice: MasterVoice) throws(Complaint) -> RunRecord? {
+  func cutOff(key: [UInt8], _ voice: MasterVoice) throws(Complaint) -> RunRecord? {
     if noRecord {
       guard !resume else {
         throw Complaint.usage("--resume needs a record, and --no-record is none.")
@@ -60,9 +62,9 @@ struct RecordOptions: ParsableArguments {
     let warn: @Sendable (String) -> Void = { voice.told("warning: " + $0) }
     do throws(RecordFile.Trouble) {
       let file = try file()
-      if resume { return say(try file.resume(warn: warn), voice) }
+      if resume { return say(try file.resume(key: key, warn: warn), voice) }
       guard let run = try file.cutOffRun() else { return nil }
-      if record != nil { return say(try file.resume(run: run, warn: warn), voice) }
+      if record != nil { return say(try file.resume(run: run, key: key, warn: warn), voice) }
       voice.told("a run was cut off: squall master --resume goes on with it")
       return nil
     } catch {
@@ -84,19 +86,23 @@ struct RecordOptions: ParsableArguments {
   ) throws -> RunRecord {
     let file = try file()
     if let run = try file.cutOffRun(of: plan) {
-      if record != nil { return say(try file.resume(run: run, warn: warn), voice) }
+      if record != nil {
+        let key = plan.origin.tls?.key ?? []
+        return say(try file.resume(run: run, key: key, warn: warn), voice)
+      }
       voice.told("a run of this plan was cut off: squall master --resume goes on with it")
     }
     return try file.begin(plan: plan, head: head, warn: warn)
   }
 
   private func resumed(
-    _ plan: Plan?, _ warn: @escaping @Sendable (String) -> Void, _ voice: MasterVoice
+    _ plan: Plan?, _ key: [UInt8], _ warn: @escaping @Sendable (String) -> Void,
+    _ voice: MasterVoice
   ) throws -> RunRecord {
     if noRecord { throw Complaint.usage("--resume needs a record, and --no-record is none.") }
     let run: RunRecord
     do throws(RecordFile.Trouble) {
-      run = try file().resume(warn: warn)
+      run = try file().resume(key: key, warn: warn)
     } catch {
       throw Complaint(error)
     }

@@ -21,7 +21,10 @@ struct WireOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Our own certificate, in PEM, for mutual TLS.", valueName: "file"))
   var cert: String?
 
-  @Option(help: ArgumentHelp("The key of --cert, in PEM, not encrypted.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "The key of --cert, in PEM, not encrypted. A master sends it to its workers and records it nowhere.",
+      valueName: "file"))
   var key: String?
 
   @Option(
@@ -73,9 +76,13 @@ struct WireOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Streams at a time on one HTTP/2 connection (default: 1, with -R 100); no more than the target "
-        + "allows.", valueName: "count"), transform: Read.count)
+      "Streams at a time on one HTTP/2 connection (default: 1; 100 with -R, and where a scenario's users "
+        + "share connections); no more than the target allows.", valueName: "count"),
+    transform: Read.count)
   var streams: UInt64?
+
+  /// Of --key; empty without one.
+  func keyBytes() throws(Complaint) -> [UInt8] { try TLSDraft.keyBytes(key) }
 
   func fill(_ draft: inout PlanDraft) throws {
     guard [http1, http2, http2PriorKnowledge].filter({ $0 }).count <= 1 else {

@@ -1,6 +1,7 @@
 package import SquallCluster
 internal import SquallEngine
 package import SquallLoad
+internal import SquallTLS
 
 /// Going on with a run whose master ended before it did.
 extension RecordFile {
@@ -15,7 +16,7 @@ extension RecordFile {
       try database.read { db in
         guard let row = try cutOffRows(db).first else { return nil }
         let plan = try self.plan(of: row)
-        guard asked == nil || plan == asked else { return nil }
+        guard asked == nil || plan == asked?.withoutKey else { return nil }
         let limitNs = plan.times.warmupNs.addingSaturated(plan.times.durationNs).addingSaturated(
           Self.graceNs)
         let ageNs = wallNs() &- (try row.number("started_at_ns"))
@@ -25,15 +26,20 @@ extension RecordFile {
   }
 
   /// Takes up the run of that name, or the last one that was cut off, with all that is known of it.
+  ///
+  /// - Parameter key: of the certificate that it shows to its target, in PEM, which is in no record; empty
+  ///   for none.
   package func resume(
-    run: UInt64? = nil, warn: @escaping @Sendable (String) -> Void
+    run: UInt64? = nil, key: [UInt8] = [], warn: @escaping @Sendable (String) -> Void
   ) throws(Trouble) -> RunRecord {
     try Self.attempt(path) {
       try database.write { db in
         let rows = try cutOffRows(db).filter { try run == nil || name(of: $0) == run }
-        guard let row = rows.first, take(run: try row["number"]) else {
-          throw Trouble.refused("\(path) has no run that was cut off: there is nothing to resume")
-        }
+        let nothing = Trouble.refused(
+          "\(path) has no run that was cut off: there is nothing to resume")
+        guard let row = rows.first else { throw nothing }
+        let plan = try Self.with(key, in: try plan(of: row), of: try name(of: row))
+        guard take(run: try row["number"]) else { throw nothing }
         let number: Int64 = try row["number"]
         let past = try read(row, db)
         let leadNs = try clockLeadNs(row)
@@ -41,11 +47,32 @@ extension RecordFile {
           sql: "UPDATE run SET boot = ?, clock_lead_ns = ? WHERE number = ?",
           arguments: [Host.boot, leadNs.signed, number])
         return RunRecord(
-          file: self, number: number, run: past.run, plan: past.plan, head: past.head,
+          file: self, number: number, run: past.run, plan: plan, head: past.head,
           startedAtNs: past.startedAtNs, clockLeadNs: leadNs,
           past: (past.recovery, past.account), warn: warn)
       }
     }
+  }
+
+  /// The plan with the key that its certificate needs.
+  private static func with(
+    _ key: [UInt8], in plan: Plan, of run: UInt64
+  ) throws(Trouble) -> Plan {
+    guard plan.lacksKey else { return plan }
+    guard !key.isEmpty else {
+      throw .refused(
+        "run \(run.hexadecimal) shows its target a certificate, whose key is in no record: give both "
+          + "again with --cert and --key to go on with it")
+    }
+    var plan = plan
+    plan.origin.tls?.key = key
+    guard let tls = plan.origin.tls else { return plan }
+    do throws(TLSContext.Refusal) {
+      _ = try TLSContext(tls)
+    } catch {
+      throw .refused("run \(run.hexadecimal) cannot go on with that key: \(error)")
+    }
+    return plan
   }
 
   /// The last runs that have ended, newest last: agents that were away then may ask after them.

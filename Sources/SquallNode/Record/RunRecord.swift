@@ -197,7 +197,7 @@ extension RecordFile {
             """,
           arguments: [
             run.hexadecimal, startedAtNs.signed, monotonicNs().signed, Host.boot, head.json.text,
-            plan.bytes,
+            plan.withoutKey.bytes,
           ])
         return db.lastInsertedRowID
       }
