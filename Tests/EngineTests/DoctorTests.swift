@@ -75,6 +75,23 @@ struct CheckupTests {
     #expect(checkup.text.contains("32768-60999, 28,232 to one address"))
   }
 
+  /// What the kernel has of TLS is told, and spoils nothing.
+  @Test(arguments: [("", "yes"), ("No such file or directory", "no")])
+  func tlsOfTheKernelIsTold(obstacle: String, value: String) throws {
+    var readings = try HostFixture().read { HostReadings($0, cpus: [0, 1]) }
+    #expect(!Checkup(readings).findings.contains { $0.name == "TLS in kernel" })
+    readings.kernelTLSObstacle = obstacle
+    let checkup = Checkup(readings)
+    let finding = try #require(checkup.findings.first { $0.name == "TLS in kernel" })
+    #expect(finding.value == value && finding.verdict == .good)
+    #expect(obstacle.isEmpty || finding.remedy.contains(obstacle))
+  }
+
+  /// Nothing keeps a host from being asked.
+  @Test func thisHostIsAskedForTLSOfItsKernel() {
+    #expect(HostReadings.here.kernelTLSObstacle != nil)
+  }
+
   /// Each trouble alone: its finding, and a word of its remedy.
   @Test(arguments: [
     ("/proc/sys/net/ipv4/ip_local_port_range", "50000 50999", "local ports", "--source-ip"),

@@ -28,6 +28,7 @@ package struct Checkup: Equatable, Sendable {
 
   package init(_ readings: HostReadings) {
     ring(readings)
+    kernelTLS(readings)
     descriptors(readings)
     lockedMemory(readings)
     ports(readings)
@@ -72,6 +73,16 @@ package struct Checkup: Equatable, Sendable {
       " connect in ring", features.connectsInRing ? "yes" : "no", .good,
       features.connectsInRing
         ? "" : "Linux 6.11 has it; without it each new connection costs a few system calls")
+  }
+
+  /// Squall seals its records itself, so that it is neither good nor bad.
+  private mutating func kernelTLS(_ readings: HostReadings) {
+    guard let obstacle = readings.kernelTLSObstacle else { return }
+    add(
+      "TLS in kernel", obstacle.isEmpty ? "yes" : "no", .good,
+      obstacle.isEmpty
+        ? "squall does not use it: it seals records itself"
+        : "not needed, squall seals records itself (\(obstacle))")
   }
 
   /// Descriptors kept for everything but connections: a ring, a region, sockets to the agent.

@@ -32,6 +32,8 @@ package struct HostReadings: Equatable, Sendable {
   package var clockSource: String?
   package var quota: CPUQuota?
   package var memory: MemoryLimit?
+  /// Why the kernel seals no records of TLS itself; empty when it does, nil when that was not tried.
+  package var kernelTLSObstacle: String?
 
   package init() {}
 
@@ -93,6 +95,7 @@ package struct HostReadings: Equatable, Sendable {
     readings.ringObstacle = Ring.refusal(of: .ioUring).map(Ring.explain)
     readings.epollObstacle = Ring.refusal(of: .epoll).map(Ring.explain)
     readings.ringFeatures = try? RingFeatures.probe()
+    readings.kernelTLSObstacle = KernelTLS.obstacle()
     return readings
   }
 }
