@@ -43,6 +43,10 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   }
 
   private mutating func secured(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
+    // One of several backends may speak another version of HTTP than the one that was looked at.
+    guard line.speaks(row, asHTTP2: !Talk.isOrdered) else {
+      return lineFailed(row, otherwise: .noProtocol, on: ring, nowNs: nowNs)
+    }
     log.secured(durationNs: nowNs &- rows[row].openedNs)
     line.noteSecured(row, in: log)
     sayWhatIsLong(row, on: ring)

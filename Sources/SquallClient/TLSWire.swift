@@ -112,6 +112,16 @@ internal import SquallTLS
     if let tls = unsafe connections[row] { unsafe squall_tls_output_taken(tls) }
   }
 
+  func speaks(_ row: Int, asHTTP2: Bool) -> Bool {
+    guard let tls = unsafe connections[row] else { return false }
+    var facts = squall_tls_facts()
+    unsafe squall_tls_facts(tls, &facts)
+    let (name, byteCount) = (facts.protocol, facts.protocol_bytes)
+    let isHTTP2 =
+      byteCount == 2 && name.0 == CChar(UInt8(ascii: "h")) && name.1 == CChar(UInt8(ascii: "2"))
+    return isHTTP2 == asHTTP2
+  }
+
   func wasAnnounced(_ row: Int) -> Bool { announced[row] }
 
   func noteSecured(_ row: Int, in log: IntervalLog) {

@@ -28,6 +28,8 @@ protocol Wire: ~Copyable {
   func output(_ row: Int) -> UnsafeRawBufferPointer
   mutating func outputTaken(_ row: Int)
 
+  /// What was agreed on is what will be spoken: HTTP/2, or anything else.
+  func speaks(_ row: Int, asHTTP2: Bool) -> Bool
   /// The peer said that it would send no more.
   func wasAnnounced(_ row: Int) -> Bool
   /// More than this of its own output is sent before any request is sealed.
@@ -84,6 +86,7 @@ struct PlainWire: Wire, ~Copyable {
     unsafe UnsafeRawBufferPointer(start: nil, count: 0)
   }
   func outputTaken(_ row: Int) {}
+  func speaks(_ row: Int, asHTTP2: Bool) -> Bool { true }
   func wasAnnounced(_ row: Int) -> Bool { true }
   static var outputByteCountMax: Int { 0 }
   func noteSecured(_ row: Int, in log: IntervalLog) {}

@@ -1,4 +1,5 @@
 import Foundation
+import SquallTLS
 import Testing
 
 extension EndToEnd {
@@ -212,6 +213,42 @@ extension EndToEnd {
       #expect(result.errors == ["closed": 10], "\(result.requests)")
     }
 
+    /// What the program is told when a target agrees to another version of HTTP, before any load.
+    @Test(arguments: [
+      (["--http2"], ["http/1.1"], "it agreed to http/1.1: use --http1.1"),
+      (["--http2"], [], "it agreed to no protocol: use --http1.1"),
+      (["--alpn", "h2,http/1.1"], ["h2"], "agreed to h2, as --alpn offered: use --http2"),
+    ])
+    func anotherVersionIsRefusedBeforeTheLoad(
+      flags: [String], offered: [String], words: String
+    ) throws {
+      let now = Int64(Date().timeIntervalSince1970)
+      let certificate = try Certificate.make(
+        Certificate.Options(validity: now - 3_600...now + 3_600))
+      // A server that agrees to nothing is one that does not know of the extension.
+      let context = try TLSContext(
+        serving: certificate.chain, key: certificate.key,
+        protocols: offered.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) })
+      nonisolated(unsafe) let lent = context
+      let server = try Scripted { connection, server in
+        guard let tls = try? TLSConnection(lent, name: "") else { return }
+        while let bytes = connection.read() {
+          let plain = try? tls.receive(bytes)
+          connection.write(tls.output())
+          guard let plain else { return }
+          if !plain.isEmpty { server.note() }
+        }
+      }
+      defer { server.end() }
+      // The client has to offer what this one server of a test knows, beside what is asked for.
+      let alpn = flags == ["--http2"] && !offered.isEmpty ? ["--alpn", "h2,http/1.1"] : []
+      let child = try Squall.ended(
+        ["run", "-k", "-d", "1s"] + flags + alpn + ["https://127.0.0.1:\(server.port)/"])
+      #expect(child.ending?.code != 0)
+      #expect(child.errors.contains(words), "\(child.errors)")
+      #expect(server.requestCount == 0)
+    }
+
     @Test func whatDoesNotGoTogetherIsRefused() throws {
       for (arguments, word) in [
         (["--http2", "http://127.0.0.1:1/"], "--http2-prior-knowledge"),
@@ -233,7 +270,7 @@ extension EndToEnd {
         #expect(child.ending == Child.Ending(code: 2), "\(arguments): \(child.errors)")
         #expect(child.errors.contains(word), "\(arguments): \(child.errors)")
       }
-      // A key does not leave this host.
+      // A key does not go to whoever comes.
       let master = try Squall.ended([
         "master", "--headless", "--cert", "a", "--key", "b", "https://127.0.0.1:1/",
       ])

@@ -47,7 +47,7 @@ struct TargetStream {
     }
     self.socket = socket
     let spoken = facts?.applicationProtocol ?? ""
-    if tlsPlan != nil && speaksHTTP2 && spoken != "h2" { throw .otherProtocol(spoken) }
+    if tlsPlan != nil && speaksHTTP2 != (spoken == "h2") { throw .otherProtocol(spoken) }
   }
 
   private static func connect(
@@ -143,6 +143,8 @@ extension TargetStream.Failure {
     case .tls(let failure):
       let words = failure.words.isEmpty ? "" : " (\(failure.words))"
       return "\(failure.reason.explanation)\(words): \(failure.reason.remedy)"
+    case .otherProtocol("h2"):
+      return "agreed to h2, as --alpn offered: use --http2, or leave --alpn out"
     case .otherProtocol(let name):
       let spoken = name.isEmpty ? "agreed to no protocol" : "agreed to \(name)"
       return "does not speak HTTP/2 here, it \(spoken): use --http1.1"
