@@ -336,6 +336,7 @@ squall_tls_context *squall_tls_context_create(const struct squall_tls_options *o
 	context->verifies = options->verifies;
 	context->resumes = options->resumes;
 	context->serves = options->serves;
+	context->records_a_key_max = RECORDS_A_KEY_MAX;
 	context->ssl = SSL_CTX_new(TLS_with_buffers_method());
 	if (context->ssl == NULL)
 		goto failed;
@@ -432,6 +433,11 @@ void squall_tls_context_destroy(squall_tls_context *context)
 void squall_tls_context_keep_library(squall_tls_context *context, bool keeps)
 {
 	context->keeps_library = keeps;
+}
+
+void squall_tls_context_limit_records(squall_tls_context *context, uint64_t count)
+{
+	context->records_a_key_max = count < RECORDS_A_KEY_MAX ? count : RECORDS_A_KEY_MAX;
 }
 
 const char *squall_tls_cipher_name(uint16_t cipher)

@@ -41,6 +41,7 @@ struct squall_tls_context {
 	bool resumes;
 	bool serves;
 	bool keeps_library;
+	uint64_t records_a_key_max;
 	uint8_t *authorities_pem;
 	size_t authorities_pem_count;
 	uint8_t *protocols;

@@ -145,7 +145,7 @@ size_t tls_records_seal(squall_tls *tls, uint8_t type, const uint8_t *plain, siz
 {
 	size_t total = 0;
 
-	if (tls->out.sequence >= RECORDS_A_KEY_MAX)
+	if (tls->out.sequence >= tls->context->records_a_key_max)
 		total = tls_records_seal_key_update(tls, false, into);
 	do {
 		size_t part = count < 16384 ? count : 16384;

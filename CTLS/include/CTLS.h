@@ -168,6 +168,9 @@ size_t squall_tls_seal_key_update(squall_tls *tls, bool asks, uint8_t *into);
 /* Keeps the library's record layer for connections made from now on: the oracle of the tests. */
 void squall_tls_context_keep_library(squall_tls_context *context, bool keeps);
 
+/* Changes our keys after so many records, at most SQUALL's own limit: for tests. */
+void squall_tls_context_limit_records(squall_tls_context *context, uint64_t count);
+
 /* ---- certificate.c: certificates for the built-in target and for tests ---- */
 
 struct squall_certificate_options {

@@ -40,8 +40,14 @@ package import SquallLoad
   /// Takes cipher bytes, none to begin. Returns what they held for the application. What is then to be
   /// sent, also of a failure, is in `output`.
   package func receive(_ bytes: [UInt8]) throws(Failure) -> [UInt8] {
-    var bytes = bytes
     var plain: [UInt8] = []
+    try receive(bytes, into: &plain)
+    return plain
+  }
+
+  /// The same; what came before a failure is kept.
+  package func receive(_ bytes: [UInt8], into plain: inout [UInt8]) throws(Failure) {
+    var bytes = bytes
     if bytes.isEmpty && !isSecured { try step() }
     var offset = 0
     while true {
@@ -60,12 +66,12 @@ package import SquallLoad
       case SQUALL_TLS_READY: continue
       case SQUALL_TLS_STEP:
         try step()
-        guard isSecured else { return plain }
+        guard isSecured else { return }
       case SQUALL_TLS_CLOSED:
         wasClosed = true
-        return plain
+        return
       case SQUALL_TLS_FAILED: throw failure
-      default: return plain
+      default: return
       }
     }
   }
@@ -122,6 +128,7 @@ package import SquallLoad
   /// Of a secured connection.
   package var facts: TLSFacts { TLSFacts(rawFacts) }
   package var isResumed: Bool { rawFacts.is_resumed }
+  package var wasRetried: Bool { rawFacts.was_retried }
   package var opensRecords: Bool { rawFacts.opens_records }
 
   private var rawFacts: squall_tls_facts {

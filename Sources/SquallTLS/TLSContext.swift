@@ -29,11 +29,11 @@ package import SquallLoad
   package convenience init(
     serving certificate: [UInt8], key: [UInt8], protocols: [UInt8],
     versions: ClosedRange<UInt16> = 0x0303...0x0304, resumes: Bool = true,
-    ticketKeys: [UInt8] = []
+    ticketKeys: [UInt8] = [], groups: String = ""
   ) throws(Refusal) {
     try self.init(
       serves: true, versions: versions, verifies: false, resumes: resumes, authorities: [],
-      certificate: certificate, key: key, protocols: protocols, ciphers: "", groups: "",
+      certificate: certificate, key: key, protocols: protocols, ciphers: "", groups: groups,
       ticketKeys: ticketKeys)
   }
 
@@ -72,6 +72,9 @@ package import SquallLoad
 
   /// Connections made from now on keep the library's record layer: the oracle of tests.
   package func keepLibrary(_ keeps: Bool) { unsafe squall_tls_context_keep_library(raw, keeps) }
+
+  /// Our keys are changed after so many records: for tests, which do not seal sixteen million.
+  package func limitRecords(_ count: UInt64) { unsafe squall_tls_context_limit_records(raw, count) }
 
   private static func with<Value>(_ bytes: [UInt8], _ body: (squall_tls_bytes) -> Value) -> Value {
     unsafe bytes.withUnsafeBufferPointer {

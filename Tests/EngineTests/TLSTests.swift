@@ -224,6 +224,131 @@ import Testing
     #expect(try failure(try Self.certificate { $0.isRSA = true }) == nil)
   }
 
+  /// RFC 6066 3: an address is checked and not sent.
+  @Test func theHelloNamesHostsAndNoAddresses() throws {
+    for (name, isSent) in [("localhost", true), ("127.0.0.1", false), ("::1", false)] {
+      let client = try TLSConnection(try TLSContext(Self.plan(name: name)), name: name)
+      _ = try client.receive([])
+      let hello = client.output()
+      #expect((hello.firstRange(of: Array(name.utf8)) != nil) == isSent, "\(name)")
+      // It fits one segment, which one with the library's post-quantum groups does not.
+      #expect(hello.count < 600, "\(hello.count) bytes")
+    }
+  }
+
+  /// Whoever does not check certificates still wants the proof that the peer has its certificate's key.
+  @Test func theProofIsCheckedWithoutAVerdict() throws {
+    let server = try Self.serving(try Self.certificate(), versions: 0x0303...0x0303)
+    for verifies in [false, true] {
+      let pair = try Pair(try TLSContext(Self.plan { $0.verifies = verifies }), server)
+      _ = try pair.client.receive([])
+      _ = try pair.server.receive(pair.client.output())
+      var flight = pair.server.output()
+      // ServerKeyExchange ends with its signature (RFC 8422 5.4).
+      var place = 0
+      var hasChanged = false
+      while place + 9 <= flight.count, !hasChanged {
+        let length = Int(flight[place + 3]) << 8 | Int(flight[place + 4])
+        if flight[place] == 22, flight[place + 5] == 12 {
+          flight[place + 5 + length - 1] ^= 1
+          hasChanged = true
+        }
+        // Several messages may share a record.
+        var message = place + 5
+        while message + 4 <= place + 5 + length, !hasChanged {
+          let size =
+            Int(flight[message + 1]) << 16 | Int(flight[message + 2]) << 8
+            | Int(flight[message + 3])
+          if flight[message] == 12 {
+            flight[message + 4 + size - 1] ^= 1
+            hasChanged = true
+          }
+          message += 4 + size
+        }
+        place += 5 + length
+      }
+      try #require(hasChanged)
+      let failure = #expect(throws: TLSConnection.Failure.self) { try pair.client.receive(flight) }
+      #expect(failure?.reason == .badSignature, "\(String(describing: failure))")
+    }
+  }
+
+  @Test func aMissingIntermediateIsAnUnknownAuthority() throws {
+    let middle = try Self.certificate {
+      $0.isAuthority = true
+      $0.commonName = "in the middle"
+    }
+    let leaf = try Certificate.make(Self.options { $0.issuer = middle })
+    let mark = Array("-----END CERTIFICATE-----\n".utf8)
+    let end = try #require(leaf.chain.firstRange(of: mark)).upperBound
+    let alone = Certificate(chain: Array(leaf.chain[..<end]), key: leaf.key)
+    let middleEnd = try #require(middle.chain.firstRange(of: mark)).upperBound
+    let whole = Certificate(chain: alone.chain + middle.chain[..<middleEnd], key: leaf.key)
+    for (certificate, reason) in [(alone, TLSFailure.unknownCA), (whole, nil)] {
+      let pair = try Pair(try TLSContext(Self.plan()), try Self.serving(certificate))
+      do {
+        try pair.shake()
+        #expect(reason == nil)
+      } catch {
+        #expect((error as? TLSConnection.Failure)?.reason == reason)
+      }
+    }
+  }
+
+  /// RFC 8446 4.1.4: the server wants a group that we offered and sent no key of.
+  @Test func aRetriedHelloIsAnswered() throws {
+    let certificate = try Self.certificate()
+    let server = try TLSContext(
+      serving: certificate.chain, key: certificate.key, protocols: [], groups: "P-384")
+    let pair = try Pair(try TLSContext(Self.plan { $0.protocols = [] }), server)
+    try pair.shake()
+    #expect(pair.client.wasRetried && pair.client.facts.groupName.contains("384"))
+    #expect(try pair.client.receive(pair.server.output() + pair.server.seal([7])) == [7])
+  }
+
+  /// RFC 8446 5.5: our keys are changed before they have sealed too much, without anybody's asking.
+  @Test func keysAreChangedAtTheLimitOfTheirRecords() throws {
+    for serverKeeps in [false, true] {
+      let client = try TLSContext(Self.plan())
+      client.limitRecords(10)
+      let server = try Self.serving(try Self.certificate())
+      server.keepLibrary(serverKeeps)
+      let pair = try Pair(client, server)
+      try pair.shake()
+      var lengths = Set<Int>()
+      for turn in 0..<100 {
+        let text = [UInt8](repeating: UInt8(turn), count: 20)
+        let sealed = try pair.client.seal(text)
+        lengths.insert(sealed.count)
+        #expect(try pair.server.receive(sealed) == text)
+      }
+      #expect(lengths.count == 2, "no key was changed")
+    }
+  }
+
+  /// A ticket of TLS 1.3 is used once (RFC 8446 C.4), and one that the server does not take is no error.
+  @Test func ticketsAreUsedOnceAndMayBeRefused() throws {
+    let certificate = try Self.certificate()
+    let first = try Self.serving(certificate, resumes: true)
+    let other = try Self.serving(certificate, resumes: true)
+    let client = try TLSContext(Self.plan { $0.resumes = true })
+    func connect(to server: TLSContext, readsTickets: Bool) throws -> Bool {
+      let pair = try Pair(client, server)
+      try pair.shake()
+      if readsTickets {
+        #expect(try pair.client.receive(pair.server.output() + pair.server.seal([1])) == [1])
+      }
+      return pair.client.isResumed
+    }
+    #expect(try !connect(to: first, readsTickets: true))
+    // Of keys that sealed no ticket of the other's.
+    #expect(try !connect(to: other, readsTickets: false))
+    var resumed: [Bool] = []
+    _ = try connect(to: first, readsTickets: true)
+    for _ in 0..<4 { resumed.append(try connect(to: first, readsTickets: false)) }
+    #expect(resumed.first == true && resumed.last == false, "\(resumed)")
+  }
+
   @Test func aPeerThatSpeaksNoTLSIsNamed() throws {
     let client = try TLSConnection(try TLSContext(Self.plan()), name: "localhost")
     _ = try client.receive([])
@@ -288,6 +413,21 @@ import Testing
     }
     #expect(throws: TLSContext.Refusal.self) {
       try TLSContext(Self.plan { $0.certificate = Array("no PEM".utf8) })
+    }
+    // A key of another certificate, and one that wants a password.
+    let (ours, strange) = (try? Self.certificate(), try? Self.certificate())
+    for key in [
+      strange?.key ?? [],
+      Array(
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n".utf8),
+    ] {
+      #expect(throws: TLSContext.Refusal.self) {
+        try TLSContext(
+          Self.plan {
+            $0.certificate = ours?.chain ?? []
+            $0.key = key
+          })
+      }
     }
   }
 
