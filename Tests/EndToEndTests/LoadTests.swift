@@ -5,15 +5,33 @@ import Testing
 extension EndToEnd {
   /// The open loop's promises, judged from outside. Times are compared with room for a busy host.
   @Suite(.serialized) struct LoadTests {
+    /// How a load travels. A connection carries one request at a time, whatever it could.
+    enum Way: String, CaseIterable, Sendable {
+      case http1, tls, h2, h2c
+
+      var flags: [String] {
+        switch self {
+        case .http1: []
+        case .tls: ["-k"]
+        case .h2: ["-k", "--http2", "--streams", "1"]
+        case .h2c: ["--http2-prior-knowledge", "--streams", "1"]
+        }
+      }
+
+      func target(_ arguments: [String]) throws -> Served {
+        try Served((self == .tls || self == .h2 ? ["--tls"] : []) + arguments)
+      }
+    }
+
     /// A target frozen for half of the run: the schedule goes on, and each request that waited says
     /// how long. Those due in the freeze wait for what is left of it, so the upper half of all response
     /// times lies evenly between nothing and the freeze.
-    @Test func aFrozenTargetDoesNotSlowTheSchedule() throws {
+    @Test(arguments: Way.allCases) func aFrozenTargetDoesNotSlowTheSchedule(way: Way) throws {
       try onAQuietHost {
-        let target = try Served(["--freeze-at", "500ms", "--freeze-for", "1s"])
-        let result = try Squall.run([
-          "-R", "1000", "-d", "2s", "-c", "32", "-w", "1", "--drain", "5s", target.url,
-        ])
+        let target = try way.target(["--freeze-at", "500ms", "--freeze-for", "1s"])
+        let result = try Squall.run(
+          ["-R", "1000", "-d", "2s", "-c", "32", "-w", "1", "--drain", "5s", target.url] + way.flags
+        )
         result.expectConservation()
         #expect(result.sent == 2_000 && result.ok == 2_000, "\(result.requests)")
         #expect(try target.count() == 2_000)
@@ -28,10 +46,10 @@ extension EndToEnd {
     }
 
     /// Mean service time x rate = requests in flight (Little), whatever the distribution looks like.
-    @Test func aStallingTargetsMeanKeepsLittlesLaw() throws {
+    @Test(arguments: Way.allCases) func aStallingTargetsMeanKeepsLittlesLaw(way: Way) throws {
       try onAQuietHost {
-        let target = try Served(["--stall", "20ms", "--every", "200"])
-        let result = try Squall.run(["-d", "2s", "-c", "1", "-w", "1", target.url])
+        let target = try way.target(["--stall", "20ms", "--every", "200"])
+        let result = try Squall.run(["-d", "2s", "-c", "1", "-w", "1", target.url] + way.flags)
         result.expectConservation()
         #expect(result.ms("latency_ns.service.max") >= 20)
         let mean = result.ms("latency_ns.service.mean") / 1e3
@@ -200,15 +218,16 @@ extension EndToEnd {
     }
 
     /// The target's own clock: its log of arrivals against the schedule.
-    @Test func arrivalsFollowTheSchedule() throws {
-      try onAQuietHost(arrivals)
+    @Test(arguments: Way.allCases) func arrivalsFollowTheSchedule(way: Way) throws {
+      try onAQuietHost { try arrivals(way) }
     }
 
-    private func arrivals() throws -> [String] {
+    private func arrivals(_ way: Way) throws -> [String] {
       let folder = try Folder()
       let log = folder.path + "/arrivals"
-      let target = try Served(["--arrivals", log, "--cpus", "0"])
-      let result = try Squall.run(["-R", "500", "-d", "1s", "-c", "16", "-w", "1", target.url])
+      let target = try way.target(["--arrivals", log, "--cpus", "0"])
+      let result = try Squall.run(
+        ["-R", "500", "-d", "1s", "-c", "16", "-w", "1", target.url] + way.flags)
       #expect(result.sent == 500)
       target.child.signal(SIGTERM)
       try target.child.awaitEnd()
