@@ -147,11 +147,20 @@ static enum squall_tls_reason reason_of(int code)
 /* What the library's error queue says, unless the check of the chain has said it better. */
 static enum squall_tls_result fail_by_library(squall_tls *tls)
 {
-	uint32_t error = ERR_get_error();
-	int code = ERR_GET_REASON(error);
-	bool is_of_ssl = error != 0 && ERR_GET_LIB(error) == ERR_LIB_SSL;
-	const char *text = error != 0 ? ERR_reason_error_string(error) : NULL;
+	uint32_t first = ERR_get_error();
+	uint32_t error = first;
+	const char *text;
+	bool is_of_ssl;
+	int code;
 
+	/* What the library below said stands first, what TLS made of it behind that. */
+	while (error != 0 && ERR_GET_LIB(error) != ERR_LIB_SSL)
+		error = ERR_get_error();
+	is_of_ssl = error != 0;
+	if (!is_of_ssl)
+		error = first;
+	code = ERR_GET_REASON(error);
+	text = error != 0 ? ERR_reason_error_string(error) : NULL;
 	ERR_clear_error();
 	if (tls->reason != SQUALL_TLS_NO_REASON)
 		return tls_fail(tls, tls->reason, 0, tls->text);

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import SquallTLS
 import Testing
 
@@ -75,7 +76,7 @@ extension EndToEnd {
       try write("us.key", us.key)
       try write("stranger.pem", stranger.chain)
       try write("stranger.key", stranger.key)
-      _ = try folder.file("token", "a token that nobody would guess\n")
+      chmod(try folder.file("token", "a token that nobody would guess\n"), 0o600)
     }
 
     private func server(_ arguments: [String] = []) throws -> (Python, url: String) {

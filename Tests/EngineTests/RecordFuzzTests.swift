@@ -75,7 +75,7 @@ import Testing
   private enum Damage {
     case none
     case flip(place: Double, bit: Int)
-    case set(place: Double, byte: UInt8)
+    case change(place: Double, mask: UInt8)
     case cut(place: Double)
     case drop(Int)
     case double(Int)
@@ -88,7 +88,7 @@ import Testing
       switch Int.random(in: 0..<9, using: &random) {
       case 0: return .none
       case 1, 2: return .flip(place: place, bit: Int.random(in: 0..<8, using: &random))
-      case 3: return .set(place: place, byte: UInt8.random(in: 0...255, using: &random))
+      case 3: return .change(place: place, mask: UInt8.random(in: 1...255, using: &random))
       case 4: return .cut(place: place)
       case 5: return .drop(record)
       case 6: return .double(record)
@@ -112,7 +112,7 @@ import Testing
       func at(_ place: Double) -> Int { Int(place * Double(bytes.count)) }
       switch self {
       case .flip(let place, let bit): bytes[at(place)] ^= 1 << UInt8(bit)
-      case .set(let place, let byte): bytes[at(place)] = byte
+      case .change(let place, let mask): bytes[at(place)] ^= mask
       case .cut(let place): bytes.removeSubrange(at(place)...)
       case .insert(let place, let strange): bytes.insert(contentsOf: strange, at: at(place))
       default: break
