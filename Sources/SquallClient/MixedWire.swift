@@ -42,6 +42,10 @@ internal import SquallLoad
 
   mutating func outputTaken(_ row: Int) { if secures(row) { sealed.outputTaken(row) } }
 
+  func speaks(_ row: Int, asHTTP2: Bool) -> Bool {
+    secures(row) ? sealed.speaks(row, asHTTP2: asHTTP2) : plain.speaks(row, asHTTP2: asHTTP2)
+  }
+
   func wasAnnounced(_ row: Int) -> Bool {
     secures(row) ? sealed.wasAnnounced(row) : plain.wasAnnounced(row)
   }

@@ -23,6 +23,10 @@ public struct TLSPlan: Equatable, Sendable {
 
   public init(serverName: String) { self.serverName = serverName }
 
+  fileprivate mutating func take(key: [UInt8]) {
+    if !certificate.isEmpty { self.key = key }
+  }
+
   /// There is a certificate, and its key was left out.
   public var lacksKey: Bool { !certificate.isEmpty && key.isEmpty }
 
@@ -34,13 +38,20 @@ public struct TLSPlan: Equatable, Sendable {
 
 extension Plan {
   /// As it is written down: a key stands in no file of ours.
-  package var withoutKey: Plan {
+  package var withoutKey: Plan { with(key: []) }
+
+  /// With the key of the certificate that its targets are shown.
+  package func with(key: [UInt8]) -> Plan {
     var plan = self
-    plan.origin.tls?.key = []
+    plan.origin.tls?.take(key: key)
+    for index in plan.otherOrigins.indices { plan.otherOrigins[index].tls?.take(key: key) }
     return plan
   }
 
-  package var lacksKey: Bool { origin.tls?.lacksKey ?? false }
+  /// The same for every origin that has a certificate.
+  package var key: [UInt8] { origins.lazy.compactMap { $0.tls?.key }.first { !$0.isEmpty } ?? [] }
+
+  package var lacksKey: Bool { origins.contains { $0.tls?.lacksKey ?? false } }
 }
 
 /// Why TLS failed on a connection. The raw value is that of the C shim's reasons.

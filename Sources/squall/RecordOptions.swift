@@ -87,8 +87,7 @@ struct RecordOptions: ParsableArguments {
     let file = try file()
     if let run = try file.cutOffRun(of: plan) {
       if record != nil {
-        let key = plan.origin.tls?.key ?? []
-        return say(try file.resume(run: run, key: key, warn: warn), voice)
+        return say(try file.resume(run: run, key: plan.key, warn: warn), voice)
       }
       voice.told("a run of this plan was cut off: squall master --resume goes on with it")
     }

@@ -76,9 +76,8 @@ struct WireOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Streams at a time on one HTTP/2 connection (default: 1; 100 with -R, and where a scenario's users "
-        + "share connections); no more than the target allows.", valueName: "count"),
-    transform: Read.count)
+      "Streams at a time on one HTTP/2 connection (default: 1, with -R 100); no more than the target "
+        + "allows.", valueName: "count"), transform: Read.count)
   var streams: UInt64?
 
   /// Of --key; empty without one.

@@ -27,6 +27,11 @@ package struct TLSDraft {
   /// `full` or `resume`.
   package var session: String?
 
+  /// What stands in the file of a key; nothing without one.
+  package static func keyBytes(_ path: String?) throws(Complaint) -> [UInt8] {
+    try PlanDraft.file(path, "--key")
+  }
+
   /// A flag that was given.
   fileprivate var firstFlag: String? {
     let flags: [(String, Bool)] = [

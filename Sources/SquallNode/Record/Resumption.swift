@@ -64,11 +64,9 @@ extension RecordFile {
         "run \(run.hexadecimal) shows its target a certificate, whose key is in no record: give both "
           + "again with --cert and --key to go on with it")
     }
-    var plan = plan
-    plan.origin.tls?.key = key
-    guard let tls = plan.origin.tls else { return plan }
+    let plan = plan.with(key: key)
     do throws(TLSContext.Refusal) {
-      _ = try TLSContext(tls)
+      for tls in plan.origins.compactMap(\.tls) { _ = try TLSContext(tls) }
     } catch {
       throw .refused("run \(run.hexadecimal) cannot go on with that key: \(error)")
     }
