@@ -49,6 +49,9 @@ extension EndToEnd {
   struct BrowserTests {
     private static let hostile = "<img src=x onerror=window.hacked=1>"
 
+    /// The master stays for so long after the run that the page sees its end.
+    private static let seen = ["--autoquit", "5s"]
+
     private func webPort(_ master: Child) throws -> UInt16 {
       try master.run { master.errors.contains("/api/start\n") }
       let text = master.errors.components(separatedBy: "the page is at http://127.0.0.1:")[1]
@@ -63,8 +66,8 @@ extension EndToEnd {
     /// and of the target, and names are words.
     @Test func aRunIsLedOnThePage() throws {
       let cluster = try Cluster(
-        Cluster.gentle + ["-d", "600s", "--label", "note=" + Self.hostile], expectWorkers: 1,
-        isHeadless: false)
+        Cluster.gentle + ["-d", "600s", "--label", "note=" + Self.hostile] + Self.seen,
+        expectWorkers: 1, isHeadless: false)
       try cluster.addAgent()
       try cluster.hear("is ready")
       let watching = try Browser.start("watch", "http://127.0.0.1:\(try webPort(cluster.master))/")
@@ -83,7 +86,7 @@ extension EndToEnd {
     /// The load is changed from the keyboard; what cannot be is said at its field.
     @Test func theLoadIsChangedOnThePage() throws {
       let cluster = try Cluster(
-        Cluster.gentle + ["-d", "600s"], expectWorkers: 1, isHeadless: false)
+        Cluster.gentle + ["-d", "600s"] + Self.seen, expectWorkers: 1, isHeadless: false)
       try cluster.addAgent()
       try cluster.hear("is ready")
       let changing = try Browser.start("change", "http://127.0.0.1:\(try webPort(cluster.master))/")
