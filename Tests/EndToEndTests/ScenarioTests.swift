@@ -34,6 +34,10 @@ extension EndToEnd {
       ("users: {a: {do: [{get: /}]}}\nslo: [\"p99<\"]\n", "slo 1: 'p99<'"),
       ("users: &a [*a]\n", "1:"),
       (
+        "data: [&a \"\(String(repeating: "x", count: 100_000))\"" + String(repeating: ", *a", count: 100)
+          + "]\n", "1:8: too large once its aliases are followed: write less of it"
+      ),
+      (
         "users: {a: {do: [{post: /, body: {file: none.bin}}]}}\n",
         "the file 'none.bin' cannot be read"
       ),
@@ -450,7 +454,10 @@ extension EndToEnd {
       ("", ["-f", "a.yaml"], "both name a scenario"), ("", [], "give -u, such as -u 50"),
       ("", ["-u", "0"], "give -u"), ("", ["-u", "2000000"], "1000000 allowed"),
       ("", ["-u", "5", "-R", "5"], "-R is for one URL"), ("", ["-u", "5", "-c", "5"], "-c is for"),
-      ("", ["-u", "5", "-r", "0"], "-r 0"), ("", ["-u", "5", "--vs=-c 1"], "are for one URL"),
+      ("", ["-u", "5", "-r", "0"], "-r 0"),
+      ("", ["-u", "5", "-r", "0.00000000001"], "is outside of 0.001 to 1,000,000,000 users"),
+      ("", ["-u", "5", "-r", "100000000000g"], "is outside of 0.001 to 1,000,000,000 users"),
+      ("", ["-u", "5", "--vs=-c 1"], "are for one URL"),
       ("slo: [{name: GET /, is: cpu<1s}]", ["-u", "1"], "of one name only p50"),
       (
         "steps: {s: [{get: /, else: stop user}]}", ["-u", "1"], "the block 's' is never used"

@@ -12,6 +12,8 @@ struct DocumentReader {
   /// Among the document's sources.
   private let index: Int
   private var nodeCount = 0
+  /// Of scalars, counted like nodes. An escape makes two bytes of one at most.
+  private var byteCount = 0
 
   init(name: String, text: String, index: Int) {
     self.index = index
@@ -80,11 +82,13 @@ struct DocumentReader {
     let place = unsafe place(node.pointee.start_mark)
     nodeCount += 1
     guard nodeCount <= Self.nodeCountMax, depth <= Self.depthMax else {
-      throw Fault(place, "too large once its aliases are followed: write less of it")
+      throw Self.tooLarge(place)
     }
     switch unsafe node.pointee.type {
     case YAML_SCALAR_NODE:
       let scalar = unsafe node.pointee.data.scalar
+      byteCount += unsafe Int(scalar.length)
+      guard byteCount <= 2 * ScenarioFile.byteCountMax else { throw Self.tooLarge(place) }
       let text = unsafe String(
         decoding: UnsafeBufferPointer(start: scalar.value, count: scalar.length), as: UTF8.self)
       return unsafe .init(
@@ -125,6 +129,10 @@ struct DocumentReader {
       throw Self.withoutMemory
     }
     return try unsafe self.node(node, in: &document, depth: depth)
+  }
+
+  private static func tooLarge(_ place: Place) -> Fault {
+    Fault(place, "too large once its aliases are followed: write less of it")
   }
 
   private static let withoutMemory = Fault(

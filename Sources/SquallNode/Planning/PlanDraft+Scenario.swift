@@ -48,6 +48,12 @@ extension PlanDraft {
     if users != nil { load.stages = [] }
     if let spawnRateHz {
       guard spawnRateHz > 0 else { throw .usage("-r 0 lets no user begin: give a rate above 0.") }
+      let range = LoadChange.spawnHzMin...Schedule.rateHzMax
+      guard range.contains(spawnRateHz) else {
+        throw .usage(
+          "-r \(spawnRateHz) is outside of \(range.lowerBound) to \(Figures.grouped(UInt64(range.upperBound))) "
+            + "users a second.")
+      }
       draft.rampNs = UInt64(Double(userCount) / spawnRateHz * 1e9)
     } else {
       draft.rampNs = load.stages.first?.durationNs ?? 0

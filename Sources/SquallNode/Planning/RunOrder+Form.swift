@@ -73,6 +73,6 @@ extension RunOrder {
   }
 
   private static func plain(_ number: Double) -> String {
-    number == number.rounded() ? "\(UInt64(number))" : "\(number)"
+    UInt64(exactly: number).map { "\($0)" } ?? "\(number)"
   }
 }
