@@ -132,6 +132,11 @@ extension EndToEnd {
       }
       #expect(try fleet.ask("POST", "/api/stop").status == 409)
       try fleet.start(#"{"rate": 400, "duration": "2s", "labels": {"turn": "second"}}"#)
+      // What it leaves out is the command line's.
+      let second = try #require(try fleet.runs().first?["id"] as? String)
+      let order = try fleet.ask("GET", "/api/runs/\(second)/order").object["order"] as? [String: Any]
+      #expect(order?["url"] as? String == fleet.target.url, "\(order ?? [:])")
+      #expect(order?["rate"] as? Int == 400)
       try fleet.awaitEnd(ofRun: 2)
       // Ended by a command, long before its time.
       try fleet.start(#"{"rate": null, "duration": 60}"#)

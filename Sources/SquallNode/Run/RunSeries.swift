@@ -115,12 +115,21 @@ package final class RunSeries: RunControl {
   }
 
   private func keep(_ document: JSONValue, of run: UInt64) {
-    guard let document = document == .object([]) ? wishes.form : document,
+    guard let document = whole(document),
       document.text.utf8.count <= Self.orderByteCountMax
     else { return }
     state.withLockedValue { state in
       state.orders = state.orders.suffix(Self.orderCountMax - 1) + [(run, document)]
     }
+  }
+
+  /// What leaves out what to load has the rest from the command line; nil where a form cannot say that.
+  private func whole(_ document: JSONValue) -> JSONValue? {
+    guard case .object(let members) = document else { return nil }
+    let names = Set(members.map(\.name))
+    guard names.isDisjoint(with: ["url", "scenario"]) else { return document }
+    guard case .object(let usual)? = wishes.form else { return nil }
+    return .object(usual.filter { !names.contains($0.name) } + members)
   }
 
   package func order(of run: UInt64?) async -> JSONValue? {

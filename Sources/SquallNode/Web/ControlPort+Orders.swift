@@ -30,13 +30,9 @@ extension ControlPort {
       }
     }
     router.get("api/runs/:id/order") { request, context in
-      await self.answer(request) { control in
-        let text = context.parameters.get("id") ?? ""
-        guard let id = UInt64(hexadecimal: text) else {
-          return Self.error(
-            .notFound, "'\(text)' is no run's id: an id has 16 hexadecimal digits")
-        }
-        return Self.json(.ok, .object([.init("order", await control.order(of: id) ?? .null)]))
+      await self.attempt(request) { control throws(Objection) in
+        let order = await control.order(of: try Self.id(context))
+        return Self.json(.ok, .object([.init("order", order ?? .null)]))
       }
     }
   }

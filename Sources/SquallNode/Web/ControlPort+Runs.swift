@@ -13,12 +13,8 @@ extension ControlPort {
       await self.answerOfRun(request, context) { Self.json(.ok, $0.result.json) }
     }
     router.get("api/runs/:id/summary") { request, context in
-      await self.answer(request) { control in
-        do throws(Objection) {
-          return Self.json(.ok, try await control.summary(of: Self.id(context)).json)
-        } catch {
-          return Self.answer(error)
-        }
+      await self.attempt(request) { control throws(Objection) in
+        Self.json(.ok, try await control.summary(of: Self.id(context)).json)
       }
     }
     router.get("api/runs/:id/:form") { request, context in
@@ -53,23 +49,14 @@ extension ControlPort {
       }
     }
     router.get("api/comparisons") { request, _ in
-      await self.answer(request) { control in
-        do throws(Objection) {
-          let comparisons = try await Self.comparisons(request, of: control)
-          return Self.json(
-            .ok, .object([.init("comparisons", .array(comparisons.map(\.json)))]))
-        } catch {
-          return Self.answer(error)
-        }
+      await self.attempt(request) { control throws(Objection) in
+        let comparisons = try await Self.comparisons(request, of: control)
+        return Self.json(.ok, .object([.init("comparisons", .array(comparisons.map(\.json)))]))
       }
     }
     router.get("api/compare") { request, _ in
-      await self.answer(request) { control in
-        do throws(Objection) {
-          return Self.json(.ok, try await Self.comparison(request, of: control).json)
-        } catch {
-          return Self.answer(error)
-        }
+      await self.attempt(request) { control throws(Objection) in
+        Self.json(.ok, try await Self.comparison(request, of: control).json)
       }
     }
   }
@@ -106,18 +93,14 @@ extension ControlPort {
   private func answerOfRun(
     _ request: Request, _ context: BasicRequestContext, by answering: (RunAtHand) -> Answer
   ) async -> Response {
-    await answer(request) { control in
-      do throws(Objection) {
-        return answering(try await Self.run(try Self.id(context), in: control))
-      } catch {
-        return Self.answer(error)
-      }
+    await attempt(request) { control throws(Objection) in
+      answering(try await Self.run(try Self.id(context), in: control))
     }
   }
 
   // MARK: Where runs come from
 
-  private static func id(_ context: BasicRequestContext) throws(Objection) -> UInt64 {
+  static func id(_ context: BasicRequestContext) throws(Objection) -> UInt64 {
     let text = context.parameters.get("id") ?? ""
     guard let id = UInt64(hexadecimal: text) else {
       throw Objection(.absent, "'\(text)' is no run's id: an id has 16 hexadecimal digits")

@@ -13,8 +13,8 @@ internal import SquallLoad
 /// A web port: figures for exporters, and on a master the page with the JSON API it stands on, which
 /// starts, stops and shows runs.
 ///
-/// State changes only with the content type `application/json`, which no page of another site can send
-/// without asking first (and nobody answers that), and never for a foreign `Origin`. On a loopback
+/// State changes only with the content type `application/json`, or by a DELETE with none, which no page of
+/// another site can send without asking first (and nobody answers that), and never for a foreign `Origin`. On a loopback
 /// address the `Host` must name one too, so that no other site's name can be made to point here.
 /// Elsewhere each request shows the token or has the cookie of who has signed in, if there is a token.
 package final class ControlPort: Sendable {
@@ -250,6 +250,15 @@ package final class ControlPort: Sendable {
     let turn = Turn(turns)
     if let refusal = refusal(of: request, changes: false) { return Self.response(refusal, turn) }
     return Self.response(await asking(control), turn)
+  }
+
+  /// The same, where what was asked for may not be.
+  func attempt(
+    _ request: Request, by asking: (any RunControl) async throws(Objection) -> Answer
+  ) async -> Response {
+    await answer(request) { control in
+      do throws(Objection) { return try await asking(control) } catch { return Self.answer(error) }
+    }
   }
 
   /// Answers somebody, whoever that is.
