@@ -71,9 +71,11 @@ export class NewRun {
     this.others = { ...order };
     for (const { field, input } of this.inputs.values()) {
       const value = order[field.name];
-      if (value === undefined) continue;
+      // A list may be one text; a map whose texts have commas is none that the field can say.
+      if (value === undefined || value === null) continue;
+      if (field.isMap && Object.values(value).some(text => String(text).includes(","))) continue;
       delete this.others[field.name];
-      input.value = field.isLines ? value.join("\n") : Array.isArray(value) ? value.join(", ")
+      input.value = field.isLines ? [value].flat().join("\n") : Array.isArray(value) ? value.join(", ")
         : field.isMap ? Object.entries(value).map(([key, text]) => `${key}=${text}`).join(", ") : String(value);
     }
     const kind = "scenario" in order ? "scenario" : "url";

@@ -184,7 +184,8 @@ class Trend {
     const plans = new Map();
     for (const run of runs) {
       if (run.ok_per_s === null || run.ok_per_s === undefined) continue;
-      plans.set(run.plan_hash, [...plans.get(run.plan_hash) ?? [], run]);
+      if (!plans.has(run.plan_hash)) plans.set(run.plan_hash, []);
+      plans.get(run.plan_hash).push(run);
     }
     this.plans = new Map([...plans].filter(([, runs]) => runs.length > 1));
     this.root.hidden = this.plans.size === 0;
@@ -343,7 +344,7 @@ export class Compare {
     const [runs, views, comparisons] = await Promise.all([
       Promise.all(this.ids.map(id => ask(`/api/runs/${id}/summary`))),
       Promise.all(this.ids.map(id => ask(`/api/runs/${id}/view`))),
-      Promise.all(this.ids.slice(1).map(id => ask(`/api/compare?runs=${this.ids[0]},${id}`))),
+      this.ids.length < 2 ? [] : ask(`/api/comparisons?runs=${this.ids.join(",")}`).then(all => all.comparisons),
     ]);
     if (this.isForgotten) return;
     const letters = this.ids.map((_, place) => letter(place));
@@ -406,7 +407,7 @@ function table(comparison, left, right) {
     { name: right, show: row => value(row, "candidate") },
     { name: "change", show: row => change(row.change) },
     { name: "95% interval", show: row => row.low === null ? none : `${change(row.low)} to ${change(row.high)}` },
-    { name: `around none, ±${Math.round(most * 100)}%`, isBar: true, show: row => intervalBar(row, most) },
+    { name: `around none, ±${Math.round(most * 100)}%`, show: row => intervalBar(row, most) },
     { name: "verdict", isText: true,
       show: row => h("span", { class: `verdict ${verdicts[row.verdict] ?? "muted"}` }, row.verdict) },
   ], row => row.metric);

@@ -66,6 +66,7 @@ export class Live {
   }
 
   listen() {
+    this.source?.close();
     this.source = new EventSource("/api/live");
     this.source.onopen = () => this.found();
     this.source.onmessage = event => this.take(JSON.parse(event.data)).catch(error => this.fail(error));
@@ -142,7 +143,8 @@ export class Live {
       this.order = null;
       this.like.setAttribute("href", `#/new/${this.run}`);
       orderOf(this.run).then(order => {
-        if (this.run === figures.run) this.order = order;
+        if (this.isForgotten || this.run !== figures.run) return;
+        this.order = order;
         this.showState(this.figures);
       }, () => null);
     }
