@@ -54,8 +54,7 @@ extension EndToEnd {
 
     private func webPort(_ master: Child) throws -> UInt16 {
       try master.run { master.errors.contains("/api/start\n") }
-      let text = master.errors.components(separatedBy: "the page is at http://127.0.0.1:")[1]
-      return try #require(UInt16(text.prefix { $0.isNumber }))
+      return try master.port(after: "the page is at http://127.0.0.1:")
     }
 
     private func number(_ cell: String) -> Int {
@@ -173,8 +172,7 @@ extension EndToEnd {
           "--web-port", "0", "--no-record",
         ], environment: ["SQUALL_TOKEN": token])
       try master.run { master.errors.contains("/api/start\n") }
-      let text = master.errors.components(separatedBy: "the page is at http://0.0.0.0:")[1]
-      let port = text.prefix { $0.isNumber }
+      let port = try master.port(after: "the page is at http://0.0.0.0:")
       let seen = try Browser.seen(
         by: try Browser.start("sign-in", "http://127.0.0.1:\(port)/", token))
       let cookies = try #require(seen["cookies"] as? [[String: Any]])

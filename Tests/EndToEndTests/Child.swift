@@ -2,6 +2,14 @@ import Foundation
 import Glibc
 import Testing
 
+extension Child {
+  /// The number behind words that it has said.
+  func port(after words: String) throws -> UInt16 {
+    let rest = errors.components(separatedBy: words).dropFirst().first
+    return try #require(rest.flatMap { UInt16($0.prefix { $0.isNumber }) }, "\(errors)")
+  }
+}
+
 /// A process with both outputs in memory, in a process group of its own that ends with this object:
 /// whatever it started, workers and targets, ends too.
 final class Child {

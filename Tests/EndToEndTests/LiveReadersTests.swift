@@ -69,15 +69,11 @@ extension EndToEnd {
           "--master-bind-port", "0", "--web-port", "0", "--no-record", "--format", "json",
         ])
         try master.run { master.errors.contains("/api/start\n") }
-        func port(after words: String) throws -> UInt16 {
-          let text = master.errors.components(separatedBy: words).last ?? ""
-          return try #require(UInt16(text.prefix { $0.isNumber }), "\(master.errors)")
-        }
         self.master = master
-        web = try port(after: "the page is at http://127.0.0.1:")
+        web = try master.port(after: "the page is at http://127.0.0.1:")
         fleet = SimulatedFleet(
           agents: agents, workers: workersEach,
-          master: try port(after: "waiting for workers at 127.0.0.1:"))
+          master: try master.port(after: "waiting for workers at 127.0.0.1:"))
       }
 
       deinit { fleet.end() }
@@ -163,7 +159,6 @@ extension EndToEnd {
       let added = with.sorted()[1] - without.sorted()[1]
       print("100 readers add \(added) of a core")
       #expect(added <= 0.15)
-      watched.fleet.end()
     }
   }
 }

@@ -15,7 +15,6 @@ final class SimulatedFleet: Sendable {
     var deliveredCount = 0
     /// Counted in batches that were closed.
     var sentCount: UInt64 = 0
-    var isOver = false
   }
 
   private struct State {
@@ -49,13 +48,8 @@ final class SimulatedFleet: Sendable {
 
   fileprivate static let requestCount: UInt64 = 500
 
-  /// One name, 500 answers about 2 ms.
-  fileprivate static func batch(of worker: Worker) -> Batch {
-    var endpoint = Batch.Endpoint(index: 0)
-    endpoint.counters.sent = requestCount
-    endpoint.counters.statuses[200] = requestCount
-    endpoint.counters.bytesSent = requestCount * 100
-    endpoint.counters.bytesReceived = requestCount * 400
+  /// 500 answers about 2 ms.
+  private static let times: SparseHistogram = {
     var counts: [UInt16: UInt32] = [:]
     var histogram = SparseHistogram()
     histogram.minNs = .max
@@ -68,8 +62,17 @@ final class SimulatedFleet: Sendable {
       histogram.maxNs = max(histogram.maxNs, ns)
     }
     histogram.buckets = counts.sorted { $0.key < $1.key }.map { .init(index: $0, count: $1) }
-    endpoint.service = histogram
-    endpoint.firstByte = histogram
+    return histogram
+  }()
+
+  fileprivate static func batch(of worker: Worker) -> Batch {
+    var endpoint = Batch.Endpoint(index: 0)
+    endpoint.counters.sent = requestCount
+    endpoint.counters.statuses[200] = requestCount
+    endpoint.counters.bytesSent = requestCount * 100
+    endpoint.counters.bytesReceived = requestCount * 400
+    endpoint.service = times
+    endpoint.firstByte = times
     let startNs = UInt64(worker.interval) * 1_000_000_000
     var batch = Batch(
       name: BatchName(incarnation: worker.incarnation, sequence: worker.sums.batchCount),
@@ -124,7 +127,6 @@ final class SimulatedFleet: Sendable {
       for agent in agents.indices { tell(agent, .started) }
       while !fleet.isEnding, agents.contains(where: { !$0.hasLeft }) { turn() }
       for agent in agents where agent.socket >= 0 { close(agent.socket) }
-      fleet.note { $0.isOver = true }
     }
 
     private func turn() {

@@ -315,9 +315,7 @@ extension EndToEnd {
           chain,
         ], environment: ["SQUALL_TOKEN": token])
       try master.run { master.errors.contains("/api/start\n") }
-      let text = try #require(
-        master.errors.components(separatedBy: "the page is at https://0.0.0.0:").dropFirst().first)
-      let port = try #require(UInt16(text.prefix { $0.isNumber }))
+      let port = try master.port(after: "the page is at https://0.0.0.0:")
       func asked(_ path: String, _ arguments: String...) throws -> String {
         let child = try Squall.ended(
           ["run", "--debug", "--cacert", chain] + arguments + ["https://localhost:\(port)\(path)"])
@@ -360,8 +358,7 @@ extension EndToEnd {
         "--format", "json",
       ])
       try run.run { run.errors.contains("the page is at http://127.0.0.1:") }
-      let text = run.errors.components(separatedBy: "the page is at http://127.0.0.1:")[1]
-      let port = try #require(UInt16(text.prefix { $0.isNumber }))
+      let port = try run.port(after: "the page is at http://127.0.0.1:")
       #expect(try Answered("GET", "/", port: port).status == 200)
       // To the last event: the connection ends with the run.
       let live = try Answered("GET", "/api/live", port: port)
