@@ -105,7 +105,8 @@ extension PlanSummary: JSONRecord {
       .init("connections", \.connections, "Over all workers."),
       .init(
         optional: "users", \.users,
-        "Users of a scenario whose connections are shared; absent where each user has one."),
+        "Users of a scenario that share connections, or have one to each of several hosts; absent where "
+          + "each has one connection."),
       .init(
         optional: "user_stages", \.userStages,
         "How the users of a scenario come and go; absent where they come once and stay."),
