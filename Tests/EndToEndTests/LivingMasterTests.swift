@@ -134,7 +134,8 @@ extension EndToEnd {
       try fleet.start(#"{"rate": 400, "duration": "2s", "labels": {"turn": "second"}}"#)
       // What it leaves out is the command line's.
       let second = try #require(try fleet.runs().first?["id"] as? String)
-      let order = try fleet.ask("GET", "/api/runs/\(second)/order").object["order"] as? [String: Any]
+      let answer = try fleet.ask("GET", "/api/runs/\(second)/order").object
+      let order = answer["order"] as? [String: Any]
       #expect(order?["url"] as? String == fleet.target.url, "\(order ?? [:])")
       #expect(order?["rate"] as? Int == 400)
       try fleet.awaitEnd(ofRun: 2)

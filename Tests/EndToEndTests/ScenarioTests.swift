@@ -34,8 +34,9 @@ extension EndToEnd {
       ("users: {a: {do: [{get: /}]}}\nslo: [\"p99<\"]\n", "slo 1: 'p99<'"),
       ("users: &a [*a]\n", "1:"),
       (
-        "data: [&a \"\(String(repeating: "x", count: 100_000))\"" + String(repeating: ", *a", count: 100)
-          + "]\n", "1:8: too large once its aliases are followed: write less of it"
+        "data: [&a \"\(String(repeating: "x", count: 100_000))\""
+          + String(repeating: ", *a", count: 100) + "]\n",
+        "1:8: too large once its aliases are followed: write less of it"
       ),
       (
         "users: {a: {do: [{post: /, body: {file: none.bin}}]}}\n",
