@@ -114,7 +114,10 @@ import Testing
       case .flip(let place, let bit): bytes[at(place)] ^= 1 << UInt8(bit)
       case .change(let place, let mask): bytes[at(place)] ^= mask
       case .cut(let place): bytes.removeSubrange(at(place)...)
-      case .insert(let place, let strange): bytes.insert(contentsOf: strange, at: at(place))
+      case .insert(let place, var strange):
+        // What stood there is another byte, or by chance one scene's record is whole and the other's is not.
+        if strange[0] == bytes[at(place)] { strange[0] ^= 1 }
+        bytes.insert(contentsOf: strange, at: at(place))
       default: break
       }
       return bytes
