@@ -20,6 +20,8 @@ struct Connection<Talk: Dialect & ~Copyable>: ~Copyable {
   var requestsLeft: UInt32 = 0
   var okCount: UInt32 = 0
   var flights = FlightList()
+  /// Those of them that the peer has not looked at, to be sent again on the row's next connection.
+  var owedCount: UInt32 = 0
   var state = State.unused
   /// Openings in a row that brought no response, which is what the pause before the next grows with.
   var failures: UInt8 = 0

@@ -11,6 +11,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Gives a connection that can take one its next requests, or queues it for the pacer.
   @inline(__always)
   mutating func offer(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
+    if claims && rows[row].owedCount > 0 { sendOwed(row, on: ring, nowNs: nowNs) }
     if isSurplus(row) {
       if rows[row].flights.isEmpty { retire(row, on: ring) }
       return
@@ -112,16 +113,16 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
 
   // MARK: - Bytes out
 
-  private var none: UnsafeMutableRawBufferPointer {
+  var none: UnsafeMutableRawBufferPointer {
     unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
   }
 
   /// Where bytes are written that are sealed afterwards, or that go as they are.
-  private mutating func composeBuffer(_ row: Int) -> UnsafeMutableRawBufferPointer {
+  mutating func composeBuffer(_ row: Int) -> UnsafeMutableRawBufferPointer {
     unsafe Line.seals ? scratch : outgoing.take(row)
   }
 
-  private func composed(_ row: Int, _ byteCount: Int) -> UnsafeRawBufferPointer {
+  func composed(_ row: Int, _ byteCount: Int) -> UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(
       rebasing: (Line.seals ? scratch : outgoing.buffer(of: row))[..<byteCount])
   }
@@ -204,11 +205,19 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func take(
     _ row: Int, _ bytes: UnsafeMutableRawBufferPointer, on ring: borrowing Ring, nowNs: UInt64
   ) {
-    let endpoint = rows[row].flights.isEmpty ? 0 : flights[row, rows[row].flights.oldest].endpoint
-    log.received(byteCount: bytes.count, endpoint: endpoint)
+    if !claims {
+      let endpoint = rows[row].flights.isEmpty ? 0 : flights[row, rows[row].flights.oldest].endpoint
+      log.received(byteCount: bytes.count, endpoint: endpoint)
+    } else if !Line.seals {
+      rows[row].talk.unclaimedByteCount &+= bytes.count
+    }
     var rest = unsafe bytes
     taking: while true {
+      let sealedByteCount = rest.count
       let arrival = unsafe line.take(row, &rest)
+      if claims && Line.seals {
+        rows[row].talk.unclaimedByteCount &+= sealedByteCount &- rest.count
+      }
       switch arrival {
       case .bytes(let plain):
         guard unsafe read(row, plain, on: ring, nowNs: nowNs) else { return }
@@ -226,6 +235,26 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     if Line.seals && rows[row].state != .ready { return }
     offer(row, on: ring, nowNs: nowNs)
     flush(row, on: ring, nowNs: nowNs)
+  }
+
+  /// Bytes that come are counted under the name of what they answer, which the dialect says.
+  @inline(__always)
+  var claims: Bool { Job.hasUsers && !Talk.isOrdered }
+
+  /// Counts bytes that came, up to those ahead, as some request's.
+  @inline(__always)
+  private func claim(_ row: Int, for place: Int, ahead: Int) {
+    guard claims else { return }
+    log.received(
+      byteCount: rows[row].talk.unclaimedByteCount &- ahead, endpoint: flights[row, place].endpoint)
+    rows[row].talk.unclaimedByteCount = ahead
+  }
+
+  /// Counts bytes that belong to no answer, at the connection's end.
+  func claimRest(_ row: Int) {
+    guard claims, rows[row].talk.unclaimedByteCount > 0 else { return }
+    log.received(byteCount: rows[row].talk.unclaimedByteCount, endpoint: 0)
+    rows[row].talk.unclaimedByteCount = 0
   }
 
   /// Reads answers. False when the connection was given up.
@@ -257,6 +286,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       switch event {
       case .needsMore: return true
       case .answered(let tag, let status, let bodyByteCount, let isLast):
+        claim(row, for: place(row, tag), ahead: rest.count)
         if let cause = answered(
           row, place(row, tag), status: status, bodyByteCount: bodyByteCount, nowNs: nowNs)
         {
@@ -268,9 +298,14 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
           return false
         }
       case .begun(let tag):
+        claim(row, for: Int(tag), ahead: rest.count)
         if flights[row, Int(tag)].firstByteNs == 0 { flights[row, Int(tag)].firstByteNs = nowNs }
+        if Job.hasUsers { takeFields(row, Int(tag), nowNs: nowNs) }
+      case .body(let tag, let piece):
+        claim(row, for: Int(tag), ahead: rest.count)
+        unsafe job.take(body: piece, of: lane(row, Int(tag)), nowNs: nowNs)
       case .unprocessed(let tag):
-        sendAgain(row, Int(tag))
+        if Job.hasUsers { owe(row, Int(tag)) } else { sendAgain(row, Int(tag)) }
         if isSpent(row) {
           reopen(row, on: ring, nowNs: nowNs)
           return false
@@ -303,10 +338,25 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     Talk.isOrdered ? rows[row].flights.oldest : Int(tag)
   }
 
+  /// Where a user's request is under way, among those of all connections.
+  @inline(__always)
+  func lane(_ row: Int, _ place: Int) -> Int {
+    Talk.isOrdered ? row : row &* Int(depth) &+ place
+  }
+
+  private mutating func takeFields(_ row: Int, _ place: Int, nowNs: UInt64) {
+    let lane = lane(row, place)
+    guard job.readsAnswer(lane) else { return }
+    unsafe Talk.withFieldLines(common) { lines in
+      unsafe job.take(fields: lines, of: lane, nowNs: nowNs)
+    }
+  }
+
   /// All requests this connection may carry are sent and answered.
   @inline(__always)
   private func isSpent(_ row: Int) -> Bool {
-    (rows[row].requestsLeft == 0 || rows[row].isLeaving) && rows[row].flights.isEmpty
+    (rows[row].requestsLeft == 0 || rows[row].isLeaving)
+      && rows[row].flights.count == rows[row].owedCount
   }
 
   /// A request was answered: nil, or why that does not count, as when its time was over and the
@@ -319,12 +369,12 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     if nowNs >= flight.endsNs {
       let cause = expiredCause(flight)
       guard !Talk.isOrdered else { return cause }
-      log.failed(scheduledNs: flight.scheduledNs, cause, endpoint: flight.endpoint)
-      remove(row, place)
+      fail(row, cause, at: place)
       return nil
     }
     let failedCheck =
-      Job.hasUsers ? job.judge(row, status: status, serviceNs: nowNs &- flight.sentNs) : nil
+      Job.hasUsers
+      ? job.judge(lane(row, place), status: status, serviceNs: nowNs &- flight.sentNs) : nil
     let isOk = log.completed(
       flight, status: status, bodyByteCount: bodyByteCount, nowNs: nowNs,
       failedCheck: failedCheck, isChecked: Job.hasUsers)
@@ -337,6 +387,10 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Takes a flight out; its buffer is free when nothing else says so.
   @inline(__always)
   mutating func remove(_ row: Int, _ place: Int) {
+    if Job.hasUsers && Talk.composes {
+      if flights[row, place].key == 0 { rows[row].owedCount &-= 1 }
+      renderings.giveBack(lane(row, place))
+    }
     flights.remove(place, from: &rows[row].flights, of: row)
     inFlightCount &-= 1
     if (Job.hasUsers || Line.seals) && sendsSilently { outgoing.giveBack(row) }
@@ -347,7 +401,8 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// The connection ends with the answer just read. What was sent behind it was not looked at
   /// (RFC 9112 sections 9.3.2 and 9.6; RFC 9113 section 6.8), so it is sent again.
   private mutating func replace(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
-    while !rows[row].flights.isEmpty { sendAgain(row, rows[row].flights.oldest) }
+    // A user's request is owed, and stays its row's.
+    while !Job.hasUsers, !rows[row].flights.isEmpty { sendAgain(row, rows[row].flights.oldest) }
     reopen(row, on: ring, nowNs: nowNs)
   }
 
@@ -357,18 +412,34 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     remove(row, place)
   }
 
+  /// Of requests that are not owed, that sent first. There is one.
+  private func oldestSent(_ row: Int) -> Int {
+    var place = rows[row].flights.oldest
+    while isOwed(row, place), let next = flights.next(after: place, of: row) { place = next }
+    return place
+  }
+
+  @inline(__always)
+  func isOwed(_ row: Int, _ place: Int) -> Bool { claims && flights[row, place].key == 0 }
+
+  /// A user's request that the peer has not looked at goes out again on the row's next connection.
+  private mutating func owe(_ row: Int, _ place: Int) {
+    flights[row, place].key = 0
+    flights[row, place].firstByteNs = 0
+    rows[row].owedCount &+= 1
+    log.found(.sentAgain)
+  }
+
   private mutating func resetByPeer(_ row: Int, _ place: Int) {
-    let flight = flights[row, place]
-    log.failed(scheduledNs: flight.scheduledNs, .reset, endpoint: flight.endpoint)
+    fail(row, .reset, at: place)
     log.found(.streamsReset)
-    remove(row, place)
   }
 
   private mutating func peerClosed(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     guard rows[row].state == .ready else {
       return lineFailed(row, otherwise: .closed, on: ring, nowNs: nowNs)
     }
-    guard !rows[row].flights.isEmpty else {
+    guard rows[row].flights.count > rows[row].owedCount else {
       // A server may close an idle connection at any time (RFC 9112 section 9.8). One that never
       // answered on it is given a pause.
       return reopen(row, on: ring, nowNs: nowNs)
@@ -396,16 +467,28 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       return lineFailed(row, otherwise: .closed, on: ring, nowNs: nowNs)
     }
     noteEnd(row, cause)
-    if !rows[row].flights.isEmpty { fail(row, cause, at: place ?? rows[row].flights.oldest) }
-    while !rows[row].flights.isEmpty { fail(row, .closed, at: rows[row].flights.oldest) }
+    if let place { fail(row, cause, at: place) }
+    var isFirst = place == nil
+    var next: Int? = rows[row].flights.isEmpty ? nil : rows[row].flights.oldest
+    while let at = next {
+      next = flights.next(after: at, of: row)
+      guard !isOwed(row, at) else { continue }
+      fail(row, isFirst ? cause : .closed, at: at)
+      isFirst = false
+    }
     reopen(row, on: ring, nowNs: nowNs)
   }
 
-  private mutating func fail(_ row: Int, _ cause: ErrorCause, at place: Int) {
+  mutating func fail(_ row: Int, _ cause: ErrorCause, at place: Int) {
     let flight = flights[row, place]
     log.failed(scheduledNs: flight.scheduledNs, cause, endpoint: flight.endpoint)
-    if Job.hasUsers { job.failed(row) }
+    if Job.hasUsers { job.failed(lane(row, place)) }
     remove(row, place)
+  }
+
+  /// No connection comes for what the row has to send again.
+  mutating func failOwed(_ row: Int) {
+    while rows[row].owedCount > 0 { fail(row, .closed, at: rows[row].flights.oldest) }
   }
 
   /// An answer cannot be read: so it is with all that follows on the connection.
@@ -413,8 +496,11 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     _ row: Int, _ fault: DialectEvent.Fault, at place: Int?, _ bytes: UnsafeRawBufferPointer,
     on ring: borrowing Ring, nowNs: UInt64
   ) {
-    guard !rows[row].flights.isEmpty else { return reopen(row, on: ring, nowNs: nowNs) }
-    let flight = flights[row, place ?? rows[row].flights.oldest]
+    guard rows[row].flights.count > rows[row].owedCount else {
+      return reopen(row, on: ring, nowNs: nowNs)
+    }
+    let place = place ?? oldestSent(row)
+    let flight = flights[row, place]
     fail(row, .parse, at: place, on: ring, nowNs: nowNs)
     // After the error: a kill between the two must not leave more reasons than errors.
     log.malformed(flight, fault.number)

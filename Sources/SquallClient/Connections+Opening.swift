@@ -51,12 +51,15 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
 
   /// Whether a connection that ended may be wanted again.
   private func reopens(_ row: Int) -> Bool {
+    if rows[row].owedCount > 0 { return !log.isStopped || duty.maySendAgain }
     guard !isSurplus(row) else { return false }
     return !log.isStopped || duty.maySendAgain && (unprocessed.count > 0 || job.isLeaving(row))
   }
 
   /// Whether it would have something to do.
-  private func isOfUse(_ row: Int) -> Bool { isLastOrders ? job.isLeaving(row) : hasWork }
+  private func isOfUse(_ row: Int) -> Bool {
+    rows[row].owedCount > 0 || (isLastOrders ? job.isLeaving(row) : hasWork)
+  }
 
   /// Opens rows again that were out of work under the share before.
   mutating func openUnused(nowNs: UInt64) {
@@ -69,7 +72,8 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Opens a row whose pause is over.
   mutating func openRested(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     rows[row].state = .unused
-    if reopens(row) && isOfUse(row) { open(row, on: ring, nowNs: nowNs) }
+    guard reopens(row), isOfUse(row) else { return failOwed(row) }
+    open(row, on: ring, nowNs: nowNs)
   }
 
   mutating func open(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
@@ -131,6 +135,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   ) {
     log.openingFailed(errno: errno)
     close(row, on: ring, isUnderWay: isUnderWay)
+    failOwed(row)
     rest(row, nowNs: nowNs)
   }
 
@@ -155,8 +160,11 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     ring.close(slot: UInt32(row), token: token(.close, row))
     line.closed(row)
     outgoing.giveBack(row)
-    inFlightCount -= Int(rows[row].flights.count)
-    rows[row].flights = FlightList()
+    claimRest(row)
+    if rows[row].owedCount == 0 {
+      inFlightCount -= Int(rows[row].flights.count)
+      rows[row].flights = FlightList()
+    }
     rows[row].generation &+= 1
     rows[row].isReceiving = false
     rows[row].isSending = false
@@ -172,6 +180,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     case .resting: rows[row].state = .unused
     case .connecting, .securing, .ready: close(row, on: ring)
     }
+    failOwed(row)
     wheel.set(row, deadlineNs: .max)
   }
 
@@ -180,6 +189,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func reopen(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     close(row, on: ring)
     if !reopens(row) || !isOfUse(row) {
+      failOwed(row)
       wheel.set(row, deadlineNs: .max)
     } else if rows[row].failures == 0 {
       open(row, on: ring, nowNs: nowNs)
@@ -191,6 +201,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func rest(_ row: Int, nowNs: UInt64) {
     guard reopens(row) else {
       rows[row].state = .unused
+      failOwed(row)
       wheel.set(row, deadlineNs: .max)
       return
     }

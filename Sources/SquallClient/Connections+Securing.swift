@@ -104,6 +104,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     guard rows[row].state == .securing else { return fail(row, .closed, on: ring, nowNs: nowNs) }
     sayWhy(row, on: ring)
     close(row, on: ring)
+    failOwed(row)
     rest(row, nowNs: nowNs)
   }
 }

@@ -72,7 +72,11 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
         }
         guard expireFlights(row, on: ring, nowNs: nowNs) else { continue }
         let endNs = flights.earliestEndNs(of: rows[row].flights, row)
-        wheel.set(row, deadlineNs: endNs == .max ? nowNs &+ patienceNs : endNs)
+        if endNs != .max {
+          wheel.set(row, deadlineNs: endNs)
+        } else if !Job.hasUsers {
+          wheel.set(row, deadlineNs: nowNs &+ patienceNs)
+        }
       }
     }
   }
@@ -88,12 +92,11 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       let flight = flights[row, at]
       guard nowNs >= flight.endsNs else { continue }
       let cause = expiredCause(flight)
-      guard !Talk.isOrdered, rows[row].talk.cancel(key: flight.key) else {
+      guard !Talk.isOrdered, flight.key == 0 || rows[row].talk.cancel(key: flight.key) else {
         fail(row, cause, at: at, on: ring, nowNs: nowNs)
         return false
       }
-      log.failed(scheduledNs: flight.scheduledNs, cause, endpoint: flight.endpoint)
-      remove(row, at)
+      fail(row, cause, at: at)
       hasExpired = true
     }
     if hasExpired {

@@ -54,6 +54,8 @@ struct Connections<
   var duty: Duty
   var log: IntervalLog
   var outgoing: OutgoingBuffers
+  /// Requests of users as they were rendered, one a lane, where what goes out is made of them.
+  var renderings: OutgoingBuffers
   /// Requests that a peer has not looked at, to be sent again before any other.
   var unprocessed: FixedQueue<UInt64>
 
@@ -116,6 +118,11 @@ struct Connections<
     outgoing = OutgoingBuffers(
       byteCount: hasBuffers ? line.sealedByteCountMax(plainByteCount) : 0,
       count: hasBuffers ? rowCount : 0)
+    let hasRenderings = Talk.composes && Job.hasUsers
+    renderings = OutgoingBuffers(
+      byteCount: hasRenderings ? job.renderedByteCountMax : 0,
+      count: hasRenderings ? min(rowCount * Int(depth), job.userRowCount) : 0,
+      rowCount: hasRenderings ? rowCount * Int(depth) : 0)
     let rendersFirst = Line.seals && (Talk.composes || Job.hasUsers)
     unsafe scratch = .allocate(byteCount: rendersFirst ? plainByteCount : 1, alignment: 64)
     // A buffer that an answer gives back serves one request at a time.
@@ -183,6 +190,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     while let scheduledNs = job.giveUpArrival() {
       log.iterationsDropped(scheduledNs: scheduledNs, count: 1)
     }
+    for row in 0..<rows.count { claimRest(row) }
     let fairness = log.fairness
     for row in 0..<startedCount { fairness.record(UInt64(rows[row].okCount) << 9) }
     log.finish(nowNs: nowNs, connections: readyCount, systemCalls: ring.systemCalls)

@@ -25,6 +25,12 @@ protocol Dialect: ~Copyable {
   func fits(_ output: OutgoingBytes, common: Common) -> Bool
   /// Writes the run's request. `tag` names it in replies. Returns the key to cancel it by.
   mutating func put(tag: UInt32, common: Common, into output: inout OutgoingBytes) -> UInt32
+  /// Writes a request that was rendered, whose body stays where it is until it is answered. Nil when it
+  /// cannot be written.
+  mutating func put(
+    _ rendered: UnsafeRawBufferPointer, tag: UInt32, traits: AnswerTraits, common: Common,
+    into output: inout OutgoingBytes
+  ) -> UInt32?
   /// The next answer is that to a HEAD.
   mutating func expect(noBody: Bool)
 
@@ -45,13 +51,41 @@ protocol Dialect: ~Copyable {
   /// What is there of the answer being read, where answers come in order.
   var hasBegun: Bool { get }
   var bodyByteCount: UInt64 { get }
+
+  // Where answers do not come in order.
+
+  /// The field lines of the head that has just begun an answer.
+  static func withFieldLines(_ common: Common, _ take: (UnsafeRawBufferPointer) -> Void)
+  /// Bytes that came and belong to no answer yet.
+  var unclaimedByteCount: Int { get set }
+}
+
+extension Dialect where Self: ~Copyable {
+  mutating func put(
+    _ rendered: UnsafeRawBufferPointer, tag: UInt32, traits: AnswerTraits, common: Common,
+    into output: inout OutgoingBytes
+  ) -> UInt32? { nil }
+  static func withFieldLines(_ common: Common, _ take: (UnsafeRawBufferPointer) -> Void) {}
+  var unclaimedByteCount: Int {
+    get { 0 }
+    set {}
+  }
+}
+
+/// What is known of an answer before it comes.
+struct AnswerTraits {
+  var expectsNoBody: Bool
+  /// Somebody reads its fields.
+  var isRead: Bool
 }
 
 /// What came of bytes that were read. A tag is what `put` was given; 0 where answers come in order.
-enum DialectEvent {
+@safe enum DialectEvent {
   case needsMore
   /// An answer has begun.
   case begun(tag: UInt32)
+  /// Some of the body of an answer to a request that was rendered.
+  case body(tag: UInt32, UnsafeRawBufferPointer)
   /// `isLast`: nothing more comes on this connection.
   case answered(tag: UInt32, status: UInt16, bodyByteCount: UInt64, isLast: Bool)
   /// The peer has not looked at the request: it may be sent again elsewhere.

@@ -8,10 +8,14 @@ struct Flight {
   var endsNs: UInt64
   /// When the first byte of its answer came; 0 before.
   var firstByteNs: UInt64 = 0
-  /// The dialect's name for it, when answers do not come in order.
+  /// The dialect's name for it, when answers do not come in order; 0 while it waits to be sent again.
   var key: UInt32 = 0
+  /// Of a rendered request that may have to be sent again.
+  var renderedByteCount: UInt32 = 0
   /// What it is counted under.
   var endpoint: UInt16
+  /// The request is HEAD, where it may have to be sent again.
+  var expectsNoBody = false
   /// Its neighbours in the order of sending.
   fileprivate var next = FlightList.none
   fileprivate var previous = FlightList.none
@@ -36,6 +40,9 @@ struct FlightList {
   fileprivate var usedCount: UInt16 = 0
 
   var isEmpty: Bool { count == 0 }
+
+  /// Where the next flight is put.
+  var nextPlace: Int { Int(free == Self.none ? usedCount : free) }
 
   /// The place of the flight that was sent first. There is one.
   var oldest: Int { Int(first) }

@@ -5,12 +5,35 @@ internal import SquallLoad
 struct HTTP2: Dialect, ~Copyable {
   /// Made once for the life of a worker.
   @safe struct Common {
+    /// The run's request, where it has one.
     fileprivate let requests: UnsafeMutablePointer<H2Requests>
+    fileprivate let writer: UnsafeMutablePointer<H2RequestWriter>
     fileprivate let reader: UnsafeMutablePointer<ResponseHeadReader>
+    /// Of a request's frames before its body.
+    fileprivate let headByteCountMax: Int
 
     init(_ template: H2RequestTemplate) {
-      unsafe requests = .allocate(capacity: 1)
-      unsafe requests.initialize(to: H2Requests([template]))
+      self.init(H2Requests([template]), headByteCountMax: 0, isSecure: false)
+    }
+
+    /// For requests that are rendered.
+    ///
+    /// - Parameter headByteCountMax: of the rendered heads.
+    init(headByteCountMax: Int, isSecure: Bool) {
+      self.init(H2Requests([]), headByteCountMax: headByteCountMax, isSecure: isSecure)
+    }
+
+    private init(
+      _ requests: consuming H2Requests, headByteCountMax: Int, isSecure: Bool
+    ) {
+      self.headByteCountMax =
+        requests.count > 0
+        ? requests[0].headByteCountMax : H2RequestWriter.framesByteCountMax(ofHead: headByteCountMax)
+      unsafe self.requests = .allocate(capacity: 1)
+      unsafe self.requests.initialize(to: requests)
+      unsafe writer = .allocate(capacity: 1)
+      unsafe writer.initialize(
+        to: H2RequestWriter(headByteCountMax: headByteCountMax, isSecure: isSecure))
       unsafe reader = .allocate(capacity: 1)
       unsafe reader.initialize(to: ResponseHeadReader())
     }
@@ -19,16 +42,18 @@ struct HTTP2: Dialect, ~Copyable {
     fileprivate var request: H2Request { unsafe requests.pointee[0] }
 
     /// What a buffer for one sending must hold.
-    var composedByteCount: Int { 16_384 + request.headByteCountMax }
+    var composedByteCount: Int { 16_384 + headByteCountMax }
   }
 
   static var composes: Bool { true }
   static var isOrdered: Bool { false }
 
   private var connection = H2Connection(streamCountMax: 1)
+  var unclaimedByteCount = 0
 
   mutating func opened(depth: UInt32, common: Common) {
     connection = H2Connection(streamCountMax: depth)
+    unclaimedByteCount = 0
   }
 
   @inline(__always)
@@ -38,7 +63,7 @@ struct HTTP2: Dialect, ~Copyable {
 
   @inline(__always)
   func fits(_ output: OutgoingBytes, common: Common) -> Bool {
-    connection.fits(common.request, output)
+    connection.fits(headByteCount: common.headByteCountMax, output)
   }
 
   @inline(__always)
@@ -47,6 +72,19 @@ struct HTTP2: Dialect, ~Copyable {
       preconditionFailure("a request that fits does not")
     }
     return key
+  }
+
+  mutating func put(
+    _ rendered: UnsafeRawBufferPointer, tag: UInt32, traits: AnswerTraits, common: Common,
+    into output: inout OutgoingBytes
+  ) -> UInt32? {
+    guard
+      let request = unsafe common.writer.pointee.request(
+        rendered, expectsNoBody: traits.expectsNoBody)
+    else { return nil }
+    // A body is shown also where nobody reads it, so that its bytes are known to be its own.
+    return connection.open(
+      request, tag: tag, showsBody: true, keepsFields: traits.isRead, into: &output)
   }
 
   func expect(noBody: Bool) {}
@@ -64,7 +102,7 @@ struct HTTP2: Dialect, ~Copyable {
       switch unsafe connection.next(&bytes, reader: &common.reader.pointee) {
       case .needsMore: return .needsMore
       case .head(let tag, _): return .begun(tag: tag)
-      case .body: continue
+      case .body(let tag, let piece): return unsafe .body(tag: tag, piece)
       case .ended(let tag, let status, let bodyByteCount):
         return .answered(
           tag: tag, status: status, bodyByteCount: bodyByteCount, isLast: connection.isDone)
@@ -85,6 +123,10 @@ struct HTTP2: Dialect, ~Copyable {
   func ended(isCut: Bool) -> DialectEvent { .needsMore }
 
   mutating func cancel(key: UInt32) -> Bool { connection.cancel(key) }
+
+  static func withFieldLines(_ common: Common, _ take: (UnsafeRawBufferPointer) -> Void) {
+    unsafe common.reader.pointee.withFieldLines(take)
+  }
 
   var hasBegun: Bool { false }
   var bodyByteCount: UInt64 { 0 }

@@ -41,7 +41,7 @@ struct IntervalLog {
     intervalNs = plan.times.intervalNs
     warmupNs = plan.times.warmupNs
     if case .open = plan.load { isOpenLoop = true } else { isOpenLoop = false }
-    recordsResponse = isOpenLoop || plan.connections.areApart
+    recordsResponse = isOpenLoop || plan.usersAreApart
     page = pages[1]
     endpoint = pages[1].endpoint(0)
     warmEndpoint = pages[0].endpoint(0)

@@ -2,7 +2,8 @@ internal import SquallEngine
 
 /// Buffers for bytes that differ each time. One belongs to its row from the writing until it is sent,
 /// or, when its send is silent and does not say when it is done, until the answer. There are as many
-/// as rows, and the ones used last are taken first, so that only as many as are in flight cost memory.
+/// as can be owned at a time, and the ones used last are taken first, so that only as many as are in flight
+/// cost memory.
 @safe struct OutgoingBuffers: ~Copyable {
   private static let none: Int32 = -1
 
@@ -12,7 +13,8 @@ internal import SquallEngine
   private let owned: Rows<Int32>
   private var freeCount: Int
 
-  init(byteCount: Int, count: Int) {
+  /// - Parameter rowCount: who may own one; as many as there are unless it is said.
+  init(byteCount: Int, count: Int, rowCount: Int? = nil) {
     self.byteCount = byteCount
     unsafe base = .allocate(byteCount: max(1, byteCount * count), alignment: 64)
     var next = Int32(count)
@@ -20,7 +22,7 @@ internal import SquallEngine
       next -= 1
       return next
     }
-    owned = Rows(count: count) { Self.none }
+    owned = Rows(count: rowCount ?? count) { Self.none }
     freeCount = count
   }
 

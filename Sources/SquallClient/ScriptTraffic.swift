@@ -29,6 +29,8 @@ struct ScriptTraffic: Traffic, ~Copyable {
   private var firstUser: UInt64 = 0
   private var userStride: UInt64 = 1
   let renderedByteCountMax: Int
+  let headByteCountMax: Int
+  let userRowCount: Int
   let hasEndings: Bool
   private(set) var leavingCount = 0
 
@@ -37,8 +39,10 @@ struct ScriptTraffic: Traffic, ~Copyable {
       preconditionFailure("a plan with a program that is none")
     }
     load = program.load
+    userRowCount = rowCount
     standingCount = UInt64(plan.connections.count)
     renderedByteCountMax = program.renderedByteCountMax
+    headByteCountMax = program.headByteCountMax
     hasEndings = program.users.contains { $0.onStop != nil }
     var machine = Machine(
       program: program, seed: plan.seed, userCount: UInt64(plan.connections.count),
@@ -190,14 +194,27 @@ struct ScriptTraffic: Traffic, ~Copyable {
     nowNs: UInt64
   ) -> DialectEvent {
     let isDull =
-      !reader.machine.readsReply(row)
-      || Talk.isOrdered && !talk.hasBegun && reader.machine.knowsHead(row, bytes)
+      !Talk.isOrdered || !reader.machine.readsReply(row)
+      || !talk.hasBegun && reader.machine.knowsHead(row, bytes)
     guard !isDull else {
       var sink = NoSink()
       return unsafe talk.next(&bytes, into: &sink, common: &common)
     }
     reader.resume(row, nowNs: nowNs)
     return unsafe talk.next(&bytes, into: &reader, common: &common)
+  }
+
+  func readsAnswer(_ row: Int) -> Bool { reader.machine.readsReply(row) }
+
+  mutating func take(fields: UnsafeRawBufferPointer, of row: Int, nowNs: UInt64) {
+    reader.resume(row, nowNs: nowNs)
+    reader.fields(fields)
+  }
+
+  mutating func take(body: UnsafeRawBufferPointer, of row: Int, nowNs: UInt64) {
+    guard reader.machine.readsReply(row) else { return }
+    reader.resume(row, nowNs: nowNs)
+    reader.body(body)
   }
 
   mutating func sent(_ row: Int, nowNs: UInt64) -> UInt64? {

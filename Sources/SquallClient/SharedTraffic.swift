@@ -6,8 +6,8 @@ internal import SquallScenario
 /// A scenario's users apart from connections: whoever has something to send waits for a connection that is
 /// free and goes where it wants, first come first served. The rows of this traffic are connections, which
 /// go to the origins in turn. All users share them, or each has one to every origin: user *u* the rows
-/// from *u* times the number of origins on. Each queue has a place for every user and holds each at most
-/// once.
+/// from *u* times the number of origins on. A connection that carries several requests at a time has a lane
+/// for each. Each queue has a place for every user and holds each at most once.
 struct SharedTraffic: Traffic, ~Copyable {
   static var hasUsers: Bool { true }
   static var sharesConnections: Bool { true }
@@ -35,14 +35,16 @@ struct SharedTraffic: Traffic, ~Copyable {
   private static let none: Int32 = -1
 
   private var users: ScriptTraffic
-  private let userRowCount: Int
+  let userRowCount: Int
   private let originCount: Int
   /// Each user has its own connections.
   private let ownsRows: Bool
   private let places: Rows<Place>
   /// What each user waits to send.
   private let requests: Rows<UserRequest>
-  /// The user whose request each connection carries.
+  /// Requests that a connection carries at a time.
+  private let laneCount: Int
+  /// The user whose request each lane carries.
   private let tenants: Rows<Int32>
   /// Stands in `idle`, perhaps from before.
   private let isListed: Rows<Bool>
@@ -64,8 +66,10 @@ struct SharedTraffic: Traffic, ~Copyable {
   /// At the end: users below were asked for arrivals that still wait.
   private var givenUpCount = 0
 
-  /// - Parameter rowCount: connections.
-  init(plan: Plan, rowCount: Int, nowNs: UInt64) {
+  /// - Parameters:
+  ///   - rowCount: connections.
+  ///   - laneCount: requests that each carries at a time; one where each user has its own.
+  init(plan: Plan, rowCount: Int, laneCount: Int, nowNs: UInt64) {
     originCount = Int(plan.connections.originCount)
     ownsRows = plan.connections.shared == 0
     let userCount = ownsRows ? rowCount / originCount : Int(plan.connections.count)
@@ -75,7 +79,8 @@ struct SharedTraffic: Traffic, ~Copyable {
     let nothing = UserRequest(
       isArrival: false, endpoint: 0, timeoutNs: 0, expectsNoBody: false)
     requests = Rows(count: userCount) { nothing }
-    tenants = Rows(count: rowCount) { Self.none }
+    self.laneCount = laneCount
+    tenants = Rows(count: rowCount * laneCount) { Self.none }
     isListed = Rows(count: userCount) { false }
     wheel = DeadlineWheel(
       slotCount: userCount, nowNs: nowNs, tickShift: DeadlineWheel.fineShift)
@@ -87,6 +92,7 @@ struct SharedTraffic: Traffic, ~Copyable {
   }
 
   var renderedByteCountMax: Int { users.renderedByteCountMax }
+  var headByteCountMax: Int { users.headByteCountMax }
   var hasEndings: Bool { users.hasEndings }
   var leavingCount: Int { users.leavingCount }
   var isOpen: Bool { users.isOpen }
@@ -230,8 +236,8 @@ struct SharedTraffic: Traffic, ~Copyable {
     }
   }
 
-  mutating func next(_ row: Int, nowNs: UInt64) -> UserMove {
-    while let user = pools.popUser(of: pool(ofRow: row)) {
+  mutating func next(_ lane: Int, nowNs: UInt64) -> UserMove {
+    while let user = pools.popUser(of: pool(ofRow: lane / laneCount)) {
       guard places[user] == .waiting else {
         move(user)
         continue
@@ -239,59 +245,70 @@ struct SharedTraffic: Traffic, ~Copyable {
       let request = requests[user]
       if request.isArrival { waitingArrivalCount -= 1 }
       places[user] = .underWay
-      tenants[row] = Int32(truncatingIfNeeded: user)
+      tenants[lane] = Int32(truncatingIfNeeded: user)
       return .send(request)
     }
     return .wait
   }
 
-  /// The user whose request is on the connection.
+  /// The user whose request is on the lane.
   @inline(__always)
-  private func tenant(_ row: Int) -> Int {
-    let user = tenants[row]
-    precondition(user != Self.none, "a connection without a user")
+  private func tenant(_ lane: Int) -> Int {
+    let user = tenants[lane]
+    precondition(user != Self.none, "a lane without a user")
     return Int(user)
   }
 
-  mutating func park(_ row: Int) {
-    places[tenant(row)] = .parked
-    tenants[row] = Self.none
+  mutating func park(_ lane: Int) {
+    places[tenant(lane)] = .parked
+    tenants[lane] = Self.none
   }
 
-  private mutating func leave(_ row: Int) {
-    move(tenant(row))
-    tenants[row] = Self.none
+  private mutating func leave(_ lane: Int) {
+    move(tenant(lane))
+    tenants[lane] = Self.none
   }
 
   mutating func render(
-    _ row: Int, into buffer: UnsafeMutableRawBufferPointer, nowNs: UInt64
+    _ lane: Int, into buffer: UnsafeMutableRawBufferPointer, nowNs: UInt64
   ) -> Int? {
-    unsafe users.render(tenant(row), into: buffer, nowNs: nowNs)
+    unsafe users.render(tenant(lane), into: buffer, nowNs: nowNs)
   }
 
-  func rest(_ row: Int, untilNs: UInt64) { users.rest(tenant(row), untilNs: untilNs) }
+  func rest(_ lane: Int, untilNs: UInt64) { users.rest(tenant(lane), untilNs: untilNs) }
 
   @inline(__always)
   mutating func read<Talk: Dialect & ~Copyable>(
-    _ row: Int, _ bytes: inout UnsafeRawBufferPointer, talk: inout Talk, common: inout Talk.Common,
+    _ lane: Int, _ bytes: inout UnsafeRawBufferPointer, talk: inout Talk, common: inout Talk.Common,
     nowNs: UInt64
   ) -> DialectEvent {
-    unsafe users.read(tenant(row), &bytes, talk: &talk, common: &common, nowNs: nowNs)
+    unsafe users.read(
+      Talk.isOrdered ? tenant(lane) : 0, &bytes, talk: &talk, common: &common, nowNs: nowNs)
   }
 
-  mutating func sent(_ row: Int, nowNs: UInt64) -> UInt64? {
-    users.sent(tenant(row), nowNs: nowNs)
+  func readsAnswer(_ lane: Int) -> Bool { users.readsAnswer(tenant(lane)) }
+
+  mutating func take(fields: UnsafeRawBufferPointer, of lane: Int, nowNs: UInt64) {
+    unsafe users.take(fields: fields, of: tenant(lane), nowNs: nowNs)
   }
 
-  mutating func judge(_ row: Int, status: UInt16, serviceNs: UInt64) -> UInt8? {
-    let failedCheck = users.judge(tenant(row), status: status, serviceNs: serviceNs)
-    leave(row)
+  mutating func take(body: UnsafeRawBufferPointer, of lane: Int, nowNs: UInt64) {
+    unsafe users.take(body: body, of: tenant(lane), nowNs: nowNs)
+  }
+
+  mutating func sent(_ lane: Int, nowNs: UInt64) -> UInt64? {
+    users.sent(tenant(lane), nowNs: nowNs)
+  }
+
+  mutating func judge(_ lane: Int, status: UInt16, serviceNs: UInt64) -> UInt8? {
+    let failedCheck = users.judge(tenant(lane), status: status, serviceNs: serviceNs)
+    leave(lane)
     return failedCheck
   }
 
-  mutating func failed(_ row: Int) {
-    users.failed(tenant(row))
-    leave(row)
+  mutating func failed(_ lane: Int) {
+    users.failed(tenant(lane))
+    leave(lane)
   }
 
   // MARK: Iterations that fall due

@@ -11,17 +11,20 @@ protocol Traffic: ~Copyable {
   static var sharesConnections: Bool { get }
   /// Room for one rendered request; 0 where requests are not rendered.
   var renderedByteCountMax: Int { get }
+  /// Users that can be here at a time.
+  var userRowCount: Int { get }
 
   /// Users are numbered over all workers: this worker's first, and how far the next is.
   mutating func number(first: UInt64, stride: UInt64)
-  /// What the row's user does now. Only with users.
-  mutating func next(_ row: Int, nowNs: UInt64) -> UserMove
+  /// What the lane's user does now. Only with users. A lane is where one request is under way: a row has as
+  /// many as its connection carries requests at a time, one where it is its user's.
+  mutating func next(_ lane: Int, nowNs: UInt64) -> UserMove
   /// Renders the request that `next` named. Returns its bytes' number; nil when it cannot be sent.
   mutating func render(
-    _ row: Int, into buffer: UnsafeMutableRawBufferPointer, nowNs: UInt64
+    _ lane: Int, into buffer: UnsafeMutableRawBufferPointer, nowNs: UInt64
   ) -> Int?
   /// The user does nothing until then.
-  mutating func rest(_ row: Int, untilNs: UInt64)
+  mutating func rest(_ lane: Int, untilNs: UInt64)
 
   /// How many of this worker's users there are at an instant of run time, and until when at least; nil
   /// when all of them are there to the end.
@@ -45,17 +48,22 @@ protocol Traffic: ~Copyable {
   func isWaiting(_ row: Int) -> Bool
   mutating func arrive(_ row: Int, scheduledNs: UInt64)
 
-  /// Reads an answer's bytes up to the next event, and takes from them what the user waits for.
+  /// Reads answers up to the next event. Where they come in order, takes from them what the user waits for.
   mutating func read<Talk: Dialect & ~Copyable>(
     _ row: Int, _ bytes: inout UnsafeRawBufferPointer, talk: inout Talk, common: inout Talk.Common,
     nowNs: UInt64
   ) -> DialectEvent
+  /// Whether what the user waits for is in its answer's fields or body.
+  func readsAnswer(_ lane: Int) -> Bool
+  /// What comes of an answer, where answers do not come in order: its field lines, its body in pieces.
+  mutating func take(fields: UnsafeRawBufferPointer, of lane: Int, nowNs: UInt64)
+  mutating func take(body: UnsafeRawBufferPointer, of lane: Int, nowNs: UInt64)
   /// A request is on its way. Returns when its iteration began, if it is the first of one.
-  mutating func sent(_ row: Int, nowNs: UInt64) -> UInt64?
+  mutating func sent(_ lane: Int, nowNs: UInt64) -> UInt64?
   /// An answer is complete: the number of the user's check that it fails, or nil.
-  mutating func judge(_ row: Int, status: UInt16, serviceNs: UInt64) -> UInt8?
+  mutating func judge(_ lane: Int, status: UInt16, serviceNs: UInt64) -> UInt8?
   /// A request found no answer, or could not be rendered.
-  mutating func failed(_ row: Int)
+  mutating func failed(_ lane: Int)
 
   // Where connections are shared, users have numbers of their own, and these move them.
 
@@ -85,8 +93,8 @@ protocol Traffic: ~Copyable {
   var waitingArrivalCount: Int { get }
   /// When to look at think times next, `UInt64.max` without any.
   var nextUserNs: UInt64 { get }
-  /// The request that `next` gave the row is not sent, as the load is over.
-  mutating func park(_ row: Int)
+  /// The request that `next` gave the lane is not sent, as the load is over.
+  mutating func park(_ lane: Int)
   /// A user that waits for an iteration; it arrives, or is given back.
   mutating func takeIdle() -> Int?
   mutating func giveBack(idle user: Int)
@@ -163,6 +171,7 @@ struct UserRequest {
 struct FixedTraffic: Traffic, ~Copyable {
   static var hasUsers: Bool { false }
   var renderedByteCountMax: Int { 0 }
+  var userRowCount: Int { 0 }
 
   func number(first: UInt64, stride: UInt64) {}
   func next(_ row: Int, nowNs: UInt64) -> UserMove { .leave }
@@ -189,6 +198,9 @@ struct FixedTraffic: Traffic, ~Copyable {
     return unsafe talk.next(&bytes, into: &sink, common: &common)
   }
 
+  func readsAnswer(_ row: Int) -> Bool { false }
+  func take(fields: UnsafeRawBufferPointer, of row: Int, nowNs: UInt64) {}
+  func take(body: UnsafeRawBufferPointer, of row: Int, nowNs: UInt64) {}
   func sent(_ row: Int, nowNs: UInt64) -> UInt64? { nil }
   func judge(_ row: Int, status: UInt16, serviceNs: UInt64) -> UInt8? { nil }
   func failed(_ row: Int) {}

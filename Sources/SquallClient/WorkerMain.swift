@@ -49,7 +49,7 @@ internal import SquallTLS
     options.backend = setup.backend
     let ring = try Ring(options)
     let plan = setup.plan
-    if plan.connections.areApart { return try share(setup, region, on: ring) }
+    if plan.usersAreApart { return try share(setup, region, on: ring) }
     switch (plan.content.program.isEmpty, plan.connections.streams > 0, plan.origin.tls) {
     case (true, false, nil):
       var kind = PlainWorker(worker: fixed(PlainWire(), setup, region, on: ring))
@@ -78,12 +78,21 @@ internal import SquallTLS
   ) throws(SystemError) {
     if let mixed = mixedWire(setup) {
       var kind = MixedSharedWorker(worker: shared(mixed, setup, region, on: ring))
+      return try run(&kind, on: ring, setup.plan)
+    }
+    switch (setup.plan.connections.streams > 0, setup.plan.origin.tls) {
+    case (false, nil):
+      var kind = SharedWorker(worker: shared(PlainWire(), setup, region, on: ring))
       try run(&kind, on: ring, setup.plan)
-    } else if let tls = setup.plan.origin.tls {
+    case (false, let tls?):
       var kind = SecureSharedWorker(worker: shared(wire(tls, setup), setup, region, on: ring))
       try run(&kind, on: ring, setup.plan)
-    } else {
-      var kind = SharedWorker(worker: shared(PlainWire(), setup, region, on: ring))
+    case (true, nil):
+      var kind = SharedH2Worker(worker: sharedStreams(PlainWire(), setup, region, on: ring))
+      try run(&kind, on: ring, setup.plan)
+    case (true, let tls?):
+      var kind = SecureSharedH2Worker(
+        worker: sharedStreams(wire(tls, setup), setup, region, on: ring))
       try run(&kind, on: ring, setup.plan)
     }
   }
@@ -159,9 +168,28 @@ internal import SquallTLS
     on ring: borrowing Ring
   ) -> Worker<SharedTraffic, HTTP1, Line> {
     worker(
-      SharedTraffic(
-        plan: setup.plan, rowCount: Int(setup.connectionCountMax), nowNs: monotonicNs()),
-      HTTP1.Common(expectsNoBody: false), line, depth: 1, setup, region, on: ring)
+      sharedTraffic(setup, laneCount: 1), HTTP1.Common(expectsNoBody: false), line, depth: 1,
+      setup, region, on: ring)
+  }
+
+  /// A scenario's users over HTTP/2.
+  private static func sharedStreams<Line: Wire & ~Copyable>(
+    _ line: consuming Line, _ setup: WorkerSetup, _ region: borrowing SharedRegion,
+    on ring: borrowing Ring
+  ) -> Worker<SharedTraffic, HTTP2, Line> {
+    let plan = setup.plan
+    let job = sharedTraffic(setup, laneCount: Int(plan.connections.streams))
+    let common = HTTP2.Common(
+      headByteCountMax: job.headByteCountMax, isSecure: plan.origin.tls != nil)
+    return worker(
+      job, common, line, depth: plan.connections.streams,
+      composedByteCount: common.composedByteCount, setup, region, on: ring)
+  }
+
+  private static func sharedTraffic(_ setup: WorkerSetup, laneCount: Int) -> SharedTraffic {
+    SharedTraffic(
+      plan: setup.plan, rowCount: Int(setup.connectionCountMax), laneCount: laneCount,
+      nowNs: monotonicNs())
   }
 
   /// A worker that hears its agent.
@@ -297,6 +325,30 @@ struct MixedSharedWorker: CompletionHandler, ~Copyable {
 
 struct SecureSharedWorker: CompletionHandler, ~Copyable {
   var worker: Worker<SharedTraffic, HTTP1, TLSWire>
+
+  mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
+    worker.complete(completion, on: ring, nowNs: nowNs)
+  }
+
+  mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
+    worker.turn(on: ring, nowNs: nowNs)
+  }
+}
+
+struct SharedH2Worker: CompletionHandler, ~Copyable {
+  var worker: Worker<SharedTraffic, HTTP2, PlainWire>
+
+  mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
+    worker.complete(completion, on: ring, nowNs: nowNs)
+  }
+
+  mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
+    worker.turn(on: ring, nowNs: nowNs)
+  }
+}
+
+struct SecureSharedH2Worker: CompletionHandler, ~Copyable {
+  var worker: Worker<SharedTraffic, HTTP2, TLSWire>
 
   mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
     worker.complete(completion, on: ring, nowNs: nowNs)

@@ -38,6 +38,12 @@ extension Plan {
   /// All that connections go to: of those that are open at a time every one has as many.
   public var origins: [Origin] { [origin] + otherOrigins }
 
+  /// A request of a scenario may wait for a connection: the user and its connections are two things.
+  public var usersAreApart: Bool {
+    !content.program.isEmpty
+      && (connections.shared > 0 || connections.originCount > 1 || connections.streams > 0)
+  }
+
   /// What there is of each destination, in their order, by origin.
   package func grouped<Value>(_ found: [Value]) -> [[Value]] {
     var rest = found[...]
@@ -155,9 +161,6 @@ extension Plan {
 
     /// Of these, those to one origin.
     package var countEach: UInt32 { shared == 0 ? count : min(shared, count) }
-
-    /// A request may wait for a connection: the user and its connections are two things.
-    public var areApart: Bool { shared > 0 || originCount > 1 }
 
     /// To one origin, those of one worker: in proportion to its users, and at least one for any.
     package func part(_ share: Share) -> UInt32 {

@@ -63,6 +63,12 @@ final class Scripted: @unchecked Sendable {
       return Array(pending.prefix(count))
     }
 
+    /// Bytes are here that nobody took yet.
+    var hasMore: Bool {
+      var look = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+      return !pending.isEmpty || poll(&look, 1, 0) > 0
+    }
+
     func read() -> [UInt8]? {
       var room = [UInt8](repeating: 0, count: 65_536)
       let count = recv(socket, &room, room.count, 0)

@@ -149,10 +149,10 @@ extension H2Connection {
   /// Numbers are used up once; some are skipped (see `StreamTable`).
   private var hasIDs: Bool { nextID <= Self.streamIDMax - 2 * streams.capacity }
 
-  /// `output` has room for `request`, and for what goes before it.
+  /// `output` has room for a request whose head takes so many bytes, and for what goes before it.
   @inline(__always)
-  package func fits(_ request: H2Request, _ output: OutgoingBytes) -> Bool {
-    control.byteCount &+ request.headByteCountMax <= output.room
+  package func fits(headByteCount: Int, _ output: OutgoingBytes) -> Bool {
+    control.byteCount &+ headByteCount <= output.room
   }
 
   /// Sends `request` on a new stream and returns its number; nil, and nothing done, when `output`

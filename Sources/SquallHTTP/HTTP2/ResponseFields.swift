@@ -43,24 +43,57 @@ struct ResponseFields: FieldVisitor, Equatable, BitwiseCopyable, Sendable {
   }
 }
 
-/// The same, with every field kept for someone who asked.
+/// The same, with every field kept for someone who asked, as lines of HTTP/1.1.
 struct KeptFields: FieldVisitor {
-  var fields = ResponseFields()
-  private(set) var bytes: [UInt8] = []
-  /// Where in `bytes` each name and each value ends.
-  private(set) var ends: [(name: Int, value: Int)] = []
+  private static let separatorByteCount = 2
 
-  mutating func removeAll() {
+  private(set) var fields = ResponseFields()
+  private var bytes: [UInt8] = []
+  /// Where in `bytes` each name and each value ends.
+  private var ends: [(name: Int, value: Int)] = []
+  /// Where the fields begin that are no pseudo fields.
+  private var linesStart = 0
+
+  var count: Int { ends.count }
+
+  func name(_ index: Int) -> ArraySlice<UInt8> {
+    bytes[(index > 0 ? ends[index - 1].value + Self.separatorByteCount : 0)..<ends[index].name]
+  }
+
+  func value(_ index: Int) -> ArraySlice<UInt8> {
+    bytes[(ends[index].name + Self.separatorByteCount)..<ends[index].value]
+  }
+
+  /// The lines and the empty one behind them.
+  func withLines(_ take: (UnsafeRawBufferPointer) -> Void) {
+    unsafe bytes.withUnsafeBytes { bytes in
+      unsafe take(UnsafeRawBufferPointer(rebasing: bytes[linesStart...]))
+    }
+  }
+
+  mutating func begin() {
     fields = ResponseFields()
     bytes.removeAll(keepingCapacity: true)
     ends.removeAll(keepingCapacity: true)
+    linesStart = 0
   }
 
   mutating func take(_ field: HeaderField) throws(H2Violation) {
     try fields.take(field)
     unsafe bytes.append(contentsOf: field.name)
     let nameEnd = bytes.count
+    bytes.append(UInt8(ascii: ":"))
+    bytes.append(UInt8(ascii: " "))
     unsafe bytes.append(contentsOf: field.value)
     ends.append((nameEnd, bytes.count))
+    endLine()
+    if unsafe field.name.first == UInt8(ascii: ":") { linesStart = bytes.count }
+  }
+
+  mutating func end() { endLine() }
+
+  private mutating func endLine() {
+    bytes.append(UInt8(ascii: "\r"))
+    bytes.append(UInt8(ascii: "\n"))
   }
 }

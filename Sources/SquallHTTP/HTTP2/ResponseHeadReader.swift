@@ -11,16 +11,17 @@
   package init() {}
 
   /// Fields kept from the head that was read last of a stream whose fields were asked for.
-  package var fieldCount: Int { kept.ends.count }
+  package var fieldCount: Int { kept.count }
 
   /// - Parameter index: below `fieldCount`.
-  package func name(_ index: Int) -> ArraySlice<UInt8> {
-    kept.bytes[(index > 0 ? kept.ends[index - 1].value : 0)..<kept.ends[index].name]
-  }
+  package func name(_ index: Int) -> ArraySlice<UInt8> { kept.name(index) }
 
   /// - Parameter index: below `fieldCount`.
-  package func value(_ index: Int) -> ArraySlice<UInt8> {
-    kept.bytes[kept.ends[index].name..<kept.ends[index].value]
+  package func value(_ index: Int) -> ArraySlice<UInt8> { kept.value(index) }
+
+  /// Those that are no pseudo fields, as HTTP/1.1 has them: lines, and an empty one behind them.
+  @safe package func withFieldLines(_ take: (UnsafeRawBufferPointer) -> Void) {
+    unsafe kept.withLines(take)
   }
 
   @inline(__always)
@@ -42,8 +43,9 @@
   private mutating func readKeeping(
     _ block: ByteCursor, table: inout HeaderTable
   ) throws(H2Violation) -> ResponseFields {
-    kept.removeAll()
+    kept.begin()
     _ = try decoder.decode(block, table: &table, into: &kept)
+    kept.end()
     return kept.fields
   }
 }

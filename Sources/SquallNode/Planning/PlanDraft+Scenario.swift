@@ -95,10 +95,8 @@ extension PlanDraft {
         arrival: arrivals.isPoisson ? .poisson : .uniform, seed: seed)
       plan.load = .open(schedule.holdingStart(forNs: plan.times.warmupNs))
     }
-    guard version == .http1 else {
-      throw .usage("a scenario speaks HTTP/1.1: leave --http2 and --http2-prior-knowledge out.")
-    }
     try setWires(&plan, for: targets)
+    if plan.connections.streams > 0 { try Self.refuseFieldsOfConnections(in: program) }
     plan.connections.requestsEach = try requestsPerConnectionCount()
     plan.seed = seed
     plan.spins = spins
@@ -125,6 +123,11 @@ extension PlanDraft {
   /// What is said of TLS holds for all hosts that have it; each is called by its own name.
   private func setWires(_ plan: inout Plan, for targets: [TargetURL]) throws(Complaint) {
     guard targets.count > 1 else { return try setWire(&plan, for: targets[0]) }
+    guard version == .http1 else {
+      throw .usage(
+        "HTTP/2 is for scenarios of one host, and this one has \(targets.count): leave "
+          + "\(version == .http2 ? "--http2" : "--http2-prior-knowledge") out.")
+    }
     if unixSocket != nil {
       throw .usage("--unix-socket is one target, and the scenario has \(targets.count) hosts.")
     }
@@ -140,6 +143,16 @@ extension PlanDraft {
         url: target.text, destinations: try destinations(for: target))
       origin.tls = try draft.tlsPlan(for: target)
       plan.otherOrigins.append(origin)
+    }
+  }
+
+  private static func refuseFieldsOfConnections(
+    in program: SquallScenario.Program
+  ) throws(Complaint) {
+    for request in program.requests
+    where H2RequestTemplate(rendered: program.outline(of: request), scheme: "https") == nil {
+      throw .usage(
+        "'\(program.endpoints[Int(request.endpoint)].name)' has \(Self.fieldsOfConnections)")
     }
   }
 

@@ -58,20 +58,23 @@ extension PlanDraft {
   /// Sets TLS and the version of HTTP.
   func setWire(_ plan: inout Plan, for target: TargetURL) throws(Complaint) {
     plan.origin.tls = try tlsPlan(for: target)
-    plan.connections.streams = try streamCount(for: target, isOpenLoop: plan.load != .closed)
+    plan.connections.streams = try streamCount(for: target, plan)
     guard plan.connections.streams > 0 else { return }
     guard pipeline == 1 else {
       throw .usage("--pipeline is for HTTP/1.1: HTTP/2 has --streams \(pipeline) for that.")
     }
+    guard plan.content.program.isEmpty else { return }
     for endpoint in plan.content.endpoints
     where H2RequestTemplate(rendered: endpoint.request, scheme: "https") == nil {
-      throw .usage(
-        "a header that belongs to a connection, such as Connection or Transfer-Encoding, cannot be "
-          + "sent over HTTP/2: leave it out.")
+      throw .usage(Self.fieldsOfConnections)
     }
   }
 
-  private func streamCount(for target: TargetURL, isOpenLoop: Bool) throws(Complaint) -> UInt32 {
+  static let fieldsOfConnections =
+    "a header that belongs to a connection, such as Connection or Transfer-Encoding, which cannot be "
+    + "sent over HTTP/2: leave it out."
+
+  private func streamCount(for target: TargetURL, _ plan: Plan) throws(Complaint) -> UInt32 {
     switch version {
     case .http1:
       guard streams == nil else {
@@ -90,7 +93,14 @@ extension PlanDraft {
         throw .usage("--http2-prior-knowledge is for http:// targets: use --http2 with https://.")
       }
     }
-    guard let streams else { return isOpenLoop ? Self.openLoopStreamCount : 1 }
+    let hasUsers = !plan.content.program.isEmpty
+    let isApart = hasUsers ? plan.connections.shared > 0 : plan.load != .closed
+    guard let streams else { return isApart ? Self.openLoopStreamCount : 1 }
+    guard !hasUsers || isApart || streams == 1 else {
+      throw .usage(
+        "--streams \(streams) is for connections that users share, and here each has one of its own for "
+          + "one request at a time: write 'connections: shared N' in the scenario, or leave it out.")
+    }
     guard (1...Self.streamCountMax).contains(streams) else {
       throw .usage("--streams \(streams) is outside of 1 to \(Self.streamCountMax).")
     }

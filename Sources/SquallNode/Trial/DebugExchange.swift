@@ -27,7 +27,7 @@ package enum DebugExchange {
       try show(endpoint.request, tell)
       answer =
         plan.connections.streams > 0
-        ? try exchangeH2(plan, &stream) : try exchange(endpoint, &stream)
+        ? try exchangeH2(endpoint, &stream) : try exchange(endpoint, &stream)
       try show(answer.bytes, tell)
       try tell("* \(answer.verdict)\n")
     } catch let error as Complaint {
@@ -86,80 +86,30 @@ package enum DebugExchange {
 
   /// The same over HTTP/2; the fields of the answer are shown as lines.
   private static func exchangeH2(
-    _ plan: Plan, _ stream: inout TargetStream
+    _ endpoint: Plan.Endpoint, _ stream: inout TargetStream
   ) throws(TargetStream.Failure) -> Answer {
-    let scheme = plan.origin.tls == nil ? "http" : "https"
-    guard
-      let template = H2RequestTemplate(rendered: plan.content.endpoints[0].request, scheme: scheme)
-    else { preconditionFailure("a plan with a request that HTTP/2 cannot carry") }
-    let requests = H2Requests([template])
-    var connection = H2Connection(streamCountMax: 1)
-    var reader = ResponseHeadReader()
+    var trial = H2Trial()
     var shown: [UInt8] = []
-    try stream.send(
-      written(by: &connection, room: 16_384 + requests[0].headByteCountMax) {
-        connection, output in
-        _ = connection.open(
-          requests[0], tag: 0, showsBody: true, keepsFields: true, into: &output)
-      })
-    while true {
-      let chunk = try stream.receive()
-      guard !chunk.isEmpty else {
-        return Answer(
-          bytes: shown, verdict: "the target closed the connection before the answer's end",
-          isOk: false)
-      }
-      var answer: Answer?
-      unsafe chunk.withUnsafeBytes { bytes in
-        var rest = unsafe bytes
-        reading: while true {
-          let event = connection.next(&rest, reader: &reader)
-          switch event {
-          case .needsMore: break reading
-          case .head(_, let status):
-            shown += Array("HTTP/2 \(status)\n".utf8)
-            for index in 0..<reader.fieldCount {
-              shown += reader.name(index) + Array(": ".utf8) + reader.value(index)
-              shown.append(UInt8(ascii: "\n"))
-            }
-            shown.append(UInt8(ascii: "\n"))
-          case .body(_, let piece): unsafe shown += Array(piece)
-          case .ended(_, let status, let bodyByteCount):
-            answer = Answer(
-              bytes: shown, verdict: "status \(status), \(bodyByteCount) body bytes",
-              isOk: Counters.accepts(status))
-          case .reset(_, let code):
-            answer = Answer(
-              bytes: shown, verdict: "the target reset the stream: \(code)", isOk: false)
-          case .unprocessed:
-            answer = Answer(
-              bytes: shown, verdict: "the target goes away and did not look at the request",
-              isOk: false)
-          case .violation(let violation, _):
-            answer = Answer(
-              bytes: shown, verdict: "malformed: \(violation.explanation)", isOk: false)
-          case .settings, .goAway: continue
-          }
-          if answer != nil { break reading }
-        }
-      }
-      if let answer { return answer }
-      if connection.hasOutput {
-        try stream.send(written(by: &connection, room: 65_536) { _, _ in })
-      }
+    let end = try trial.exchange(
+      endpoint.request, expectsNoBody: endpoint.expectsNoBody, over: &stream
+    ) { piece in shown += piece.shown }
+    return switch end {
+    case .answered(let status, let bodyByteCount):
+      Answer(
+        bytes: shown, verdict: "status \(status), \(bodyByteCount) body bytes",
+        isOk: Counters.accepts(status))
+    case .failed(let cause): Answer(bytes: shown, verdict: cause, isOk: false)
     }
   }
+}
 
-  /// What a connection has to send, behind what `body` makes it say.
-  private static func written(
-    by connection: inout H2Connection, room: Int,
-    _ body: (inout H2Connection, inout OutgoingBytes) -> Void
-  ) -> [UInt8] {
-    unsafe [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
-      var output = OutgoingBytes(UnsafeMutableRawBufferPointer(buffer))
-      body(&connection, &output)
-      connection.write(into: &output)
-      count = output.byteCount
+extension H2Trial.Piece {
+  /// As a person reads it.
+  var shown: [UInt8] {
+    switch self {
+    case .head(let status, let lines):
+      Array("HTTP/2 \(status)\n".utf8) + lines.filter { $0 != UInt8(ascii: "\r") }
+    case .body(let bytes): bytes
     }
   }
 }

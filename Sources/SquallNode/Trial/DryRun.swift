@@ -18,6 +18,7 @@ package struct DryRun: ~Copyable {
   }
 
   private var peers: [Peer]
+  private let speaksHTTP2: Bool
   private var reader: ReplyReader
   private var nowNs: UInt64 = 0
   private var requestCount = 0
@@ -86,17 +87,18 @@ package struct DryRun: ~Copyable {
       }
     }
     return DryRun(
-      peers: peers,
+      peers: peers, speaksHTTP2: draft.version != .http1,
       machine: Machine(
         program: program, seed: draft.seed, userCount: max(1, program.load.userCountMax),
         rowCount: 1), tell: tell)
   }
 
   private init(
-    peers: [Peer], machine: consuming Machine,
+    peers: [Peer], speaksHTTP2: Bool, machine: consuming Machine,
     tell: @escaping DebugExchange.Telling
   ) {
     self.peers = peers
+    self.speaksHTTP2 = speaksHTTP2
     reader = ReplyReader(machine, rowCount: 1)
     self.tell = tell
     reader.machine.wallOffsetNs = wallNs()
@@ -163,9 +165,11 @@ package struct DryRun: ~Copyable {
     let peer = Int(reader.machine.origin(0))
     if peers[peer].stream == nil {
       peers[peer].stream = try TargetStream(
-        to: peers[peer].address, peers[peer].tls, timeoutNs: request.timeoutNs)
+        to: peers[peer].address, peers[peer].tls, speaksHTTP2: speaksHTTP2,
+        timeoutNs: request.timeoutNs)
     }
     reader.begin(0, nowNs: nowNs)
+    guard !speaksHTTP2 else { return try sendH2(bytes, request, to: peer) }
     var parser = ResponseParser()
     parser.reset(expectsNoBody: request.expectsNoBody)
     var answer: [UInt8] = []
@@ -191,6 +195,34 @@ package struct DryRun: ~Copyable {
         _ = try? Console.print("* malformed: \(cause.explanation)\n")
         return reader.failed(0)
       }
+    }
+  }
+
+  /// The same over HTTP/2, on a connection of its own.
+  private mutating func sendH2(
+    _ bytes: [UInt8], _ request: SquallScenario.Program.Request, to peer: Int
+  ) throws(TargetStream.Failure) {
+    guard var stream = peers[peer].stream else { return }
+    peers[peer].stream = nil
+    var trial = H2Trial()
+    var answer: [UInt8] = []
+    let startNs = monotonicNs()
+    let end = try trial.exchange(
+      bytes, expectsNoBody: request.expectsNoBody, over: &stream
+    ) { piece in
+      answer += piece.shown
+      switch piece {
+      case .head(_, let lines): unsafe lines.withUnsafeBytes { reader.fields($0) }
+      case .body(let bytes): unsafe bytes.withUnsafeBytes { reader.body($0) }
+      }
+    }
+    switch end {
+    case .answered(let status, _):
+      let judgement = reader.end(0, status: status, serviceNs: monotonicNs() - startNs)
+      report(answer, judgement, request)
+    case .failed(let cause):
+      _ = try? fail(cause)
+      reader.failed(0)
     }
   }
 

@@ -86,7 +86,7 @@ package struct PlanSummary: Equatable, Sendable {
       return endpoint
     }
     connections = plan.connections.openCount
-    users = plan.connections.areApart ? plan.connections.count : nil
+    users = plan.usersAreApart ? plan.connections.count : nil
     durationNs = plan.times.durationNs == Plan.Times.endlessNs ? nil : plan.times.durationNs
     requests = plan.requestCount == .max ? nil : plan.requestCount
     if case .open(let open) = plan.load {

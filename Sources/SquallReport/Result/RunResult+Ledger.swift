@@ -100,7 +100,7 @@ extension RunResult {
     let heard = Set(ledger.workers.map(\.place))
     let unheard = facts.workers.filter { $0.value.isLost && !heard.contains($0.key) }
     workers += unheard.sorted { $0.key < $1.key }.map { Worker(unheard: $0.value) }
-    let isClosed = plan.load == .closed && !plan.connections.areApart
+    let isClosed = plan.load == .closed && !plan.usersAreApart
     let recent = ledger.timeline.intervals.suffix(recentCount).startIndex
     intervals = ledger.timeline.intervals.enumerated().map { place, interval in
       var shown = Interval(

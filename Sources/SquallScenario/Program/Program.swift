@@ -471,11 +471,26 @@ package struct Program: Equatable, Sendable {
 
   /// The longest request that can be rendered, each value at its longest.
   package var renderedByteCountMax: Int {
-    requests.map { request in
-      (parts[request.head.indices] + parts[request.body.indices]).reduce(0) {
-        $0 + longest($1)
+    requests.map { longest($0.head) + longest($0.body) }.max() ?? 0
+  }
+
+  /// The longest head.
+  package var headByteCountMax: Int { requests.map { longest($0.head) }.max() ?? 0 }
+
+  /// A request's head as it is written, with nothing for what differs each time.
+  package func outline(of request: Request) -> [UInt8] {
+    parts[request.head.indices].reduce(into: []) { head, part in
+      switch part.kind {
+      case .literal: head += pool[Int(part.a)..<Int(part.a + part.b)]
+      // A line, or none.
+      case .cookies: break
+      default: head.append(UInt8(ascii: "x"))
       }
-    }.max() ?? 0
+    }
+  }
+
+  private func longest(_ slice: Slice) -> Int {
+    parts[slice.indices].reduce(0) { $0 + longest($1) }
   }
 
   private func longest(_ part: Part) -> Int {
