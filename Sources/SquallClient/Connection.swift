@@ -1,3 +1,5 @@
+internal import SquallLoad
+
 /// One row of the connection table. Plain data: rows live in one flat allocation.
 struct Connection<Talk: Dialect & ~Copyable>: ~Copyable {
   enum State: UInt8 {
@@ -25,11 +27,15 @@ struct Connection<Talk: Dialect & ~Copyable>: ~Copyable {
   var state = State.unused
   /// Openings in a row that brought no response, which is what the pause before the next grows with.
   var failures: UInt8 = 0
+  /// What that was before any response.
+  var failuresAtOpening: UInt8 = 0
   var isReceiving = false
   /// A send is under way whose completion we asked for.
   var isSending = false
   /// The peer takes no more requests here.
   var isLeaving = false
+  /// Why, where it said so.
+  var leavingCode: HTTP2Code?
   var sendFailed = false
   var isIdle = false
   /// What is being sent is the wire's own.

@@ -310,15 +310,21 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
           reopen(row, on: ring, nowNs: nowNs)
           return false
         }
-      case .reset(let tag):
-        resetByPeer(row, Int(tag))
+      case .refused(let tag):
+        log.found(HTTP2Code.refusedStream.reset)
+        if Job.hasUsers { owe(row, Int(tag)) } else { sendAgain(row, Int(tag)) }
         if isSpent(row) {
           reopen(row, on: ring, nowNs: nowNs)
           return false
         }
-      case .goingAway:
-        log.found(.goneAway)
-        rows[row].isLeaving = true
+      case .reset(let tag, let code):
+        resetByPeer(row, Int(tag), code)
+        if isSpent(row) {
+          reopen(row, on: ring, nowNs: nowNs)
+          return false
+        }
+      case .goingAway(let code):
+        noteGoingAway(row, code)
         if isSpent(row) {
           reopen(row, on: ring, nowNs: nowNs)
           return false
@@ -430,9 +436,17 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     log.found(.sentAgain)
   }
 
-  private mutating func resetByPeer(_ row: Int, _ place: Int) {
+  private mutating func resetByPeer(_ row: Int, _ place: Int, _ code: HTTP2Code) {
     fail(row, .reset, at: place)
-    log.found(.streamsReset)
+    log.found(code.reset)
+  }
+
+  /// The peer ends the connection, in one step or in several of the same code (RFC 9113 section 6.8).
+  private mutating func noteGoingAway(_ row: Int, _ code: HTTP2Code) {
+    guard rows[row].leavingCode != code else { return }
+    log.found(code.goAway)
+    rows[row].leavingCode = code
+    rows[row].isLeaving = true
   }
 
   private mutating func peerClosed(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {

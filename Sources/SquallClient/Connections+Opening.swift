@@ -81,6 +81,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     rows[row].openedNs = nowNs
     // A failure until a response proves otherwise.
     rows[row].failures = min(rows[row].failures + 1, Self.failureCountMax)
+    rows[row].failuresAtOpening = rows[row].failures
     openingCount += 1
     wheel.set(row, deadlineNs: nowNs &+ plan.times.connectTimeoutNs)
     do throws(SystemError) {
@@ -170,6 +171,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     rows[row].isSending = false
     rows[row].isSayingOfLine = false
     rows[row].isLeaving = false
+    rows[row].leavingCode = nil
     rows[row].sendFailed = false
     rows[row].state = .unused
   }
@@ -185,8 +187,12 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   }
 
   /// Closes the row and opens it again: at once after a connection that did its work, after a pause
-  /// otherwise, so that a target that is gone is not stormed.
+  /// otherwise, so that a target that is gone is not stormed. One that the peer ended with an error counts
+  /// as if it had brought no response: whoever asks for calm is given more of it each time.
   mutating func reopen(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
+    if let code = rows[row].leavingCode, code != .noError {
+      rows[row].failures = rows[row].failuresAtOpening
+    }
     close(row, on: ring)
     if !reopens(row) || !isOfUse(row) {
       failOwed(row)

@@ -1,4 +1,5 @@
 internal import SquallHTTP
+internal import SquallLoad
 
 /// How requests and answers stand in the bytes of one connection: its state, without I/O.
 ///
@@ -90,10 +91,12 @@ struct AnswerTraits {
   case answered(tag: UInt32, status: UInt16, bodyByteCount: UInt64, isLast: Bool)
   /// The peer has not looked at the request: it may be sent again elsewhere.
   case unprocessed(tag: UInt32)
+  /// The peer refused this one request and has not looked at it: it may be sent again, also here.
+  case refused(tag: UInt32)
   /// The peer gave the request up.
-  case reset(tag: UInt32)
+  case reset(tag: UInt32, HTTP2Code)
   /// The peer takes no more requests.
-  case goingAway
+  case goingAway(HTTP2Code)
   /// More requests may be put, or fewer.
   case roomChanged
   /// Nothing that comes can be trusted. `tag`: of the request whose answer it was, if it was one's.

@@ -28,7 +28,8 @@ struct HTTP2: Dialect, ~Copyable {
     ) {
       self.headByteCountMax =
         requests.count > 0
-        ? requests[0].headByteCountMax : H2RequestWriter.framesByteCountMax(ofHead: headByteCountMax)
+        ? requests[0].headByteCountMax
+        : H2RequestWriter.framesByteCountMax(ofHead: headByteCountMax)
       unsafe self.requests = .allocate(capacity: 1)
       unsafe self.requests.initialize(to: requests)
       unsafe writer = .allocate(capacity: 1)
@@ -48,12 +49,20 @@ struct HTTP2: Dialect, ~Copyable {
   static var composes: Bool { true }
   static var isOrdered: Bool { false }
 
+  /// Requests refused in a row are sent again so often, or as often as a connection has streams if
+  /// that is more: all that were under way when the peer lowered its limit.
+  private static let refusalCountMin: UInt32 = H2Connection.streamCountUntilSettings
+
   private var connection = H2Connection(streamCountMax: 1)
   var unclaimedByteCount = 0
+  private var refusalCountMax = Self.refusalCountMin
+  /// Since the last answer, which may have come on an earlier connection.
+  private var refusalCount: UInt32 = 0
 
   mutating func opened(depth: UInt32, common: Common) {
     connection = H2Connection(streamCountMax: depth)
     unclaimedByteCount = 0
+    refusalCountMax = max(depth, Self.refusalCountMin)
   }
 
   @inline(__always)
@@ -104,12 +113,18 @@ struct HTTP2: Dialect, ~Copyable {
       case .head(let tag, _): return .begun(tag: tag)
       case .body(let tag, let piece): return unsafe .body(tag: tag, piece)
       case .ended(let tag, let status, let bodyByteCount):
+        refusalCount = 0
         return .answered(
           tag: tag, status: status, bodyByteCount: bodyByteCount, isLast: connection.isDone)
-      case .reset(let tag, _): return .reset(tag: tag)
+      case .reset(let tag, let code):
+        guard code == .refusedStream, refusalCount < refusalCountMax else {
+          return .reset(tag: tag, HTTP2Code(ofFrame: code.rawValue))
+        }
+        refusalCount += 1
+        return .refused(tag: tag)
       case .unprocessed(let tag): return .unprocessed(tag: tag)
       case .settings: return .roomChanged
-      case .goAway: return .goingAway
+      case .goAway(let code): return .goingAway(HTTP2Code(ofFrame: code.rawValue))
       case .violation(let violation, let tag):
         return .broken(
           .init(

@@ -18,12 +18,11 @@ public enum Finding: UInt8, CaseIterable, Sendable {
   case strayByteCount
   /// Connections given up because bytes came before anything was asked.
   case unaskedConnections
-  /// Requests behind the announced end of a connection, which the peer never looked at and which
-  /// were sent again.
+  /// Requests that the peer never looked at and that were sent again: those behind the announced end
+  /// of a connection, and those it refused.
   case sentAgain
-  /// Requests that the peer gave up (RST_STREAM).
+  // Without their codes, as records of earlier versions have them.
   case streamsReset
-  /// Connections on which the peer said that it goes away (GOAWAY).
   case goneAway
   /// TLS handshakes that were done, whole or by a ticket, and those of them that took a second hello
   /// (RFC 8446 section 4.1.4).
@@ -52,6 +51,39 @@ public enum Finding: UInt8, CaseIterable, Sendable {
   case overEpoll
   /// Answers of a status that no plan without a scenario accepts and that a check asks for.
   case askedForStatus
+  // Connections on which the peer said that it goes away (GOAWAY), in the order of `HTTP2Code`. One that
+  // named two codes counts for both.
+  case goneAwayNoError
+  case goneAwayProtocolError
+  case goneAwayInternalError
+  case goneAwayFlowControlError
+  case goneAwaySettingsTimeout
+  case goneAwayStreamClosed
+  case goneAwayFrameSizeError
+  case goneAwayRefusedStream
+  case goneAwayCancel
+  case goneAwayCompressionError
+  case goneAwayConnectError
+  case goneAwayEnhanceYourCalm
+  case goneAwayInadequateSecurity
+  case goneAwayHTTP11Required
+  case goneAwayOther
+  // Requests whose stream the peer ended (RST_STREAM), in the same order.
+  case resetNoError
+  case resetProtocolError
+  case resetInternalError
+  case resetFlowControlError
+  case resetSettingsTimeout
+  case resetStreamClosed
+  case resetFrameSizeError
+  case resetRefusedStream
+  case resetCancel
+  case resetCompressionError
+  case resetConnectError
+  case resetEnhanceYourCalm
+  case resetInadequateSecurity
+  case resetHTTP11Required
+  case resetOther
 
   /// Told in places of their own, such as those of TLS and HTTP/2.
   package var isOfWire: Bool { rawValue >= Finding.sentAgain.rawValue }
@@ -92,6 +124,36 @@ public enum Finding: UInt8, CaseIterable, Sendable {
     case .tlsTimedOut: "tls_timed_out"
     case .overEpoll: "over_epoll"
     case .askedForStatus: "asked_for_status"
+    case .goneAwayNoError: "gone_away_no_error"
+    case .goneAwayProtocolError: "gone_away_protocol_error"
+    case .goneAwayInternalError: "gone_away_internal_error"
+    case .goneAwayFlowControlError: "gone_away_flow_control_error"
+    case .goneAwaySettingsTimeout: "gone_away_settings_timeout"
+    case .goneAwayStreamClosed: "gone_away_stream_closed"
+    case .goneAwayFrameSizeError: "gone_away_frame_size_error"
+    case .goneAwayRefusedStream: "gone_away_refused_stream"
+    case .goneAwayCancel: "gone_away_cancel"
+    case .goneAwayCompressionError: "gone_away_compression_error"
+    case .goneAwayConnectError: "gone_away_connect_error"
+    case .goneAwayEnhanceYourCalm: "gone_away_enhance_your_calm"
+    case .goneAwayInadequateSecurity: "gone_away_inadequate_security"
+    case .goneAwayHTTP11Required: "gone_away_http_1_1_required"
+    case .goneAwayOther: "gone_away_other"
+    case .resetNoError: "reset_no_error"
+    case .resetProtocolError: "reset_protocol_error"
+    case .resetInternalError: "reset_internal_error"
+    case .resetFlowControlError: "reset_flow_control_error"
+    case .resetSettingsTimeout: "reset_settings_timeout"
+    case .resetStreamClosed: "reset_stream_closed"
+    case .resetFrameSizeError: "reset_frame_size_error"
+    case .resetRefusedStream: "reset_refused_stream"
+    case .resetCancel: "reset_cancel"
+    case .resetCompressionError: "reset_compression_error"
+    case .resetConnectError: "reset_connect_error"
+    case .resetEnhanceYourCalm: "reset_enhance_your_calm"
+    case .resetInadequateSecurity: "reset_inadequate_security"
+    case .resetHTTP11Required: "reset_http_1_1_required"
+    case .resetOther: "reset_other"
     }
   }
 }

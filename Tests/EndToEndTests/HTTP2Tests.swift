@@ -1,5 +1,6 @@
 import Foundation
 import SquallTLS
+import Synchronization
 import Testing
 
 extension EndToEnd {
@@ -129,18 +130,129 @@ extension EndToEnd {
     }
 
     @Test func streamsThatAreResetAreErrorsAndTheConnectionLives() throws {
+      // INTERNAL_ERROR, CANCEL and a code that RFC 9113 does not have.
+      let codes: [UInt32: UInt8] = [1: 2, 3: 8, 5: 200]
       let server = try Scripted { connection, server in
         Self.serve(connection) { stream in
           server.note()
-          return [stream % 8 == 1 ? .reset(stream, code: 2) : .ok(stream)]
+          return [codes[stream % 16].map { .reset(stream, code: $0) } ?? .ok(stream)]
         }
       }
       defer { server.end() }
       let result = try Self.count(server, "-c", "1", "--streams", "4", "-n", "400")
-      #expect(result.ok == 300, "\(result.requests)")
-      #expect(result.errors == ["reset": 100])
-      #expect(result.number("http.resets") == 100)
+      #expect(result.ok == 250, "\(result.requests)")
+      #expect(result.errors == ["reset": 150])
+      #expect(result.number("http.resets") == 150)
+      #expect(
+        result["http.reset_codes"] as? [String: Int]
+          == ["INTERNAL_ERROR": 50, "CANCEL": 50, "other": 50])
+      #expect(result.number("http.sent_again") == 0)
       #expect(result.number("connections.reopened") == 0)
+    }
+
+    /// It has the whole answer, and only says that nobody need send more (RFC 9113 8.1).
+    @Test func aResetBehindACompleteAnswerIsNoError() throws {
+      let server = try Scripted { connection, server in
+        Self.serve(connection) { stream in
+          server.note()
+          return [.ok(stream), .reset(stream, code: 0)]
+        }
+      }
+      defer { server.end() }
+      let result = try Self.count(server, "-c", "1", "--streams", "4", "-n", "100", "-b", "body")
+      #expect(result.ok == 100, "\(result.requests)")
+      #expect(result.number("http.resets") == 0)
+      #expect(result.number("connections.reopened") == 0)
+    }
+
+    @Test func whatIsRefusedIsSentAgainAndIsNoError() throws {
+      // Each second stream is refused, also one that is sent again.
+      let server = try Scripted { connection, server in
+        Self.serve(connection) { stream in
+          guard stream % 4 == 1 else { return [.reset(stream, code: 7)] }
+          server.note()
+          return [.ok(stream)]
+        }
+      }
+      defer { server.end() }
+      let result = try Self.count(server, "-c", "2", "--streams", "8", "-n", "400")
+      #expect(result.ok == 400, "\(result.requests)")
+      #expect(result.sent == 400)
+      #expect(server.requestCount == 400)
+      let again = result.number("http.sent_again")
+      #expect(again >= 350)
+      #expect(result["http.reset_codes"] as? [String: Int] == ["REFUSED_STREAM": again])
+    }
+
+    @Test func aPeerThatRefusesAllIsNotAskedForEver() throws {
+      let server = try Scripted { connection, server in
+        Self.serve(connection) { stream in
+          server.note()
+          return [.reset(stream, code: 7)]
+        }
+      }
+      defer { server.end() }
+      let result = try Self.count(server, "-c", "1", "-n", "150")
+      #expect(result.errors == ["reset": 150], "\(result.requests)")
+      #expect(result.number("http.sent_again") == 100)
+      #expect(result["http.reset_codes"] as? [String: Int] == ["REFUSED_STREAM": 250])
+      #expect(server.requestCount == 250)
+    }
+
+    /// First the notice, then the last stream (RFC 9113 6.8): one connection that went away.
+    @Test func goingAwayInTwoStepsIsCountedOnce() throws {
+      let notices = Mutex(0)
+      let server = try Scripted { connection, server in
+        var answered = 0
+        Self.serve(connection) { stream in
+          guard answered < 10 else { return [] }
+          answered += 1
+          server.note()
+          switch answered {
+          case 8:
+            notices.withLock { $0 += 1 }
+            return [.goAway(last: .max >> 1), .ok(stream)]
+          case 10: return [.ok(stream), .goAway(last: stream)]
+          default: return [.ok(stream)]
+          }
+        }
+      }
+      defer { server.end() }
+      let result = try Self.count(server, "-c", "1", "--streams", "8", "-n", "100")
+      #expect(result.ok == 100, "\(result.requests)")
+      #expect(result.sent == 100)
+      #expect(server.requestCount == 100)
+      let count = notices.withLock { $0 }
+      #expect(count >= 10)
+      #expect(result.number("http.goaways") == count)
+      #expect(result["http.goaway_codes"] as? [String: Int] == ["NO_ERROR": count])
+    }
+
+    /// Each connection brings an answer, and is then ended with a code.
+    @Test(arguments: [(UInt8(0), "NO_ERROR"), (11, "ENHANCE_YOUR_CALM"), (1, "PROTOCOL_ERROR")])
+    func aPeerThatEndsConnectionsWithAnErrorIsGivenPauses(code: UInt8, name: String) throws {
+      let times = Mutex<[Date]>([])
+      let server = try Scripted { connection, server in
+        Self.serve(connection) { stream in
+          server.note()
+          times.withLock { $0.append(Date()) }
+          return [.ok(stream), .goAway(last: stream, code: code)]
+        }
+      }
+      defer { server.end() }
+      let result = try Self.count(server, "-c", "1", "-n", "6", "--timeout", "5s")
+      #expect(result.ok == 6, "\(result.requests)")
+      #expect(result["http.goaway_codes"] as? [String: Int] == [name: 6])
+      let at = times.withLock { $0 }
+      let pauses = zip(at, at.dropFirst()).map { $1.timeIntervalSince($0) }
+      // 10 ms, doubling, after an error; none of the kind without one.
+      for (pause, least) in zip(pauses, [0.01, 0.02, 0.04, 0.08, 0.16]) where code != 0 {
+        #expect(pause >= least, "\(pauses)")
+      }
+      if code == 0 { #expect(pauses.min() ?? 1 < 0.01, "\(pauses)") }
+      let folder = try Folder()
+      let said = try Squall.ended(["report", try folder.file("a.json", result.text)])
+      #expect(said.output.contains("6 \(name)"), "\(said.output) \(said.errors)")
     }
 
     @Test func aStreamThatIsNotAnsweredTimesOutAlone() throws {

@@ -7,7 +7,7 @@
 /// The first two fields keep their place in every version, so that a refusal can name both versions.
 package struct Hello: Equatable, Sendable {
   /// Raised when nodes of the two versions would misunderstand each other.
-  package static let protocolVersion: UInt16 = 6
+  package static let protocolVersion: UInt16 = 7
   package static let nonceByteCount = 16
   package static let textByteCountMax = 255
   package static let cpuCountMax = 1_024

@@ -102,7 +102,7 @@
     @inline(__always)
     mutating func append(name: UnsafeRawBufferPointer) {
       append(name.count, prefixBitCount: 7)
-      for unsafe byte in unsafe name { append(H2RequestWriter.small(byte)) }
+      for index in 0..<name.count { append(H2RequestWriter.small(unsafe name[index])) }
     }
   }
 

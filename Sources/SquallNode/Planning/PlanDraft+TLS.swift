@@ -99,7 +99,8 @@ extension PlanDraft {
     guard !hasUsers || isApart || streams == 1 else {
       throw .usage(
         "--streams \(streams) is for connections that users share, and here each has one of its own for "
-          + "one request at a time: write 'connections: shared N' in the scenario, or leave it out.")
+          + "one request at a time: write 'connections: shared N' in the scenario, or leave it out."
+      )
     }
     guard (1...Self.streamCountMax).contains(streams) else {
       throw .usage("--streams \(streams) is outside of 1 to \(Self.streamCountMax).")

@@ -484,6 +484,12 @@ function planRows(result) {
   }
   if (plan.pipeline > 1) rows.push(["pipeline", grouped(plan.pipeline)]);
   if (plan.streams !== undefined) rows.push(["streams", grouped(plan.streams)]);
+  for (const [name, codes] of [["gone away", result.http?.goaway_codes], ["streams reset", result.http?.reset_codes]]) {
+    const parts = Object.entries(codes ?? {}).sort((one, other) => other[1] - one[1])
+      .map(([code, times]) => `${grouped(times)} ${code}`);
+    if (parts.length > 0) rows.push([name, parts.join(", ")]);
+  }
+  if (result.http?.sent_again > 0) rows.push(["sent again", grouped(result.http.sent_again)]);
   if (requests.dropped > 0) rows.push(["dropped", grouped(requests.dropped)]);
   if (requests.in_flight_at_stop > 0) rows.push(["in flight", grouped(requests.in_flight_at_stop)]);
   rows.push(["bytes in, out", `${bytes(result.bytes.received)}, ${bytes(result.bytes.sent)}`]);

@@ -390,6 +390,22 @@ package struct TextReport {
         ])
     }
     tls()
+    http2()
+  }
+
+  private mutating func http2() {
+    guard let http = result.http else { return }
+    for (name, counts) in [("Gone away", http.goAwayCodes), ("Streams reset", http.resetCodes)] {
+      let parts = RunResult.HTTP.parts(counts).map { code, count in
+        "\(Figures.grouped(count)) \(code.name)"
+      }
+      if !parts.isEmpty { row(name, parts) }
+    }
+    if http.sentAgain > 0 {
+      row(
+        "Sent again",
+        ["\(Figures.count(http.sentAgain, "request")) that the target had not looked at"])
+    }
   }
 
   private mutating func tls() {

@@ -34,8 +34,12 @@ extension RunResult {
     package var version = "1.1"
     /// At a time on one connection; 0 for HTTP/1.1.
     package var streams: UInt32 = 0
+    /// Connections that the target ended with a GOAWAY, and requests that it gave up (RST_STREAM).
     package var goaways: UInt64 = 0
     package var resets: UInt64 = 0
+    /// The same by `HTTP2Code.name`; nil for HTTP/1.1.
+    package var goAwayCodes: [String: UInt64]?
+    package var resetCodes: [String: UInt64]?
     /// Requests that the target had not looked at and that were sent again.
     package var sentAgain: UInt64 = 0
     package init() {}
@@ -71,9 +75,29 @@ extension RunResult.HTTP {
     self.init()
     version = plan.connections.streams > 0 ? "2" : "1.1"
     streams = plan.connections.streams
-    goaways = all.findings[.goneAway] ?? 0
-    resets = all.findings[.streamsReset] ?? 0
     sentAgain = all.findings[.sentAgain] ?? 0
+    guard streams > 0 else { return }
+    let goAwayCodes = all.counts { $0.goAway }
+    let resetCodes = all.counts { $0.reset }
+    // Sums of what is counted once, and what has no code.
+    goaways = goAwayCodes.values.reduce(all.findings[.goneAway] ?? 0, +)
+    resets = resetCodes.values.reduce(all.findings[.streamsReset] ?? 0, +)
+    self.goAwayCodes = goAwayCodes
+    self.resetCodes = resetCodes
+  }
+
+  /// Codes that occurred, most first.
+  package static func parts(_ counts: [String: UInt64]?) -> [(code: HTTP2Code, count: UInt64)] {
+    HTTP2Code.allCases.compactMap { code in counts?[code.name].map { (code, $0) } }
+      .sorted { ($1.count, $0.code.rawValue) < ($0.count, $1.code.rawValue) }
+  }
+}
+
+extension Counters {
+  fileprivate func counts(_ finding: (HTTP2Code) -> Finding) -> [String: UInt64] {
+    var counts: [String: UInt64] = [:]
+    for code in HTTP2Code.allCases { counts[code.name] = findings[finding(code)] }
+    return counts
   }
 }
 
@@ -107,7 +131,15 @@ extension RunResult.HTTP: JSONRecord {
     [
       .init("version", \.version, "1.1 or 2."),
       .init("streams", \.streams, "At a time on one connection, asked for; 0 in HTTP/1.1."),
-      .init("goaways", \.goaways), .init("resets", \.resets),
+      .init("goaways", \.goaways, "Connections that the target ended with a GOAWAY."),
+      .init(
+        optional: "goaway_codes", \.goAwayCodes,
+        "Those by code, as RFC 9113 spells it, or other; one that named two codes counts for both."),
+      .init("resets", \.resets, "Requests that the target ended with a RST_STREAM."),
+      .init(
+        optional: "reset_codes", \.resetCodes,
+        "Those by code. Requests of REFUSED_STREAM were sent again, within a bound, and are no errors."
+      ),
       .init("sent_again", \.sentAgain, "Requests that the target had not looked at."),
     ]
   }
@@ -120,8 +152,21 @@ extension RunResult.Interval {
   }
 }
 
-/// TLS in a report's words.
+/// TLS and HTTP/2 in a report's words.
 extension RunResult.Verdict {
+  mutating func judgeHTTP2(_ result: RunResult) {
+    for (code, count) in RunResult.HTTP.parts(result.http?.goAwayCodes) where code != .noError {
+      cautions.append(
+        "\(Figures.count(count, "connection")) ended by the target with \(code.name) (GOAWAY): "
+          + "\(code.explanation); \(code.remedy)")
+    }
+    for (code, count) in RunResult.HTTP.parts(result.http?.resetCodes) {
+      cautions.append(
+        "\(Figures.count(count, "request")) ended by the target with \(code.name) (RST_STREAM): "
+          + "\(code.explanation); \(code.remedy)")
+    }
+  }
+
   mutating func judgeTLS(_ result: RunResult) {
     guard let tls = result.tls else { return }
     for failure in TLSFailure.allCases {

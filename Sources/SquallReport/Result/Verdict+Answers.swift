@@ -16,6 +16,7 @@ extension RunResult.Verdict {
     }
     judgeEnds(result, plan: plan)
     judgeTLS(result)
+    judgeHTTP2(result)
     judgeStrayBytes(result)
   }
 

@@ -47,6 +47,46 @@ struct CauseTests {
     #expect(try RunResult(text: Array(text.utf8)) == result)
   }
 
+  @Test func whatAPeerSaysInHTTP2IsToldByCodeInEveryFormat() throws {
+    func counted(streams: UInt32, _ findings: [Finding: UInt64]) -> RunResult {
+      var run = SampleRun()
+      run.plan.connections.streams = streams
+      run.batches[0].endpoints[0].counters.findings = findings
+      run.batches[3].endpoints[0].counters.findings = findings
+      return run.result()
+    }
+    let result = counted(
+      streams: 10,
+      [
+        HTTP2Code.noError.goAway: 6, HTTP2Code.enhanceYourCalm.goAway: 1,
+        HTTP2Code.refusedStream.reset: 20, HTTP2Code.other.reset: 1, .sentAgain: 25,
+      ])
+    let http = try #require(result.http)
+    #expect(http.goaways == 14 && http.resets == 42 && http.sentAgain == 50)
+    #expect(http.goAwayCodes == ["NO_ERROR": 12, "ENHANCE_YOUR_CALM": 2])
+    #expect(http.resetCodes == ["REFUSED_STREAM": 40, "other": 2])
+    #expect(words(result).contains("Gone away 12 NO_ERROR 2 ENHANCE_YOUR_CALM "))
+    #expect(words(result).contains("Streams reset 40 REFUSED_STREAM 2 other "))
+    #expect(words(result).contains("Sent again 50 requests that the target had not looked at "))
+    let calm =
+      "2 connections ended by the target with ENHANCE_YOUR_CALM (GOAWAY): it finds the load "
+      + "excessive; ask for less with -R, -c or --streams, or lift its limit"
+    #expect(words(result).contains("- " + calm))
+    #expect(words(result).contains("- 40 requests ended by the target with REFUSED_STREAM"))
+    #expect(!result.verdict.cautions.contains { $0.contains("NO_ERROR") })
+    #expect(HtmlReport(result, with: .none).text.contains(calm))
+    let text = result.json.indentedText
+    #expect(try RunResult(text: Array(text.utf8)) == result)
+
+    // A record from before codes were counted has sums only.
+    let old = try #require(counted(streams: 1, [.goneAway: 3, .streamsReset: 4]).http)
+    #expect(old.goaways == 6 && old.resets == 8)
+    #expect(old.goAwayCodes == [:] && old.resetCodes == [:])
+    // HTTP/1.1 has no such codes.
+    let plain = counted(streams: 0, [:])
+    #expect(plain.http?.goAwayCodes == nil && !words(plain).contains("Gone away"))
+  }
+
   /// A run whose target gives nothing in some of its seconds, for a cause.
   private func silent(
     _ seconds: ClosedRange<Int>, _ cause: ErrorCause, isOpen: Bool = false

@@ -113,7 +113,9 @@ import Testing
   @Test(arguments: UInt64(0)..<50)
   func noiseIsSurvived(seed: UInt64) {
     var random = SplitMix64(seed: seed)
-    let words = ["GET ", "/ ", "HTTP/1.1", "\r\n", "Host: ", "a", ":", " ", "\r", "\n", "Cookie: x"]
+    let words = [
+      "GET ", "/ ", "HTTP/1.1", "\r\n", "Host: ", "a", ":", " ", "\r", "\n", "Cookie: x",
+    ]
     let text = (0..<Int.random(in: 0..<40, using: &random)).map { _ in
       words[Int.random(in: 0..<words.count, using: &random)]
     }.joined()

@@ -1,4 +1,5 @@
 import SquallHTTP
+import SquallLoad
 import Testing
 
 /// What a server can do wrong, rule by rule.
@@ -277,5 +278,17 @@ import Testing
     #expect(H2ErrorCode.refusedStream.description == "REFUSED_STREAM")
     #expect(H2ErrorCode(rawValue: 0xD).description == "HTTP_1_1_REQUIRED")
     #expect(H2ErrorCode(rawValue: 0xE).description == "0xe")
+    // Results call them the same, and count each apart.
+    for code in HTTP2Code.allCases where code != .other {
+      #expect(H2ErrorCode(rawValue: UInt32(code.rawValue)).description == code.name)
+      #expect(HTTP2Code(ofFrame: UInt32(code.rawValue)) == code)
+    }
+    for code in [0xE, 0xFF, 0x100, .max] as [UInt32] { #expect(HTTP2Code(ofFrame: code) == .other) }
+    let findings = HTTP2Code.allCases.flatMap { [$0.goAway, $0.reset] }
+    #expect(Set(findings).count == 30)
+    for code in HTTP2Code.allCases {
+      let words = code.name.lowercased()
+      #expect(code.goAway.name == "gone_away_" + words && code.reset.name == "reset_" + words)
+    }
   }
 }
