@@ -214,12 +214,12 @@ extension EndToEnd.OtherServers {
     let result = try interrupted(child)
     #expect(result.inFlight == 0)
     #expect(result.number("connections.reopened") >= 4)
-    if wire == .tls {
-      #expect(result.notOk <= 4 && ends.isSuperset(of: result.errors.keys), "\(result.requests)")
-    } else {
-      #expect(result.notOk == 0, "\(result.requests)")
-      #expect(result.number("http.goaways") >= 4)
-    }
+    // Apache 2.4.71 gives some connection up, once in a hundred reloads, with streams unanswered that
+    // its GOAWAY says it has looked at ("The user callback function failed").
+    let lostMax = wire == .tls ? 4 : kind == .apache ? 16 : 0
+    #expect(result.notOk <= lostMax, "\(result.requests)")
+    #expect(ends.isSuperset(of: result.errors.keys), "\(result.requests)")
+    if wire != .tls { #expect(result.number("http.goaways") >= 4) }
     _ = server.count(atLeast: result.ok)
     try server.end()
     #expect((result.ok...result.sent).contains(server.count()), "\(result.requests)")
