@@ -354,7 +354,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// (RFC 9112 sections 9.3.2 and 9.6; RFC 9113 section 6.8), so it is sent again.
   private mutating func replace(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     while !rows[row].flights.isEmpty { sendAgain(row, rows[row].flights.oldest) }
-    reopen(row, on: ring, nowNs: nowNs)
+    reopen(row, isDone: !rows[row].isLeaving, on: ring, nowNs: nowNs)
   }
 
   private mutating func sendAgain(_ row: Int, _ place: Int) {
