@@ -12,6 +12,8 @@ struct Connection<Talk: Dialect & ~Copyable>: ~Copyable {
     case ready
     /// Closed; opened again when its deadline comes.
     case resting
+    /// Closed; opened again when fewer others are being opened.
+    case waiting
   }
 
   var talk = Talk()
@@ -42,6 +44,8 @@ struct Connection<Talk: Dialect & ~Copyable>: ~Copyable {
   var isSayingOfLine = false
   /// In the queue of handshakes.
   var isQueued = false
+  /// In the queue of those that wait to be opened.
+  var isInLine = false
   var wasOpened = false
 }
 

@@ -409,7 +409,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   private mutating func replace(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     // A user's request is owed, and stays its row's.
     while !Job.hasUsers, !rows[row].flights.isEmpty { sendAgain(row, rows[row].flights.oldest) }
-    reopen(row, on: ring, nowNs: nowNs)
+    reopen(row, isDone: !rows[row].isLeaving, on: ring, nowNs: nowNs)
   }
 
   private mutating func sendAgain(_ row: Int, _ place: Int) {

@@ -12,14 +12,39 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Opens further rows until the share's number is started, as the ramp allows.
   mutating func openWanted(on ring: borrowing Ring, allowed: Int, nowNs: UInt64) {
     let target = min(wantedCount, allowed)
-    let besideLoad = isSending ? startedCount / Self.startedPerOpening : 0
-    let openingLimit = max(Self.openingCountMax, besideLoad)
     while startedCount < target && openingCount < openingLimit {
       startedCount += 1
       if rows[startedCount - 1].state == .unused {
         open(startedCount - 1, on: ring, nowNs: nowNs)
       }
     }
+  }
+
+  private var openingLimit: Int {
+    max(Self.openingCountMax, isSending ? startedCount / Self.startedPerOpening : 0)
+  }
+
+  /// Opens rows that wait for it, as many as may be under way.
+  mutating func openWaiting(on ring: borrowing Ring, nowNs: UInt64) {
+    while waiting.count > 0, openingCount < openingLimit, let row = waiting.popFirst() {
+      rows[row].isInLine = false
+      guard rows[row].state == .waiting else { continue }
+      rows[row].state = .unused
+      if reopens(row) && isOfUse(row) { open(row, on: ring, nowNs: nowNs) }
+    }
+  }
+
+  /// Opens a row, or lets it wait its turn. A target that ends all connections, as one does that is
+  /// started again, is not stormed by all of them at once.
+  private mutating func openInTurn(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
+    guard waiting.count > 0 || openingCount >= openingLimit else {
+      return open(row, on: ring, nowNs: nowNs)
+    }
+    rows[row].state = .waiting
+    wheel.set(row, deadlineNs: .max)
+    guard !rows[row].isInLine else { return }
+    rows[row].isInLine = true
+    waiting.append(row)
   }
 
   /// Takes a share's number of connections. Those too many close when nothing is in flight on them.
@@ -73,7 +98,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func openRested(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     rows[row].state = .unused
     guard reopens(row), isOfUse(row) else { return failOwed(row) }
-    open(row, on: ring, nowNs: nowNs)
+    openInTurn(row, on: ring, nowNs: nowNs)
   }
 
   mutating func open(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
@@ -179,7 +204,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func retire(_ row: Int, on ring: borrowing Ring) {
     switch rows[row].state {
     case .unused: return
-    case .resting: rows[row].state = .unused
+    case .resting, .waiting: rows[row].state = .unused
     case .connecting, .securing, .ready: close(row, on: ring)
     }
     failOwed(row)
@@ -189,7 +214,10 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Closes the row and opens it again: at once after a connection that did its work, after a pause
   /// otherwise, so that a target that is gone is not stormed. One that the peer ended with an error counts
   /// as if it had brought no response: whoever asks for calm is given more of it each time.
-  mutating func reopen(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
+  /// `isDone`: it carried what it was to carry, and its place is part of the load.
+  mutating func reopen(
+    _ row: Int, isDone: Bool = false, on ring: borrowing Ring, nowNs: UInt64
+  ) {
     if let code = rows[row].leavingCode, code != .noError {
       rows[row].failures = rows[row].failuresAtOpening
     }
@@ -197,10 +225,12 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     if !reopens(row) || !isOfUse(row) {
       failOwed(row)
       wheel.set(row, deadlineNs: .max)
-    } else if rows[row].failures == 0 {
+    } else if rows[row].failures > 0 {
+      rest(row, nowNs: nowNs)
+    } else if isDone {
       open(row, on: ring, nowNs: nowNs)
     } else {
-      rest(row, nowNs: nowNs)
+      openInTurn(row, on: ring, nowNs: nowNs)
     }
   }
 

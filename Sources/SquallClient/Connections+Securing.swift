@@ -73,8 +73,8 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       token: token(.send, row))
   }
 
-  /// Sends the alert that tells the peer why its handshake failed (RFC 8446 section 6.2), if the socket
-  /// takes it at once.
+  /// Sends the alert that tells the peer why its handshake failed, or what it broke later (RFC 8446
+  /// section 6.2), if the socket takes it at once.
   private func sayWhy(_ row: Int, on ring: borrowing Ring) {
     guard !rows[row].isSending else { return }
     let output = unsafe line.output(row)
@@ -101,8 +101,8 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   ) {
     if rows[row].state == .securing || rows[row].flights.isEmpty { log.securingFailed() }
     line.noteFailure(row, otherwise: otherwise, in: log)
-    guard rows[row].state == .securing else { return fail(row, .closed, on: ring, nowNs: nowNs) }
     sayWhy(row, on: ring)
+    guard rows[row].state == .securing else { return fail(row, .closed, on: ring, nowNs: nowNs) }
     close(row, on: ring)
     failOwed(row)
     rest(row, nowNs: nowNs)

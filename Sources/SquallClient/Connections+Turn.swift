@@ -56,7 +56,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   mutating func expire(on ring: borrowing Ring, nowNs: UInt64) {
     while let row = wheel.popDue(nowNs: nowNs) {
       switch rows[row].state {
-      case .unused: continue
+      case .unused, .waiting: continue
       case .resting: openRested(row, on: ring, nowNs: nowNs)
       case .connecting:
         openingFailed(row, errno: ETIMEDOUT, isUnderWay: true, on: ring, nowNs: nowNs)

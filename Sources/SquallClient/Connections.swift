@@ -51,6 +51,8 @@ struct Connections<
   var idle: FixedQueue<Int>
   /// Rows whose handshake has a step to do.
   var handshakes: FixedQueue<Int>
+  /// Rows that ended and may not be opened again yet, since so many others are being opened.
+  var waiting: FixedQueue<Int>
   var duty: Duty
   var log: IntervalLog
   var outgoing: OutgoingBuffers
@@ -135,6 +137,7 @@ struct Connections<
       tickShift: Job.hasUsers ? DeadlineWheel.fineShift : DeadlineWheel.coarseShift)
     idle = FixedQueue(capacity: rowCount)
     handshakes = FixedQueue(capacity: Line.seals ? rowCount : 0)
+    waiting = FixedQueue(capacity: rowCount)
     unprocessed = FixedQueue(capacity: rowCount * Int(depth))
     duty = Duty(plan)
     log = IntervalLog(region: region, plan: plan)

@@ -199,6 +199,7 @@ extension Worker where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   /// Goes on with handshakes and with what is to be sent again, and says when there is more to do.
   private mutating func wakeNs(on ring: borrowing Ring, nowNs: UInt64) -> UInt64 {
     table.offerUnprocessed(on: ring, nowNs: nowNs)
+    table.openWaiting(on: ring, nowNs: nowNs)
     return table.stepHandshakes(on: ring, nowNs: nowNs)
       ? 0 : min(table.wheel.nextNs, table.serveNs)
   }

@@ -20,6 +20,8 @@ extension EndToEnd {
       }
 
       static let settings = Frame(kind: 4)
+      static let acknowledged = Frame(kind: 4, flags: 1)
+      static let ping = Frame(kind: 6, payload: [UInt8](repeating: 7, count: 8))
       static func settings(_ name: UInt8, _ value: UInt32) -> Frame {
         Frame(kind: 4, payload: [0, name] + [24, 16, 8, 0].map { UInt8(value >> $0 & 255) })
       }
@@ -36,27 +38,31 @@ extension EndToEnd {
       }
     }
 
+    /// The next frame; nil at the end of the connection.
+    static func frame(of connection: Scripted.Connection) -> Frame? {
+      guard let head = connection.take(9),
+        let payload = connection.take(Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2]))
+      else { return nil }
+      let stream = head[5...8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+      return Frame(kind: head[3], flags: head[4], stream: stream, payload: payload)
+    }
+
     /// A server's end of one connection: calls `answer` with the stream of each request.
-    private static func serve(
+    static func serve(
       _ connection: Scripted.Connection, first: [Frame] = [.settings],
       _ answer: (UInt32) -> [Frame]?
     ) {
       guard connection.take(24) != nil else { return }
       for frame in first { connection.write(frame.bytes) }
-      while let head = connection.take(9) {
-        let count = Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2])
-        guard connection.take(count) != nil else { return }
-        let stream = head[5...8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        if head[3] == 4 && head[4] & 1 == 0 {
-          connection.write(Frame(kind: 4, flags: 1).bytes)
-        }
-        guard head[3] == 1 else { continue }
-        guard let frames = answer(stream) else { return }
+      while let frame = frame(of: connection) {
+        if frame.kind == 4 && frame.flags & 1 == 0 { connection.write(Frame.acknowledged.bytes) }
+        guard frame.kind == 1 else { continue }
+        guard let frames = answer(frame.stream) else { return }
         guard connection.write(frames.flatMap(\.bytes)) else { return }
       }
     }
 
-    private static func count(_ server: Scripted, _ arguments: String...) throws -> Measured {
+    static func count(_ server: Scripted, _ arguments: String...) throws -> Measured {
       let child = try Squall.ended(
         [
           "run", "--quiet", "--format", "json", "-w", "1", "--http2-prior-knowledge", "--timeout",

@@ -104,6 +104,10 @@ final class Nginx {
 final class Python {
   static let isInstalled = ended(["-c", "pass"], by: "python3")
 
+  /// It can call OpenSSL's library itself.
+  static let hasOpenSSL = ended(
+    ["-c", "import ctypes; ctypes.CDLL('libssl.so.3').SSL_write_early_data"], by: "python3")
+
   /// One that has the module, or nil.
   static let withJsonschema = ["python3", "/usr/bin/python3"].first {
     ended(["-W", "ignore", "-c", "import jsonschema"], by: $0)

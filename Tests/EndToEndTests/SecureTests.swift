@@ -7,9 +7,9 @@ import Testing
 extension EndToEnd {
   /// Targets that speak TLS: whole runs against a server whose every answer is counted.
   @Suite(.serialized) struct SecureTests {
-    private static let now = Int64(Date().timeIntervalSince1970)
+    static let now = Int64(Date().timeIntervalSince1970)
 
-    private static func certificate(
+    static func certificate(
       _ edit: (inout Certificate.Options) -> Void = { _ in }
     ) throws -> Certificate {
       var options = Certificate.Options(validity: now - 3_600...now + 3_600)
@@ -17,7 +17,7 @@ extension EndToEnd {
       return try Certificate.make(options)
     }
 
-    private static func context(
+    static func context(
       _ certificate: Certificate, versions: ClosedRange<UInt16> = 0x0303...0x0304,
       resumes: Bool = false
     ) throws -> TLSContext {
@@ -27,7 +27,7 @@ extension EndToEnd {
     }
 
     /// The server's end of one connection; `answer` gives an answer to each request, nil ends it.
-    private static func serve(
+    static func serve(
       _ connection: Scripted.Connection, _ context: TLSContext, announcesEnd: Bool = true,
       _ answer: (Int) -> String?
     ) {
@@ -54,7 +54,7 @@ extension EndToEnd {
       }
     }
 
-    private static func server(
+    static func server(
       _ context: TLSContext, announcesEnd: Bool = true,
       _ answer: @escaping @Sendable (Int) -> String? = { _ in Scripted.hello }
     ) throws -> Scripted {
@@ -81,7 +81,7 @@ extension EndToEnd {
       try body(path)
     }
 
-    private static func url(_ server: Scripted) -> String { "https://127.0.0.1:\(server.port)/" }
+    static func url(_ server: Scripted) -> String { "https://127.0.0.1:\(server.port)/" }
 
     @Test(arguments: [UInt16(0x0303), 0x0304])
     func everyRequestIsCountedExactly(version: UInt16) throws {
