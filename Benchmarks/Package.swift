@@ -16,6 +16,8 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    // The floor over TLS includes headers of the BoringSSL inside, as the product does.
+    .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     // Its interposers for malloc and the runtime are traits, and not to be had everywhere.
     .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
@@ -29,6 +31,13 @@ let package = Package(
       linkerSettings: [.linkedLibrary("uring")]),
     .executableTarget(
       name: "epoll", dependencies: ["ClientSupport"], path: "Clients/Epoll", cSettings: c),
+    .target(name: "Wire", dependencies: ["ClientSupport"], path: "Clients/Wire", cSettings: c),
+    .executableTarget(
+      name: "tls-floor",
+      dependencies: ["Wire", .product(name: "NIOSSL", package: "swift-nio-ssl")],
+      path: "Clients/TLSFloor", cSettings: c),
+    .executableTarget(
+      name: "h2c-floor", dependencies: ["Wire"], path: "Clients/H2CFloor", cSettings: c),
     .executableTarget(
       name: "responder", path: "Clients/Responder", cSettings: c,
       linkerSettings: [.linkedLibrary("uring")]),

@@ -76,7 +76,7 @@ void client_options_read(struct client_options *options, int argc, char **argv)
 		else if (!strcmp(flag, "-R"))
 			options->rate_hz = number(tool, flag, text, 0.001, 1e8);
 		else if (!strcmp(flag, "-p"))
-			options->pipeline = number(tool, flag, text, 1, 64);
+			options->pipeline = number(tool, flag, text, 1, 128);
 		else if (!strcmp(flag, "--spin"))
 			options->spin_ns = number(tool, flag, text, 0, 1e6) * 1e3;
 		else if (!strcmp(flag, "--pin"))
@@ -131,8 +131,7 @@ char *client_request(const struct client_options *options, size_t *byte_count)
 	return all;
 }
 
-/* The length of the answer whose first `have` bytes are here, 0 while its head is incomplete. */
-static size_t answer_length(const char *bytes, size_t have)
+size_t client_answer_byte_count(const char *bytes, size_t have)
 {
 	const char *end = memmem(bytes, have, "\r\n\r\n", 4);
 	const char *field = strcasestr(bytes, "\r\ncontent-length:");
@@ -182,7 +181,7 @@ size_t client_learn(const struct client_options *options)
 		have += (size_t)got;
 		if (whole == 0) {
 			head[have] = '\0';
-			whole = answer_length(head, have);
+			whole = client_answer_byte_count(head, have);
 		}
 	}
 	close(fd);
@@ -209,6 +208,7 @@ void client_result_begin(struct client_result *result, const char *name)
 
 	getrusage(RUSAGE_SELF, &usage);
 	result->name = name;
+	result->probes = 1;
 	result->cpu_user_ns = timeval_ns(usage.ru_utime);
 	result->cpu_system_ns = timeval_ns(usage.ru_stime);
 	result->started_ns = client_now_ns();
@@ -234,13 +234,14 @@ void client_result_print(const struct client_result *result, const struct client
 					      : seconds * 1e9 * options->connection_count *
 							options->pipeline / count;
 
-	printf("{\"client\":\"%s\",\"requests\":%llu,\"sent\":%llu,\"probes\":1,\"failed\":%llu,"
+	printf("{\"client\":\"%s\",\"requests\":%llu,\"sent\":%llu,\"probes\":%llu,\"failed\":%llu,"
 	       "\"seconds\":%.6f,\"requests_per_s\":%.1f,"
 	       "\"cpu_user_ns\":%llu,\"cpu_system_ns\":%llu,\"cpu_us_per_request\":%.4f,"
 	       "\"enter_calls\":%llu,\"enter_calls_per_request\":%.4f,\"connections\":%u,"
 	       "\"opened\":%llu,\"pipeline\":%u,\"response_byte_count\":%zu,"
 	       "\"mean_latency_ns\":%.0f,\"mean_latency_source\":\"%s\",\"lag_ns_max\":%llu}\n",
 	       result->name, (unsigned long long)result->received, (unsigned long long)result->sent,
+	       (unsigned long long)result->probes,
 	       (unsigned long long)result->failed, seconds, count / seconds,
 	       (unsigned long long)result->cpu_user_ns, (unsigned long long)result->cpu_system_ns,
 	       (double)(result->cpu_user_ns + result->cpu_system_ns) / 1e3 / count,

@@ -52,7 +52,7 @@ package final class Suite {
   private var targetCPUs: [Int] = []
   package private(set) var runs: [Run] = []
   /// Targets that did not start, with the reason: not tried again.
-  private var unstartable: [TargetKind: String] = [:]
+  private var unstartable: [String: String] = [:]
   /// Client and cell that hung: not tried again.
   private var givenUp = Set<String>()
   private var done = 0
@@ -171,7 +171,7 @@ package final class Suite {
     if let failure = run.failure {
       if failure.hasPrefix("hung") { givenUp.insert(key) }
       // A target that does not answer is replaced before the next run.
-      if target?.count() == nil { stopTarget() }
+      if target?.answers == false { stopTarget() }
     }
     return run
   }
@@ -180,20 +180,21 @@ package final class Suite {
     Array(Set(setting.placement.target + setting.placement.client)).sorted()
   }
 
-  /// Stamps and stalls need one process that sees all.
   private func targetCPUs(of cell: Cell) -> [Int] {
-    cell.targetOptions == TargetOptions()
-      ? setting.placement.target : Array(setting.placement.target.prefix(1))
+    cell.targetOptions.needsOneProcess
+      ? Array(setting.placement.target.prefix(1)) : setting.placement.target
   }
 
   private func running(_ cell: Cell, cpus: [Int]) throws -> RunningTarget {
     if let target, target.kind == cell.target, target.options == cell.targetOptions,
-      targetCPUs == cpus, !cell.needsFreshTarget, target.count() != nil
+      targetCPUs == cpus, !cell.needsFreshTarget, target.answers
     {
       return target
     }
     stopTarget()
-    if let reason = unstartable[cell.target] {
+    // Plain, a target may start that lacks what TLS needs.
+    let key = "\(cell.target.rawValue)\(cell.targetOptions.speaksTLSAlone ? " with TLS" : "")"
+    if let reason = unstartable[key] {
       throw RunningTarget.StartError(description: reason)
     }
     do {
@@ -204,7 +205,7 @@ package final class Suite {
       targetCPUs = cpus
       return started
     } catch {
-      unstartable[cell.target] = "\(error)"
+      unstartable[key] = "\(error)"
       throw error
     }
   }

@@ -46,7 +46,8 @@ struct Session {
     let find = { (name: String) in Catalog.find(program: name, folders: folders) }
     return TargetPrograms(
       squall: squall, responder: find("responder"), nginx: find("nginx"), node: find("node"),
-      ordinaryScript: package + "/Targets/ordinary.js")
+      ordinaryScript: package + "/Targets/ordinary.js", nghttpd: find("nghttpd"),
+      openssl: find("openssl"))
   }
 
   private func placement() -> Placement {
@@ -68,14 +69,17 @@ struct Session {
 
   /// `swift run compare` builds this program alone; the clients beside it are built here.
   private func buildClients() throws {
-    let products = ["floor", "epoll", "responder", "nio-client", "async-http-client"]
+    let products = [
+      "floor", "tls-floor", "h2c-floor", "epoll", "responder", "nio-client", "async-http-client",
+    ]
     let missing = products.filter { name in
       !FileManager.default.isExecutableFile(atPath: "\(ownFolder)/\(name)")
     }
     guard !missing.isEmpty,
       let swift = Catalog.find(program: "swift", folders: folders)
     else { return }
-    let needed = options.smoke ? missing.filter { ["floor", "responder"].contains($0) } : missing
+    let small = ["floor", "tls-floor", "h2c-floor", "responder"]
+    let needed = options.smoke ? missing.filter { small.contains($0) } : missing
     let configuration = ownFolder.hasSuffix("/debug") ? "debug" : "release"
     for product in needed {
       say("building \(product)")
@@ -179,6 +183,7 @@ struct Session {
     for kind in TargetKind.allCases {
       if let reason = programs.reasonAbsent(kind) { say("target \(kind.rawValue): \(reason)") }
     }
+    if let reason = programs.reasonWithoutTLS { say("no TLS: \(reason)") }
     let gateSeconds = options.quick ? 15.0 : 60
     let gate = QuiesceGate.wait(secondsMax: gateSeconds, isStopped: isStopRequested, say: say)
     var header = Header(
@@ -306,7 +311,32 @@ struct Session {
 
   // MARK: smoke
 
-  /// Squall and the floor, a second each: what they say they sent is what the target received.
+  private var smokeLoads: [(Cell, [String])] {
+    func cell(
+      _ question: Question, _ wire: Wire, _ target: TargetKind, streams: Int = 1,
+      connecting: Connecting = .kept
+    ) -> Cell {
+      var cell = Cell(question, target: target, connections: 16)
+      cell.wire = wire
+      cell.streams = streams
+      cell.connecting = connecting
+      if connecting == .full { cell.requestCount = 200 }
+      return cell
+    }
+    return [
+      (Cell(.closed, target: .responder), ["squall", "floor"]),
+      (Cell(.closed, target: .squall), ["squall", "floor"]),
+      (cell(.tls, .https, .nginx), ["squall", "TLS floor"]),
+      (cell(.handshake, .https, .nginx, connecting: .full), ["squall"]),
+      (cell(.handshake, .https, .nginx, connecting: .resumed), ["squall"]),
+      (cell(.http2, .h2c, .nginx, streams: 10), ["squall", "h2c floor"]),
+      (cell(.http2, .h2, .nginx, streams: 10), ["squall"]),
+      (cell(.http2, .h2c, .nghttpd, streams: 100), ["squall", "h2c floor"]),
+      (cell(.http2, .h2, .nghttpd, streams: 100), ["squall"]),
+    ]
+  }
+
+  /// Squall and the floors, a second each: what they say they sent is what the target received.
   func smoke() throws {
     try makeScratch()
     defer { removeScratch() }
@@ -317,24 +347,42 @@ struct Session {
     let runner = Runner(
       catalog: catalog, scratch: scratch, perf: nil,
       ss: Catalog.find(program: "ss", folders: folders), isStopped: isStopRequested)
+    let programs = programs()
     var failed = 0
-    for kind in [TargetKind.responder, .squall] {
-      let target = try RunningTarget.start(
-        kind, options: TargetOptions(), cpus: placement.target, programs: programs(),
-        folder: scratch)
-      defer { target.stop() }
-      for client in ["squall", "floor"] {
+    var running: RunningTarget?
+    defer { running?.stop() }
+    for (cell, clients) in smokeLoads {
+      let name = cell.target.rawValue
+      let load =
+        cell.wire == .http1 ? name : cell.question == .http2 ? cell.label : "\(name), \(cell.label)"
+      let lacks =
+        programs.reasonAbsent(cell.target)
+        ?? (cell.wire.isSecure ? programs.reasonWithoutTLS : nil)
+      if let lacks, cell.wire != .http1 {
+        print("left out: \(load): \(lacks)")
+        continue
+      }
+      if running?.kind != cell.target || running?.options != cell.targetOptions {
+        running?.stop()
+        running = nil
+        running = try RunningTarget.start(
+          cell.target, options: cell.targetOptions, cpus: placement.target, programs: programs,
+          folder: scratch)
+      }
+      guard let target = running else { continue }
+      for client in clients {
         let run = runner.run(
-          Cell(.closed, target: kind), client: client, repetition: 0, target: target,
-          cpus: placement.client)
-        let difference = Results.Metric.uncounted.value(run)
-        let isGood = run.failure == nil && difference == 0 && (run.claim?.ok ?? 0) > 0
+          cell, client: client, repetition: 0, target: target, cpus: placement.client)
+        let agrees =
+          cell.target.counts
+          ? Results.Metric.uncounted.value(run) == 0 : run.claim?.failed == 0
+        let isGood = run.failure == nil && agrees && (run.claim?.ok ?? 0) > 0
         if !isGood { failed += 1 }
         let sent = run.claim.map { ($0.sent ?? $0.ok) + $0.probes }
+        let received = cell.target.counts ? run.counted.map(String.init) ?? "unknown" : "not told"
         print(
-          "\(isGood ? "ok  " : "FAIL") \(client) against \(kind.rawValue): claimed "
-            + "\(sent.map(String.init) ?? "nothing"), received "
-            + "\(run.counted.map(String.init) ?? "unknown")"
+          "\(isGood ? "ok  " : "FAIL") \(client) against \(load): claimed "
+            + "\(sent.map(String.init) ?? "nothing"), received \(received)"
             + (run.failure.map { "; \($0)" } ?? ""))
       }
     }

@@ -59,6 +59,16 @@ struct ClaimTests {
     #expect(claim.meanNs == 2_080_000)
   }
 
+  @Test func h2loadOverHTTP2CountsStreamsThatSucceeded() throws {
+    let claim = try H2load().claim(Output(standardOutput: fixture("h2load-h2.txt")), load: load())
+    #expect(claim.ok == 92_950)
+    #expect(claim.sent == 93_110)
+    #expect(claim.failed == 0)
+    #expect(claim.inFlight == 160)
+    #expect(claim.seconds == 1)
+    #expect(claim.meanNs == 1_600_000)
+  }
+
   @Test func abMeansTheTimeOfOneRequestNotOfAllAtOnce() throws {
     let claim = try ApacheBench().claim(Output(standardOutput: fixture("ab.txt")), load: load())
     #expect(claim.ok == 33_738)
@@ -217,6 +227,81 @@ struct CommandTests {
     #expect(line.contains("--format json -o /s/"))
     #expect(line.contains("-d 2s -R 1000 --spin"))
     #expect(command.resultPath != nil)
+  }
+
+  private func wired(
+    _ wire: Wire, streams: Int = 1, connecting: Connecting = .kept, count: Int? = nil
+  ) -> Load {
+    var asked = load(count: count)
+    asked.wire = wire
+    asked.streams = streams
+    asked.connecting = connecting
+    asked.authority = "/s/certificate.pem"
+    return asked
+  }
+
+  private func line(_ client: some Client, _ load: Load) throws -> String {
+    try client.asked(load, program: "/x/program", folder: "/s").arguments
+      .joined(separator: " ")
+  }
+
+  @Test func squallVerifiesAndSaysWhatItSpeaks() throws {
+    let secure = try line(Squall(), wired(.https))
+    #expect(secure.contains("run https://127.0.0.1:8080/ -c 64"))
+    #expect(secure.hasSuffix("--cacert /s/certificate.pem"))
+    let plain = try line(Squall(), wired(.h2c, streams: 10))
+    #expect(plain.contains("http://127.0.0.1:8080/"))
+    #expect(plain.hasSuffix("--http2-prior-knowledge --streams 10"))
+    let http2 = try line(Squall(), wired(.h2, streams: 100))
+    #expect(http2.hasSuffix("--cacert /s/certificate.pem --http2 --streams 100"))
+    let full = try line(Squall(), wired(.https, connecting: .full, count: 2_000))
+    #expect(full.contains("-c 64"))
+    #expect(full.hasSuffix("--no-keepalive --tls-session full"))
+    let resumed = try line(Squall(), wired(.https, connecting: .resumed))
+    #expect(resumed.hasSuffix("--no-keepalive --tls-session resume"))
+  }
+
+  @Test func h2loadSpeaksHTTP2UnlessItIsToldOtherwise() throws {
+    #expect(try line(H2load(), wired(.https)).contains("--h1 -t 1 -c 64 -m 1 -D 2 https://"))
+    let http2 = try line(H2load(), wired(.h2, streams: 10))
+    #expect(http2.hasPrefix("/x/program -t 1 -c 64 -m 10 -D 2 https://"))
+    #expect(try line(H2load(), wired(.h2c)).hasSuffix("-m 1 -D 2 http://127.0.0.1:8080/"))
+    // What it connects again it resumes: as many connections as requests.
+    let full = try line(H2load(), wired(.https, connecting: .full, count: 2_000))
+    #expect(full.contains("-c 2000 -m 1 -n 2000"))
+    #expect(throws: Unable.self) {
+      try line(H2load(), wired(.https, connecting: .full))
+    }
+    #expect(throws: Unable.self) {
+      try line(H2load(), wired(.https, connecting: .resumed))
+    }
+  }
+
+  @Test func wrkResumesAndIsNotAskedForAnotherProtocol() throws {
+    let resumed = try line(Wrk(), wired(.https, connecting: .resumed))
+    #expect(resumed.hasSuffix("-H Connection: close https://127.0.0.1:8080/"))
+    #expect(throws: Unable("resumes without saying so")) {
+      try line(Wrk(), wired(.https, connecting: .full, count: 2_000))
+    }
+    #expect(throws: Unable("does not speak HTTP/2")) { try line(Wrk(), wired(.h2)) }
+  }
+
+  @Test(arguments: Catalog.clients(locustFile: "f.py").map(\.name), Wire.allCases)
+  func aClientIsOnlyAskedForWhatItSpeaks(name: String, wire: Wire) throws {
+    let client = try #require(Catalog.clients(locustFile: "f.py").first { $0.name == name })
+    guard !client.wires.contains(wire) else { return }
+    #expect(throws: Unable.self) {
+      try client.asked(wired(wire), program: "/x/program", folder: folder)
+    }
+  }
+
+  @Test func theFloorsOverOtherWiresSayWhatTheyDo() throws {
+    let streams = try #require(OwnClient.all.first { $0.program == "h2c-floor" })
+    #expect(try line(streams, wired(.h2c, streams: 100)).hasSuffix("-c 64 -d 2 -p 100"))
+    #expect(throws: Unable.self) { try line(streams, wired(.h2)) }
+    let secure = try #require(OwnClient.all.first { $0.program == "tls-floor" })
+    #expect(try line(secure, wired(.https)).hasSuffix("-c 64 -d 2"))
+    #expect(throws: Unable.self) { try line(secure, wired(.https, connecting: .full)) }
   }
 
   @Test func everyClientHasACommandForAPlainClosedLoopOrSaysWhy() throws {

@@ -74,6 +74,150 @@ struct GoalTests {
   }
 }
 
+/// A run over TLS or HTTP/2, of a target that may have no count.
+private func wired(
+  _ client: String, repetition: Int, cell: Cell, cpuUs: Double, hz: Int = 100_000,
+  targetBusy: Double = 0.5, userSamples: Int? = nil
+) throws -> Run {
+  var run = Run(cell: cell, client: client, repetition: repetition)
+  run.claim = Claim(ok: 100_000)
+  run.claim?.seconds = 100_000 / Double(hz)
+  run.wallSeconds = 2
+  run.targetCPUNs = UInt64(targetBusy * 2e9)
+  run.threads = userSamples.map { [ThreadSamples(thread: 1, user: $0, kernel: 0)] }
+  let exit = """
+    {"code":0,"userNs":0,"systemNs":\(Int(cpuUs * 1e3 * 100_000)),"residentByteCountMax":1,"endedNs":1}
+    """
+  run.exit = try JSONDecoder().decode(Child.Exit.self, from: Data(exit.utf8))
+  return run
+}
+
+private func cell(
+  _ question: Question, _ wire: Wire, target: TargetKind = .nginx, connections: Int = 64,
+  streams: Int = 1
+) -> Cell {
+  var cell = Cell(question, target: target, connections: connections)
+  cell.wire = wire
+  cell.streams = streams
+  return cell
+}
+
+struct WireGoalTests {
+  private func goal(_ runs: [Run], _ name: String) throws -> Goal {
+    let goals = Results(runs: runs, seed: 1).goals()
+    return try #require(goals.first { $0.name == name }, "\(goals.map(\.name))")
+  }
+
+  @Test func tlsIsJudgedByWrkAndByItsOwnPlainRun() throws {
+    let secure = cell(.tls, .https)
+    let runs = [
+      try wired("squall", repetition: 0, cell: secure, cpuUs: 7),
+      try wired("wrk", repetition: 0, cell: secure, cpuUs: 10),
+      try wired("squall", repetition: 0, cell: cell(.tls, .http1), cpuUs: 5),
+    ]
+    let wrk = try goal(runs, "CPU per answer, tls, 64 conns, TLS, to wrk")
+    #expect(abs((wrk.value ?? 0) - 0.7) < 1e-9)
+    #expect(wrk.verdict == .met)
+    let plain = try goal(runs, "CPU per answer, tls, 64 conns, TLS, to its own plain run")
+    #expect(abs((plain.value ?? 0) - 1.4) < 1e-9)
+    #expect(plain.verdict == .missed)
+    // Without a peer there is no figure, and none is made up.
+    let alone = try goal([runs[0]], "CPU per answer, tls, 64 conns, TLS, to wrk")
+    #expect(alone.value == nil)
+    #expect(alone.verdict == .notMeasured)
+  }
+
+  @Test func bodiesAndConnectionsHaveLimitsOfTheirOwn() throws {
+    var body = cell(.tls, .https)
+    body.bodyByteCount = 16_384
+    var full = cell(.handshake, .https)
+    full.connecting = .full
+    var resumed = full
+    resumed.connecting = .resumed
+    let runs = try [body, full, resumed].flatMap { cell in
+      [
+        try wired("squall", repetition: 0, cell: cell, cpuUs: 65),
+        try wired("wrk", repetition: 0, cell: cell, cpuUs: 100),
+        try wired("h2load", repetition: 0, cell: cell, cpuUs: 100),
+      ]
+    }
+    #expect(try goal(runs, "CPU per answer, tls, 64 conns, 16 KiB, TLS, to wrk").limit == 0.70)
+    #expect(try goal(runs, "CPU per answer, handshake, full, to h2load").verdict == .missed)
+    #expect(try goal(runs, "CPU per answer, handshake, resumed, to wrk").verdict == .met)
+  }
+
+  @Test func streamsAreJudgedByTheirNumberAndTheirServer() throws {
+    for (target, streams, limit) in [
+      (TargetKind.nghttpd, 1, 0.78), (.nghttpd, 10, 0.62), (.nghttpd, 100, 0.30),
+      (.nginx, 10, 0.85),
+    ] {
+      let cell = cell(.http2, .h2, target: target, connections: 16, streams: streams)
+      let runs = [
+        try wired("squall", repetition: 0, cell: cell, cpuUs: 1),
+        try wired("h2load", repetition: 0, cell: cell, cpuUs: 2),
+      ]
+      let name = "CPU per answer, http2, h2, \(target.rawValue), 16x\(streams), to h2load"
+      #expect(try goal(runs, name).limit == limit)
+      #expect(try goal(runs, name).value == 0.5)
+    }
+  }
+
+  @Test func theRateIsJudgedWhereTheTargetIsAtItsLimit() throws {
+    let cell = cell(.http2, .h2c, target: .nghttpd, connections: 16, streams: 10)
+    func runs(busy: Double) throws -> [Run] {
+      [
+        try wired("squall", repetition: 0, cell: cell, cpuUs: 1, hz: 80_000, targetBusy: busy),
+        try wired("h2load", repetition: 0, cell: cell, cpuUs: 2, targetBusy: busy),
+      ]
+    }
+    let name = "rate, http2, h2c, nghttpd, 16x10, target at its limit, to h2load"
+    let goal = try goal(runs(busy: 0.95), name)
+    #expect(abs((goal.value ?? 0) - 0.8) < 1e-9)
+    #expect(goal.verdict == .missed)
+    let idle = Results(runs: try runs(busy: 0.6), seed: 1).goals()
+    #expect(!idle.contains { $0.name.hasPrefix("rate, http2") })
+  }
+
+  @Test func userTimeIsOfGoodAnswersAndTLSIsWhatItAdds() throws {
+    // 5,000 samples at 4,999 a second are a second: 10 us for each of 100,000 answers.
+    let plain = cell(.wires, .http1)
+    let secure = cell(.wires, .https)
+    let streams = cell(.wires, .h2c, target: .nghttpd, connections: 16, streams: 100)
+    let runs = [
+      try wired("squall", repetition: 0, cell: plain, cpuUs: 1, userSamples: 4_999),
+      try wired("squall", repetition: 0, cell: secure, cpuUs: 1, userSamples: 5_199),
+      try wired("squall", repetition: 0, cell: streams, cpuUs: 1, userSamples: 60),
+    ]
+    let beyond = try goal(runs, "user-space CPU of an exchange over TLS beyond plain")
+    #expect(abs((beyond.value ?? 0) - 0.4) < 1e-3)
+    #expect(beyond.verdict == .met)
+    let http2 = try goal(runs, "user-space CPU per answer, h2c, 16x100")
+    #expect(abs((http2.value ?? 0) - 0.12) < 1e-3)
+    #expect(http2.verdict == .missed)
+  }
+
+  @Test func everyCellHasAColumnOfItsOwnInTheirTables() throws {
+    for plan in [Plan.quick(builtIn: .squall), Plan.full(builtIn: .squall, cpuCount: 2)] {
+      for question in [Question.tls, .handshake, .http2, .wires] {
+        let labels = plan.only(questions: [question], clients: nil).experiments
+          .flatMap { $0.columns.map(\.cell.label) }
+        #expect(!labels.isEmpty)
+        #expect(Set(labels).count == labels.count, "\(labels)")
+      }
+    }
+  }
+
+  @Test func aRecordOfBeforeHasPlainCells() throws {
+    let old = try run("squall", repetition: 0, cpuUs: 5).cell
+    #expect(old.wire == .http1)
+    #expect(old.streams == 1)
+    #expect(old.connecting == .kept)
+    let new = cell(.http2, .h2, target: .nghttpd, connections: 16, streams: 100)
+    let again = try JSONDecoder().decode(Cell.self, from: JSONEncoder().encode(new))
+    #expect(again == new)
+  }
+}
+
 struct ReportTests {
   @Test func whatSquallLostIsListedAndWhatItWonIsNot() throws {
     let tables = Tables(Results(runs: try sample(), seed: 1), clients: ["squall", "floor", "wrk"])

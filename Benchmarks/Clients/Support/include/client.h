@@ -15,7 +15,7 @@ struct client_options {
 	const char *host;
 	const char *path;
 	uint32_t connection_count;
-	uint32_t pipeline; /* requests written at once on a connection, 1...64 */
+	uint32_t pipeline; /* requests written at once on a connection, 1...128 */
 	uint64_t duration_ns;
 	uint64_t request_count_max; /* 0: until the duration is over */
 	double rate_hz;		    /* 0: closed loop */
@@ -28,6 +28,7 @@ struct client_result {
 	uint64_t started_ns;
 	uint64_t ended_ns;
 	uint64_t sent;
+	uint64_t probes; /* requests before the load; client_result_begin says 1 */
 	uint64_t received;
 	uint64_t opened;
 	uint64_t failed;
@@ -48,6 +49,11 @@ int client_connect(const struct client_options *options);
 
 /* The bytes of `pipeline` equal GET requests, in one block that lives as long as the process. */
 char *client_request(const struct client_options *options, size_t *byte_count);
+
+/* The byte count of the answer whose first `have` bytes are here, a 0 behind them; 0 while its head
+ * is incomplete. Ends the process as client_learn.
+ */
+size_t client_answer_byte_count(const char *bytes, size_t have);
 
 /* Sends one request on a connection of its own and returns the byte count of the whole answer,
  * which every later answer must have too. Ends the process with status 1 when the answer is not

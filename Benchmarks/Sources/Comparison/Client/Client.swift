@@ -1,5 +1,34 @@
 import Foundation
 
+/// What is spoken between client and target.
+package enum Wire: String, Codable, CaseIterable, Sendable {
+  /// HTTP/1.1, plain and over TLS 1.3.
+  case http1, https
+  /// HTTP/2, plain from the first byte (RFC 9113 section 3.3) and over TLS 1.3.
+  case h2c, h2
+
+  package var isSecure: Bool { self == .https || self == .h2 }
+  package var isHTTP2: Bool { self == .h2c || self == .h2 }
+
+  package var title: String {
+    switch self {
+    case .http1: "plain"
+    case .https: "TLS"
+    case .h2c: "h2c"
+    case .h2: "h2"
+    }
+  }
+}
+
+/// How long connections live, and how those after the first begin.
+package enum Connecting: String, Codable, Sendable {
+  case kept
+  /// One for each request, each with a whole handshake.
+  case full
+  /// One for each request, by the tickets of those before.
+  case resumed
+}
+
 /// The load a client is asked to make.
 package struct Load: Codable, Equatable, Sendable {
   package var host = "127.0.0.1"
@@ -8,6 +37,12 @@ package struct Load: Codable, Equatable, Sendable {
   package var connections = 64
   package var seconds = 1
   package var pipeline = 1
+  package var wire = Wire.http1
+  /// Requests at a time on one HTTP/2 connection.
+  package var streams = 1
+  package var connecting = Connecting.kept
+  /// A file with the certificate that signs the target's, where that is not trusted anyway.
+  package var authority: String?
   /// Requests a second over all connections; nil is a closed loop.
   package var rateHz: Int?
   /// Exactly so many requests instead of a time.
@@ -18,7 +53,7 @@ package struct Load: Codable, Equatable, Sendable {
 
   package init() {}
 
-  package var url: String { "http://\(host):\(port)\(path)" }
+  package var url: String { "\(wire.isSecure ? "https" : "http")://\(host):\(port)\(path)" }
   package var threads: Int { cpus.count }
 }
 
@@ -109,6 +144,8 @@ package protocol Client: Sendable {
   var program: String { get }
   /// What a reader must know about its figures, with the source it is known from.
   var remark: String { get }
+  /// What it can be asked to speak.
+  var wires: Set<Wire> { get }
   /// Arguments that make it print its version.
   var versionArguments: [String] { get }
   /// The command line for a load; throws what this client cannot do.
@@ -118,7 +155,18 @@ package protocol Client: Sendable {
 
 extension Client {
   package var remark: String { "" }
+  package var wires: Set<Wire> { [.http1] }
   package var versionArguments: [String] { ["--version"] }
+
+  /// The command line, or why the client cannot be asked for this load.
+  package func asked(
+    _ load: Load, program: String, folder: String
+  ) throws(Unable) -> Command {
+    guard wires.contains(load.wire) else {
+      throw Unable(load.wire.isHTTP2 ? "does not speak HTTP/2" : "not asked for this protocol")
+    }
+    return try command(load, program: program, folder: folder)
+  }
 }
 
 /// Text between two marks, for the outputs that are written for people.

@@ -1,18 +1,32 @@
-/// h2load over HTTP/1.1. Its `--rps` is for each connection, and sends in bursts of its 10 ms timer.
+/// h2load, over HTTP/1.1 unless HTTP/2 is asked for. It verifies no certificate. Its `--rps` is for each connection, and sends in bursts of its 10 ms timer.
 package struct H2load: Client {
   package let name = "h2load"
   package let program = "h2load"
   package let origin = Origin.debian("nghttp2-client")
-  package let remark = "--rps is per connection and leaves in bursts (nghttp2/nghttp2#1584)"
+  package let remark =
+    "--rps is per connection and leaves in bursts (nghttp2/nghttp2#1584); verifies no certificate, "
+    + "and resumes where it connects again"
+  package let wires = Set(Wire.allCases)
 
   package init() {}
 
   package func command(
     _ load: Load, program: String, folder: String
   ) throws(Unable) -> Command {
-    var arguments = [
-      program, "--h1", "-t", "\(load.threads)", "-c", "\(load.connections)", "-m",
-      "\(load.pipeline)",
+    var connections = load.connections
+    switch load.connecting {
+    case .kept: break
+    case .full:
+      // A connection of its own for each request from the start: those it makes later resume.
+      guard let count = load.requestCount else { throw Unable("resumes where it connects again") }
+      connections = count
+    case .resumed: throw Unable("does not end after a time where connections end with answers")
+    }
+    var arguments = [program]
+    if !load.wire.isHTTP2 { arguments.append("--h1") }
+    arguments += [
+      "-t", "\(load.threads)", "-c", "\(connections)", "-m",
+      "\(load.wire.isHTTP2 ? load.streams : load.pipeline)",
     ]
     if let count = load.requestCount {
       arguments += ["-n", "\(count)"]

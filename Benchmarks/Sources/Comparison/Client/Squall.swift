@@ -4,6 +4,7 @@ package struct Squall: Client {
   package let program = "squall"
   package let origin = Origin.ours("swift build -c release")
   package let remark = ""
+  package let wires = Set(Wire.allCases)
 
   /// - Parameter name: a second name for the second row of an A/A comparison.
   package init(name: String = "squall") {
@@ -28,6 +29,17 @@ package struct Squall: Client {
     if let rate = load.rateHz { arguments += ["-R", "\(rate)"] }
     if load.pipeline > 1 { arguments += ["--pipeline", "\(load.pipeline)"] }
     if load.spins { arguments.append("--spin") }
+    if load.wire.isSecure, let authority = load.authority { arguments += ["--cacert", authority] }
+    switch load.wire {
+    case .http1, .https: break
+    case .h2c: arguments += ["--http2-prior-knowledge", "--streams", "\(load.streams)"]
+    case .h2: arguments += ["--http2", "--streams", "\(load.streams)"]
+    }
+    if load.connecting != .kept {
+      arguments += [
+        "--no-keepalive", "--tls-session", load.connecting == .resumed ? "resume" : "full",
+      ]
+    }
     return Command(arguments, resultPath: result)
   }
 

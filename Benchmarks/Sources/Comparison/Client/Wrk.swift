@@ -8,7 +8,8 @@ package struct Wrk: Client {
   package let origin = Origin.debian("wrk")
   package let remark =
     "its latency is back-filled with invented samples and has no off-switch (wg/wrk#438); "
-    + "runs 0.1 s longer than asked"
+    + "runs 0.1 s longer than asked; verifies no certificate, and resumes sessions"
+  package let wires: Set<Wire> = [.http1, .https]
 
   package init() {}
 
@@ -16,10 +17,12 @@ package struct Wrk: Client {
     _ load: Load, program: String, folder: String
   ) throws(Unable) -> Command {
     guard load.rateHz == nil else { throw Unable("keeps no rate") }
+    guard load.connecting != .full else { throw Unable("resumes without saying so") }
     guard load.requestCount == nil else { throw Unable("does not stop after a count") }
     var arguments = [
       program, "-t\(load.threads)", "-c\(load.connections)", "-d\(load.seconds)s", "--latency",
     ]
+    if load.connecting == .resumed { arguments += ["-H", "Connection: close"] }
     if load.pipeline > 1 {
       let script = "\(folder)/pipeline-\(load.pipeline).lua"
       do {

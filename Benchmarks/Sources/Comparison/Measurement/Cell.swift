@@ -2,6 +2,7 @@
 package enum Question: String, Codable, CaseIterable, Sendable {
   case closed, nginx, ordinary, body, pipeline, rate, headroom, pacing, stall, delay, freeze
   case count, memory, syscalls, userspace, startup, scaling
+  case tls, handshake, http2, wires
 
   package var title: String {
     switch self {
@@ -22,6 +23,10 @@ package enum Question: String, Codable, CaseIterable, Sendable {
     case .userspace: "User-space CPU per request (a run of its own, under perf)"
     case .startup: "Start-up: from the command to the first request at the target"
     case .scaling: "Scaling from one CPU to all"
+    case .tls: "HTTP/1.1 over TLS 1.3 against nginx"
+    case .handshake: "A connection over TLS 1.3 for each request, P-256, against nginx"
+    case .http2: "HTTP/2, connections x streams"
+    case .wires: "User-space CPU over TLS and HTTP/2 (a run of its own, under perf)"
     }
   }
 }
@@ -33,6 +38,9 @@ package struct Cell: Codable, Hashable, Sendable {
   package var connections = 64
   package var bodyByteCount = 13
   package var pipeline = 1
+  package var wire = Wire.http1
+  package var streams = 1
+  package var connecting = Connecting.kept
   package var rateHz: Int?
   package var requestCount: Int?
   package var spins = false
@@ -56,6 +64,15 @@ package struct Cell: Codable, Hashable, Sendable {
     case .count: "\(grouped(requestCount ?? 0)) requests"
     case .stall, .delay, .startup: "\(grouped(connections)) conns"
     case .scaling: threads == 1 ? "1 CPU" : "\(threads) CPUs"
+    case .tls:
+      "\(grouped(connections)) conns, "
+        + (bodyByteCount == 13 ? "" : "\(bodyByteCount / 1_024) KiB, ") + wire.title
+    case .handshake: connecting == .full ? "full" : "resumed"
+    case .http2: "\(wire.title), \(target.rawValue), \(connections)x\(streams)"
+    case .wires:
+      wire.isHTTP2
+        ? "\(wire.title), \(connections)x\(streams)"
+        : "\(grouped(connections)) conns, \(wire.title)"
     }
   }
 
@@ -70,6 +87,7 @@ package struct Cell: Codable, Hashable, Sendable {
       options.stallEvery = 1_000
       options.stallMs = 50
     case .delay: options.delayUs = 10_000
+    case .http2, .wires: options.speaksTLSAlone = target == .nghttpd && wire.isSecure
     default: break
     }
     return options
@@ -78,8 +96,12 @@ package struct Cell: Codable, Hashable, Sendable {
   /// Stamps are written from the target's start, so those cells need a fresh one for each run.
   package var needsFreshTarget: Bool { targetOptions.stampsArrivals }
 
-  package func load(port: UInt16, path: String, cpus: [Int]) -> Load {
+  package func load(port: UInt16, path: String, cpus: [Int], authority: String? = nil) -> Load {
     var load = Load()
+    load.wire = wire
+    load.streams = streams
+    load.connecting = connecting
+    load.authority = authority
     load.port = port
     load.path = path
     load.connections = connections
@@ -90,6 +112,26 @@ package struct Cell: Codable, Hashable, Sendable {
     load.cpus = cpus
     load.spins = spins
     return load
+  }
+}
+
+extension Cell {
+  /// Records of before have cells without what was added since.
+  package init(from decoder: any Decoder) throws {
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    question = try values.decode(Question.self, forKey: .question)
+    target = try values.decode(TargetKind.self, forKey: .target)
+    connections = try values.decode(Int.self, forKey: .connections)
+    bodyByteCount = try values.decode(Int.self, forKey: .bodyByteCount)
+    pipeline = try values.decode(Int.self, forKey: .pipeline)
+    wire = try values.decodeIfPresent(Wire.self, forKey: .wire) ?? .http1
+    streams = try values.decodeIfPresent(Int.self, forKey: .streams) ?? 1
+    connecting = try values.decodeIfPresent(Connecting.self, forKey: .connecting) ?? .kept
+    rateHz = try values.decodeIfPresent(Int.self, forKey: .rateHz)
+    requestCount = try values.decodeIfPresent(Int.self, forKey: .requestCount)
+    spins = try values.decode(Bool.self, forKey: .spins)
+    threads = try values.decode(Int.self, forKey: .threads)
+    seconds = try values.decode(Int.self, forKey: .seconds)
   }
 }
 

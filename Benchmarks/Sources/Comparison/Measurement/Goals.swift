@@ -39,13 +39,16 @@ package struct Goal: Codable, Sendable {
     isUpperLimit = true
   }
 
-  init(_ name: String, _ value: Double?, atLeast limit: Double, unit: String = "×") {
+  init(
+    _ name: String, _ value: Double?, atLeast limit: Double, unit: String = "×",
+    low: Double? = nil, high: Double? = nil
+  ) {
     self.name = name
     self.limit = limit
     self.unit = unit
     self.value = value
-    low = nil
-    high = nil
+    self.low = low
+    self.high = high
     isUpperLimit = false
   }
 }
@@ -56,6 +59,7 @@ extension Results {
     costGoals() + userspaceGoals() + syscallGoals() + pipelineGoals() + memoryGoals()
       + startupGoals()
       + countGoals() + littleGoals() + rateGoals() + pacingGoals() + freezeGoals()
+      + tlsGoals() + handshakeGoals() + http2Goals() + limitedGoals() + wiresGoals()
   }
 
   private func costGoals() -> [Goal] {
@@ -243,5 +247,83 @@ extension Results {
         Goal("freeze: p99 off the truth", off(.p99Ms, 0.99), atMost: 2, unit: "%"),
       ]
     }
+  }
+}
+
+/// Over TLS and HTTP/2: CPU of the whole process for each good answer.
+extension Results {
+  private func peerGoal(_ cell: Cell, to peer: String, atMost limit: Double) -> Goal {
+    let ratio = ratio(cell, "squall", to: peer, .okCPUUs)
+    return Goal(
+      "CPU per answer, \(cell.question.rawValue), \(cell.label), to \(peer)", ratio?.value,
+      atMost: limit, low: ratio?.low, high: ratio?.high)
+  }
+
+  private func tlsGoals() -> [Goal] {
+    let cells = cells(.tls)
+    return cells.filter(\.wire.isSecure).flatMap { cell -> [Goal] in
+      let peer = peerGoal(cell, to: "wrk", atMost: cell.bodyByteCount == 13 ? 0.72 : 0.70)
+      guard cell.bodyByteCount == 13 else { return [peer] }
+      var plain = cell
+      plain.wire = .http1
+      let ratio = pairedRatio(
+        of: values(cell, "squall", .okCPUUs), to: values(plain, "squall", .okCPUUs), seed: seed)
+      return [
+        peer,
+        Goal(
+          "CPU per answer, tls, \(cell.label), to its own plain run", ratio?.value, atMost: 1.20,
+          low: ratio?.low, high: ratio?.high),
+      ]
+    }
+  }
+
+  private func handshakeGoals() -> [Goal] {
+    cells(.handshake).map { cell in
+      cell.connecting == .full
+        ? peerGoal(cell, to: "h2load", atMost: 0.60) : peerGoal(cell, to: "wrk", atMost: 0.70)
+    }
+  }
+
+  private func http2Goals() -> [Goal] {
+    let limits = [1: 0.78, 10: 0.62, 100: 0.30]
+    return cells(.http2).compactMap { cell in
+      if cell.target == .nginx { return peerGoal(cell, to: "h2load", atMost: 0.85) }
+      return limits[cell.streams].map { peerGoal(cell, to: "h2load", atMost: $0) }
+    }
+  }
+
+  /// Where the target is at its limit, no client may be faster.
+  private func limitedGoals() -> [Goal] {
+    (cells(.tls).filter(\.wire.isSecure) + cells(.http2)).compactMap { cell -> Goal? in
+      let best = ["wrk", "h2load"].compactMap { peer in
+        middle(cell, peer, .okHz).map { (peer, $0) }
+      }.max { $0.1 < $1.1 }?.0
+      guard let best,
+        ["squall", best].contains(where: { (middle(cell, $0, .wholeTargetBusy) ?? 0) >= 90 })
+      else { return nil }
+      let ratio = ratio(cell, "squall", to: best, .okHz)
+      return Goal(
+        "rate, \(cell.question.rawValue), \(cell.label), target at its limit, to \(best)",
+        ratio?.value, atLeast: 0.97, low: ratio?.low, high: ratio?.high)
+    }
+  }
+
+  private func wiresGoals() -> [Goal] {
+    let cells = cells(.wires)
+    let streams = cells.filter(\.wire.isHTTP2).map { cell in
+      Goal(
+        "user-space CPU per answer, \(cell.label)", middle(cell, "squall", .okUserUs),
+        atMost: 0.10, unit: "µs")
+    }
+    let exchanges = cells.filter { $0.wire == .https }.map { cell in
+      var plain = cell
+      plain.wire = .http1
+      let beyond = middle(cell, "squall", .okUserUs).flatMap { secure in
+        middle(plain, "squall", .okUserUs).map { secure - $0 }
+      }
+      return Goal(
+        "user-space CPU of an exchange over TLS beyond plain", beyond, atMost: 0.50, unit: "µs")
+    }
+    return streams + exchanges
   }
 }

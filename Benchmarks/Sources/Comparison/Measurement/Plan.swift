@@ -27,7 +27,8 @@ package struct Plan: Sendable {
   private static func overheadSeconds(_ cell: Cell, _ client: String) -> Double {
     let start = client.hasPrefix("Locust") ? 2.5 : client == "k6" ? 1.0 : 0.2
     // perf(1) writes and reads its samples.
-    let watched = cell.question == .userspace ? 1.5 : cell.question == .syscalls ? 0.3 : 0
+    let isSampled = [.userspace, .wires].contains(cell.question)
+    let watched = isSampled ? 1.5 : cell.question == .syscalls ? 0.3 : 0
     return start + watched + Double(cell.connections) * 40e-6 + (cell.needsFreshTarget ? 0.15 : 0)
   }
 
@@ -92,7 +93,7 @@ package struct Plan: Sendable {
       Experiment.Column(
         cell: cell, clients: cell.spins ? ["squall", "floor"] : ["squall", "floor", "h2load"])
     }
-    return Plan(experiments: [
+    var plan = Plan(experiments: [
       Experiment(columns: closed, repetitions: 3), single,
       Experiment(cells: pipelines(builtIn), clients: ["squall", "floor"], repetitions: 1),
       Experiment(cells: [rate(1_000, builtIn)], clients: ["squall", "floor"], repetitions: 3),
@@ -108,6 +109,8 @@ package struct Plan: Sendable {
         cells: [userspaces(builtIn)[0]], clients: ["squall", "floor", "wrk"], repetitions: 1),
       Experiment(cells: [startup], clients: ["squall", "wrk"], repetitions: 2),
     ])
+    plan.experiments += overWires(repetitions: 3, isFull: false)
+    return plan
   }
 
   /// Up to 25 minutes: every question, every client that is here.
@@ -135,7 +138,7 @@ package struct Plan: Sendable {
     freeze.rateHz = 1_000
     freeze.seconds = 10
     let nginx = [64, 1_024].map { Cell(.nginx, target: .nginx, connections: $0) }
-    return Plan(experiments: [
+    var plan = Plan(experiments: [
       Experiment(columns: closed, repetitions: 5),
       Experiment(
         cells: nginx, clients: ["squall", "floor", "gcannon", "wrk", "h2load", "ab", "hey"],
@@ -187,6 +190,67 @@ package struct Plan: Sendable {
         cells: scalings(builtIn, cpuCount: cpuCount),
         clients: ["squall", "gcannon", "wrk", "h2load", "hey"], repetitions: 3),
     ])
+    plan.experiments += overWires(repetitions: 5, isFull: true)
+    return plan
+  }
+
+  /// TLS and HTTP/2. Those who are asked for what they cannot do say so in their rows.
+  private static func overWires(repetitions: Int, isFull: Bool) -> [Experiment] {
+    func cell(
+      _ question: Question, _ wire: Wire, target: TargetKind = .nginx, connections: Int = 64,
+      streams: Int = 1
+    ) -> Cell {
+      var cell = Cell(question, target: target, connections: connections)
+      cell.wire = wire
+      cell.streams = streams
+      cell.seconds = 2
+      return cell
+    }
+    var tls = [64, 1_024].flatMap { connections -> [Experiment.Column] in
+      [
+        Experiment.Column(
+          cell: cell(.tls, .http1, connections: connections),
+          clients: isFull ? ["squall", "floor", "wrk", "h2load"] : ["squall"]),
+        Experiment.Column(
+          cell: cell(.tls, .https, connections: connections),
+          clients: isFull
+            ? ["squall", Catalog.again, "TLS floor", "wrk", "h2load"] : ["squall", "wrk"]),
+      ]
+    }
+    var body = cell(.tls, .https)
+    body.bodyByteCount = 16_384
+    tls.append(
+      Experiment.Column(
+        cell: body,
+        clients: isFull ? ["squall", "TLS floor", "wrk", "h2load"] : ["squall", "wrk"]))
+    var full = cell(.handshake, .https)
+    full.connecting = .full
+    full.requestCount = 2_000
+    var resumed = cell(.handshake, .https)
+    resumed.connecting = .resumed
+    let http2 = [Wire.h2c, .h2].flatMap { wire in
+      [(64, 1), (16, 10), (16, 100)].map { connections, streams in
+        cell(.http2, wire, target: .nghttpd, connections: connections, streams: streams)
+      } + [cell(.http2, wire, connections: 16, streams: 10)]
+    }
+    let users = [
+      cell(.wires, .http1), cell(.wires, .https),
+      cell(.wires, .h2c, target: .nghttpd, connections: 16, streams: 100),
+      cell(.wires, .h2, target: .nghttpd, connections: 16, streams: 100),
+    ]
+    return [
+      Experiment(columns: tls, repetitions: repetitions),
+      Experiment(
+        cells: [full, resumed], clients: ["squall", "wrk", "h2load"], repetitions: repetitions),
+      Experiment(
+        cells: http2,
+        clients: isFull ? ["squall", "h2c floor", "wrk", "h2load"] : ["squall", "h2load"],
+        repetitions: repetitions),
+      Experiment(
+        cells: users,
+        clients: isFull ? ["squall", "TLS floor", "h2c floor", "wrk", "h2load"] : ["squall"],
+        repetitions: isFull ? 3 : 1),
+    ]
   }
 
   /// Two seconds, so that connecting weighs little in the whole process's CPU.

@@ -27,10 +27,7 @@ package struct Results: Sendable {
   package func cells(_ question: Question) -> [Cell] {
     var seen = Set<Cell>()
     return runs.map(\.cell).filter { $0.question == question && seen.insert($0).inserted }
-      .sorted { lhs, rhs in
-        (lhs.rateHz ?? 0, lhs.connections, lhs.pipeline, lhs.threads, lhs.spins ? 1 : 0)
-          < (rhs.rateHz ?? 0, rhs.connections, rhs.pipeline, rhs.threads, rhs.spins ? 1 : 0)
-      }
+      .sorted { $0.place.lexicographicallyPrecedes($1.place) }
   }
 
   package func values(_ cell: Cell, _ client: String, _ metric: Metric) -> [Int: Double] {
@@ -84,7 +81,42 @@ package struct Results: Sendable {
   }
 }
 
+extension Cell {
+  /// Where its column stands in a table.
+  fileprivate var place: [Int] {
+    let target = question == .http2 ? TargetKind.allCases.firstIndex(of: target) : nil
+    return [
+      -(target ?? 0), wire.isHTTP2 ? Wire.allCases.firstIndex(of: wire) ?? 0 : 0, rateHz ?? 0,
+      bodyByteCount, question == .http2 ? -connections : connections, pipeline, streams, threads,
+      spins ? 1 : 0, Wire.allCases.firstIndex(of: wire) ?? 0, connecting == .resumed ? 1 : 0,
+    ]
+  }
+}
+
 extension Results.Metric {
+  /// For targets that have no count: of the good answers that the client says it had.
+  package static let okCPUUs = Self("CPU µs per good answer, whole process") { run in
+    guard let exit = run.exit, let ok = run.claim?.ok, ok > 0 else { return nil }
+    return Double(exit.userNs + exit.systemNs) / 1e3 / Double(ok)
+  }
+  package static let okHz = Self("Good answers per second, claimed") { run in
+    guard let claim = run.claim, let seconds = claim.seconds, seconds > 0 else { return nil }
+    return Double(claim.ok) / seconds
+  }
+  /// Of the busiest thread.
+  package static let okUserUs = Self("User-space CPU µs per good answer, busiest thread") { run in
+    guard let thread = run.threads?.first, let ok = run.claim?.ok, ok > 0 else { return nil }
+    return Double(thread.user) * 1e6 / Double(ThreadSamples.frequencyHz) / Double(ok)
+  }
+  /// Starting and stopping are in it, so a target at its limit shows some per cent less than 100.
+  package static let wholeTargetBusy = Self("Target CPU over the whole run, % of one") { run in
+    guard let ns = run.targetCPUNs, let seconds = run.wallSeconds, seconds > 0 else { return nil }
+    return Double(ns) / 1e7 / seconds
+  }
+  package static let wholeClientBusy = Self("Client CPU over the whole run, % of one") { run in
+    guard let exit = run.exit, let seconds = run.wallSeconds, seconds > 0 else { return nil }
+    return Double(exit.userNs + exit.systemNs) / 1e7 / seconds
+  }
   package static let cpuUs = Self("CPU µs per request, steady part") { $0.window?.cpuUsPerRequest }
   package static let rateHz = Self("Requests per second") { $0.window?.rateHz }
   package static let perCPUSecond = Self("Requests per second of client CPU") { run in
@@ -110,7 +142,8 @@ extension Results.Metric {
   /// Connections over the target's rate: what the mean must be in a closed loop (Little 1961).
   package static let littleUs = Self("Mean by Little's law, µs") { run in
     guard run.cell.rateHz == nil, let window = run.window, window.requests > 0 else { return nil }
-    return Double(run.cell.connections * run.cell.pipeline) / window.rateHz * 1e6
+    let cell = run.cell
+    return Double(cell.connections * cell.pipeline * cell.streams) / window.rateHz * 1e6
   }
   /// Claimed mean (service time, where a client tells it apart) over Little's.
   package static let littleRatio = Self("Claimed mean / Little's") { run in

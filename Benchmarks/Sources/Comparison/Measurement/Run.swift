@@ -16,6 +16,8 @@ package struct Run: Codable, Sendable {
   /// Requests the target received from this client, over the whole run.
   package var counted: UInt64?
   package var window: Window?
+  /// CPU of the target over the whole run.
+  package var targetCPUNs: UInt64?
   /// Established connections seen by ss(8) in mid-run.
   package var connectionsSeen: Int?
   package var residentByteCount: UInt64?

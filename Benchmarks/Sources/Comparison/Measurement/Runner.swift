@@ -38,11 +38,16 @@ package struct Runner {
       run.failure = "not here; \(entry.client.origin.howToGet)"
       return run
     }
+    guard let port = target.port(of: cell.wire) else {
+      run.failure = "the target does not speak \(cell.wire.title) here"
+      return run
+    }
     let load = cell.load(
-      port: target.port, path: target.path(bodyByteCount: cell.bodyByteCount), cpus: cpus)
+      port: port, path: target.path(bodyByteCount: cell.bodyByteCount), cpus: cpus,
+      authority: target.authority)
     var command: Command
     do {
-      command = try entry.client.command(load, program: program, folder: scratch)
+      command = try entry.client.asked(load, program: program, folder: scratch)
     } catch {
       run.failure = error.description
       return run
@@ -52,7 +57,7 @@ package struct Runner {
     let watching: [String]? =
       switch cell.question {
       case .syscalls: SyscallCounts.arguments
-      case .userspace: ThreadSamples.arguments
+      case .userspace, .wires: ThreadSamples.arguments
       default: nil
       }
     if let watching {
@@ -65,7 +70,7 @@ package struct Runner {
     run.arguments = command.arguments.map { portable($0) }
     watch(&run, command: command, load: load, client: entry.client, target: target)
     if cell.question == .syscalls { run.syscalls = readText(summary).map(SyscallCounts.parse) }
-    if cell.question == .userspace { run.threads = perfReport(summary) }
+    if [.userspace, .wires].contains(cell.question) { run.threads = perfReport(summary) }
     return run
   }
 
@@ -97,7 +102,8 @@ package struct Runner {
   private func watch(
     _ run: inout Run, command: Command, load: Load, client: any Client, target: RunningTarget
   ) {
-    guard let before = target.count() else {
+    let before = target.count()
+    guard before != nil || target.answers else {
       run.failure = "the target does not answer"
       return
     }
@@ -116,7 +122,8 @@ package struct Runner {
 
     let asked = load.requestCount == nil ? Double(load.seconds) : 10
     let deadline = child.startedNs + UInt64((asked + graceSeconds) * 1e9)
-    let exit = observe(&run, child: child, target: target, before: before, deadlineNs: deadline)
+    let exit = observe(
+      &run, child: child, load: load, target: target, before: before, deadlineNs: deadline)
     run.exit = exit
     run.wallSeconds = exit.map { Double($0.endedNs - child.startedNs) / 1e9 }
 
@@ -130,8 +137,8 @@ package struct Runner {
       let code = exit?.code.map { "exit code \($0), " } ?? ""
       run.failure = run.failure ?? "\(code)\(error.description)"
     }
-    settle(target, open: before.open)
-    if let after = target.count(), after.requests >= before.requests {
+    settle(target, open: before?.open)
+    if let before, let after = target.count(), after.requests >= before.requests {
       run.counted = after.requests - before.requests
     }
     if target.options.stampsArrivals { readArrivals(&run, target: target, child: child) }
@@ -139,18 +146,21 @@ package struct Runner {
 
   /// Follows the client to its end, whatever that is.
   private func observe(
-    _ run: inout Run, child: Child, target: RunningTarget, before: RunningTarget.Count,
+    _ run: inout Run, child: Child, load: Load, target: RunningTarget, before: RunningTarget.Count?,
     deadlineNs: UInt64
   ) -> Child.Exit? {
     var clientTree = ProcessTree(root: child.pid)
     var targetTree = ProcessTree(root: target.child.pid)
-    var samples = [
-      Window.Sample(
-        ns: child.startedNs, requests: before.requests, accepted: before.accepted,
-        clientCPUNs: 0, targetCPUNs: targetTree.cpuNs(), times: CPUTimes.read())
-    ]
+    let targetCPUNsBefore = targetTree.cpuNs()
+    var samples: [Window.Sample] = []
+    if let before {
+      samples.append(
+        Window.Sample(
+          ns: child.startedNs, requests: before.requests, accepted: before.accepted,
+          clientCPUNs: 0, targetCPUNs: targetCPUNsBefore, times: CPUTimes.read()))
+    }
     // A target that spins or is traced must not be disturbed, and a frozen one does not answer.
-    let isSampled = !target.options.stampsArrivals && run.cell.question != .freeze
+    let isSampled = before != nil && !target.options.stampsArrivals && run.cell.question != .freeze
     let middleNs = child.startedNs + UInt64(run.cell.seconds) * 500_000_000
     var nextSampleNs = child.startedNs + Self.samplePeriodNs
     var hasLooked = false
@@ -161,6 +171,7 @@ package struct Runner {
         freeze.thaw()
         run.frozenSeconds = freeze.seconds
         run.window = Window(samples, connections: run.cell.connections)
+        run.targetCPUNs = targetTree.cpuNs() - targetCPUNsBefore
         return exit
       }
       let now = monotonicNs()
@@ -187,7 +198,11 @@ package struct Runner {
         let resident = clientTree.residentByteCounts()
         run.residentByteCount = resident.reduce(0, +)
         run.residentWorkerByteCount = resident.dropFirst().max()
-        if run.repetition == 0 { run.connectionsSeen = connections(port: target.port) }
+        if run.repetition == 0, run.cell.connecting == .kept {
+          // The suite's own, where it asks for the count, is left out.
+          let own = load.port == target.port && target.kind.counts ? 1 : 0
+          run.connectionsSeen = connections(port: load.port).map { max(0, $0 - own) }
+        }
       }
       freeze.advance(nowNs: now)
       pause(ns: 5_000_000)
@@ -242,7 +257,7 @@ package struct Runner {
     }
   }
 
-  /// Established connections to the port, the suite's own left out.
+  /// Established connections to the port.
   private func connections(port: UInt16) -> Int? {
     guard let ss else { return nil }
     let prefix = "\(scratch)/ss-\(monotonicNs())"
@@ -253,8 +268,7 @@ package struct Runner {
         cpus: nil, outputPrefix: prefix),
       child.wait(untilNs: monotonicNs() + 2_000_000_000) != nil
     else { return nil }
-    let lines = (readText(child.standardOutput) ?? "").split(separator: "\n").count
-    return max(0, lines - 1)
+    return (readText(child.standardOutput) ?? "").split(separator: "\n").count
   }
 
   /// Waits, half a second at most, until the target has noticed that the client is gone.

@@ -27,7 +27,8 @@ package struct Tables {
       guard !results.cells(question).isEmpty else { return [] }
       switch question {
       case .closed: return Array(grids(question).prefix(2))
-      case .userspace, .syscalls: return grids(question)
+      case .tls, .handshake, .http2: return Array(grids(question).prefix(2))
+      case .userspace, .syscalls, .wires: return grids(question)
       default: return []
       }
     }
@@ -69,6 +70,12 @@ package struct Tables {
     case .memory: [matrix(question, .residentMiB), matrix(question, .workerMiB)]
     case .syscalls: [matrix(question, .syscallsPerRequest)]
     case .userspace: [matrix(question, .userUs), matrix(question, .userShare)]
+    case .tls, .handshake, .http2:
+      [
+        matrix(question, .okCPUUs), ratios(question, .okCPUUs), matrix(question, .okHz),
+        busy(question, client: .wholeClientBusy, target: .wholeTargetBusy, limit: 90),
+      ]
+    case .wires: [matrix(question, .okUserUs), matrix(question, .userShare)]
     case .startup: [matrix(question, .firstArrivalMs), matrix(question, .overrunMs)]
     }
   }
@@ -110,16 +117,19 @@ package struct Tables {
     }
   }
 
-  private func busy(_ question: Question) -> Grid {
+  private func busy(
+    _ question: Question, client clientMetric: Results.Metric = .clientBusy,
+    target targetMetric: Results.Metric = .targetBusy, limit: Double = 95
+  ) -> Grid {
     fill(
       question, title: "\(question.title): who was at the limit",
-      remark: "Client CPU / target CPU, % of one each; the side at 95 or more was."
+      remark: "Client CPU / target CPU, % of one each; the side at \(Int(limit)) or more was."
     ) { cell, client in
-      guard let mine = results.middle(cell, client, .clientBusy),
-        let its = results.middle(cell, client, .targetBusy)
+      guard let mine = results.middle(cell, client, clientMetric),
+        let its = results.middle(cell, client, targetMetric)
       else { return nil }
-      let ours = mine >= 95
-      let theirs = its >= 95 * Double(cell.question == .scaling ? cell.threads : 1)
+      let ours = mine >= limit
+      let theirs = its >= limit * Double(cell.question == .scaling ? cell.threads : 1)
       let who = ours && theirs ? "both" : ours ? "client" : theirs ? "target" : "neither"
       return "\(Int(mine))/\(Int(its)) \(who)"
     }
@@ -223,7 +233,8 @@ package struct Tables {
       (.closed, .wholeCPUUs), (.nginx, .cpuUs), (.ordinary, .cpuUs), (.body, .cpuUs),
       (.pipeline, .cpuUs), (.rate, .cpuUs), (.headroom, .cpuUs), (.pacing, .pacingP99),
       (.memory, .residentMiB), (.syscalls, .syscallsPerRequest), (.userspace, .userUs),
-      (.startup, .firstArrivalMs),
+      (.startup, .firstArrivalMs), (.tls, .okCPUUs), (.handshake, .okCPUUs), (.http2, .okCPUUs),
+      (.wires, .okUserUs),
     ]
     for (question, metric) in metrics {
       for cell in results.cells(question) {

@@ -14,6 +14,13 @@ package final class Probe {
     if fd >= 0 { close(fd) }
   }
 
+  /// Whether somebody takes connections there.
+  package func isTaken() -> Bool {
+    guard let socket = Self.connect(port: port, timeoutSeconds: 2) else { return false }
+    close(socket)
+    return true
+  }
+
   /// The body of the answer to `GET path`; nil when there is none within two seconds.
   package func get(_ path: String) -> String? {
     if fd < 0 { fd = Self.connect(port: port, timeoutSeconds: 2) ?? -1 }

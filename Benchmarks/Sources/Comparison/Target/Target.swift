@@ -7,10 +7,14 @@ package enum TargetKind: String, Codable, CaseIterable, Sendable {
   case squall
   /// The bare C responder of this package: the fastest, and no one's home ground.
   case responder
-  /// Debian's nginx, one worker a CPU, stub_status as its count.
+  /// Debian's nginx, one worker a CPU, stub_status as its count; TLS and HTTP/2 on ports of their own.
   case nginx
+  /// nghttp2's own server, one worker a CPU, HTTP/2 alone. It has no count to read.
+  case nghttpd
   /// Node's own HTTP server: what an ordinary service costs.
   case ordinary
+
+  package var counts: Bool { self != .nghttpd }
 }
 
 /// How the responder should misbehave or what it should write down.
@@ -21,8 +25,17 @@ package struct TargetOptions: Codable, Equatable, Sendable {
   /// Stamp every arrival; `spins` lets it poll, so that its own wake-up is not in the stamps.
   package var stampsArrivals = false
   package var spins = false
+  /// nghttpd speaks TLS or plainly, not both.
+  package var speaksTLSAlone = false
 
   package init() {}
+
+  /// Stamps and stalls need one process that sees all.
+  package var needsOneProcess: Bool {
+    var rest = self
+    rest.speaksTLSAlone = false
+    return rest != TargetOptions()
+  }
 }
 
 /// Programs of this package and of the machine that targets need.
@@ -32,10 +45,16 @@ package struct TargetPrograms: Sendable {
   package let nginx: String?
   package let node: String?
   package let ordinaryScript: String
+  package let nghttpd: String?
+  /// Makes the certificate of the targets that speak TLS.
+  package let openssl: String?
 
   package init(
-    squall: String?, responder: String?, nginx: String?, node: String?, ordinaryScript: String
+    squall: String?, responder: String?, nginx: String?, node: String?, ordinaryScript: String,
+    nghttpd: String? = nil, openssl: String? = nil
   ) {
+    self.nghttpd = nghttpd
+    self.openssl = openssl
     self.squall = squall
     self.responder = responder
     self.nginx = nginx
@@ -50,8 +69,16 @@ package struct TargetPrograms: Sendable {
     case .responder where responder == nil: "the responder is not built: swift build -c release"
     case .nginx where nginx == nil: "nginx is not installed: apt-get install nginx-light"
     case .ordinary where node == nil: "node is not installed: apt-get install nodejs"
+    case .nghttpd where nghttpd == nil:
+      "nghttpd is not installed: apt-get install nghttp2-server"
     default: nil
     }
+  }
+
+  package var reasonWithoutTLS: String? {
+    openssl == nil
+      ? "openssl, which makes the target's certificate, is not installed: apt-get install openssl"
+      : nil
   }
 }
 
@@ -59,7 +86,11 @@ package struct TargetPrograms: Sendable {
 package final class RunningTarget {
   package let kind: TargetKind
   package let options: TargetOptions
+  /// Where the target is asked for its count, or, where it has none, where it listens.
   package let port: UInt16
+  private let ports: [Wire: UInt16]
+  /// The certificate it shows, in a file; nil without TLS.
+  package let authority: String?
   package let child: Child
   package let arguments: [String]
   package let arrivalsPath: String?
@@ -83,12 +114,14 @@ package final class RunningTarget {
   }
 
   private init(
-    kind: TargetKind, options: TargetOptions, port: UInt16, child: Child, arguments: [String],
-    arrivalsPath: String?
+    kind: TargetKind, options: TargetOptions, ports: [Wire: UInt16], authority: String?,
+    child: Child, arguments: [String], arrivalsPath: String?
   ) {
     self.kind = kind
     self.options = options
-    self.port = port
+    self.ports = ports
+    self.authority = authority
+    port = ports[.http1] ?? ports[.h2c] ?? ports[.h2] ?? 0
     self.child = child
     self.arguments = arguments
     self.arrivalsPath = arrivalsPath
@@ -100,9 +133,16 @@ package final class RunningTarget {
     return kind == .nginx ? "/\(bodyByteCount)" : "/?size=\(bodyByteCount)"
   }
 
-  /// What was received so far; nil when the target does not answer within two seconds.
+  /// Where it speaks so; nil where it does not.
+  package func port(of wire: Wire) -> UInt16? { ports[wire] }
+
+  /// Whether it answers, or, where it cannot be asked, takes connections.
+  package var answers: Bool { kind.counts ? count() != nil : probe.isTaken() }
+
+  /// What was received so far; nil when the target does not answer within two seconds, or has no
+  /// count.
   package func count() -> Count? {
-    guard let body = probe.get("/count") else { return nil }
+    guard kind.counts, let body = probe.get("/count") else { return nil }
     if kind == .nginx {
       countedProbes += 1
       return Self.stubStatus(body, probes: countedProbes)
@@ -160,7 +200,8 @@ package final class RunningTarget {
     let name = "\(folder)/target-\(kind.rawValue)-\(monotonicNs())"
     let list = cpus.map(String.init).joined(separator: ",")
     let arrivals = options.stampsArrivals ? name + ".arrivals" : nil
-    var port: UInt16?
+    var ports: [Wire: UInt16] = [:]
+    var authority: String?
     let arguments: [String]
     switch kind {
     case .squall:
@@ -169,30 +210,56 @@ package final class RunningTarget {
       arguments = responderArguments(
         programs.responder ?? "", options: options, cpus: list, arrivals: arrivals)
     case .nginx:
-      let free = Probe.freePort()
-      port = free
-      let configuration = try writeNginx(folder: name, port: free, cpus: cpus)
+      ports = [.http1: Probe.freePort(), .h2c: Probe.freePort()]
+      if let openssl = programs.openssl {
+        ports[.https] = Probe.freePort()
+        ports[.h2] = ports[.https]
+        authority = try writeCertificate(openssl, folder: name)
+      }
+      let configuration = try writeNginx(folder: name, ports: ports, cpus: cpus)
       arguments = [programs.nginx ?? "", "-c", configuration, "-p", name, "-e", "stderr"]
+    case .nghttpd:
+      try writeFiles(folder: name)
+      let free = Probe.freePort()
+      let common = [
+        programs.nghttpd ?? "", "-a", "127.0.0.1", "-n", "\(cpus.count)", "-d", name + "/files",
+        "\(free)",
+      ]
+      if options.speaksTLSAlone {
+        guard let openssl = programs.openssl else {
+          throw StartError(description: programs.reasonWithoutTLS ?? "")
+        }
+        let certificate = try writeCertificate(openssl, folder: name)
+        ports[.h2] = free
+        authority = certificate
+        arguments = common + [name + "/key.pem", certificate]
+      } else {
+        ports[.h2c] = free
+        arguments = common + ["--no-tls"]
+      }
     case .ordinary:
       arguments = [programs.node ?? "", programs.ordinaryScript]
     }
     let child = try Child(
       arguments, environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": folder],
       cpus: cpus, outputPrefix: name)
-    guard let port = port ?? listening(child) else {
-      child.end()
-      let why = readText(child.standardError)?.trimmed ?? ""
-      throw StartError(description: "\(kind.rawValue) did not say where it listens: \(why)")
+    if ports.isEmpty {
+      guard let port = listening(child) else {
+        child.end()
+        let why = readText(child.standardError)?.trimmed ?? ""
+        throw StartError(description: "\(kind.rawValue) did not say where it listens: \(why)")
+      }
+      ports[.http1] = port
     }
     let target = RunningTarget(
-      kind: kind, options: options, port: port, child: child, arguments: arguments,
-      arrivalsPath: arrivals)
+      kind: kind, options: options, ports: ports, authority: authority, child: child,
+      arguments: arguments, arrivalsPath: arrivals)
     let deadline = monotonicNs() + 5_000_000_000
-    while target.count() == nil {
+    while !target.answers {
       guard monotonicNs() < deadline, child.poll() == nil else {
         target.stop()
         let why = readText(child.standardError)?.trimmed ?? ""
-        throw StartError(description: "\(kind.rawValue) does not tell its count: \(why)")
+        throw StartError(description: "\(kind.rawValue) does not answer: \(why)")
       }
       pause(ns: 20_000_000)
     }
@@ -234,13 +301,53 @@ package final class RunningTarget {
     return nil
   }
 
-  private static func writeNginx(folder: String, port: UInt16, cpus: [Int]) throws -> String {
+  private static func writeFiles(folder: String) throws {
     try FileManager.default.createDirectory(
       atPath: folder + "/files", withIntermediateDirectories: true)
-    for byteCount in [1_024, 16_384] {
+    for (byteCount, name) in [(13, "index.html"), (1_024, "1024"), (16_384, "16384")] {
       let body = String(repeating: "Hello, World!", count: byteCount / 13 + 1).prefix(byteCount)
-      try body.write(toFile: "\(folder)/files/\(byteCount)", atomically: true, encoding: .utf8)
+      try body.write(toFile: "\(folder)/files/\(name)", atomically: true, encoding: .utf8)
     }
+  }
+
+  /// A self-signed certificate for 127.0.0.1, on P-256, and its key beside it as key.pem.
+  private static func writeCertificate(_ openssl: String, folder: String) throws -> String {
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    let certificate = folder + "/certificate.pem"
+    let child = try Child(
+      [
+        openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        "-keyout", folder + "/key.pem", "-out", certificate, "-days", "2", "-subj",
+        "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
+      ], environment: ["PATH": "/usr/bin:/bin", "HOME": folder], cpus: nil,
+      outputPrefix: folder + "/openssl")
+    guard let exit = child.wait(untilNs: monotonicNs() + 10_000_000_000), exit.code == 0 else {
+      child.end()
+      let why = readText(child.standardError)?.trimmed ?? ""
+      throw StartError(description: "openssl made no certificate: \(why)")
+    }
+    return certificate
+  }
+
+  private static func writeNginx(
+    folder: String, ports: [Wire: UInt16], cpus: [Int]
+  ) throws -> String {
+    try writeFiles(folder: folder)
+    let listens = [(Wire.http1, ""), (.h2c, " http2"), (.h2, " ssl http2")]
+      .compactMap { wire, words in
+        ports[wire].map { "    listen 127.0.0.1:\($0)\(words) backlog=4096 reuseport;\n" }
+      }.joined()
+    // One cipher for all clients: each would choose another.
+    let secure =
+      ports[.h2] == nil
+      ? ""
+      : """
+          ssl_certificate \(folder)/certificate.pem;
+          ssl_certificate_key \(folder)/key.pem;
+          ssl_protocols TLSv1.3;
+          ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+
+      """
     let masks = cpus.map { "1" + String(repeating: "0", count: $0) }.joined(separator: " ")
     let configuration = """
       daemon off;
@@ -259,7 +366,7 @@ package final class RunningTarget {
         uwsgi_temp_path \(folder)/uwsgi;
         scgi_temp_path \(folder)/scgi;
         server {
-          listen 127.0.0.1:\(port) backlog=4096 reuseport;
+      \(listens)\(secure)
           default_type text/plain;
           location = / { return 200 "Hello, World!"; }
           location = /count { stub_status; }
