@@ -30,7 +30,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       rows[row].isInLine = false
       guard rows[row].state == .waiting else { continue }
       rows[row].state = .unused
-      if reopens(row) && isOfUse(row) { open(row, on: ring, nowNs: nowNs) }
+      if reopens(row), isOfUse(row) { open(row, on: ring, nowNs: nowNs) } else { failOwed(row) }
     }
   }
 
