@@ -137,7 +137,7 @@ extension H2Connection {
   package var refill: UInt32 {
     @inline(__always) get {
       let room = room
-      return room >= max(streamCountMax / 2, 1) ? room : 0
+      return room >= max(streamCountMax / 4, 1) ? room : 0
     }
   }
 
