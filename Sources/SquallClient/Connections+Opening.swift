@@ -143,6 +143,12 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
 
   /// Bytes may travel.
   mutating func begin(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
+    becomeReady(row, on: ring, nowNs: nowNs)
+    offer(row, on: ring, nowNs: nowNs)
+    flush(row, on: ring, nowNs: nowNs)
+  }
+
+  mutating func becomeReady(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {
     openingCount -= 1
     readyCount += 1
     rows[row].state = .ready
@@ -151,8 +157,6 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       plan.connections.requestsEach == 0 ? .max : plan.connections.requestsEach
     wheel.set(row, deadlineNs: nowNs &+ patienceNs)
     if !rows[row].isReceiving { receive(row, on: ring) }
-    offer(row, on: ring, nowNs: nowNs)
-    flush(row, on: ring, nowNs: nowNs)
   }
 
   /// The kernel or the peer refused, or the time for it ran out while it was under way.

@@ -50,9 +50,9 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     log.secured(durationNs: nowNs &- rows[row].openedNs)
     line.noteSecured(row, in: log)
     sayWhatIsLong(row, on: ring)
-    begin(row, on: ring, nowNs: nowNs)
-    // The peer may have spoken right behind its part of the handshake.
-    guard rows[row].state == .ready else { return }
+    becomeReady(row, on: ring, nowNs: nowNs)
+    // The peer may have spoken right behind its part of the handshake, such as SETTINGS, which are heard
+    // before the first request goes out.
     unsafe take(row, UnsafeMutableRawBufferPointer(start: nil, count: 0), on: ring, nowNs: nowNs)
   }
 

@@ -65,7 +65,8 @@ extension EndToEnd {
           serving: certificate.chain, key: certificate.key,
           protocols: [UInt8(name.utf8.count)] + Array(name.utf8))
       }
-      let server = try Self.server({ contexts[min($0, 1)] }) { connection, tls, server in
+      let backend: @Sendable (Int) -> TLSContext = { contexts[min($0, 1)] }
+      let server = try Self.server(backend) { connection, tls, server in
         Self.answer(connection, tls, server)
       }
       defer { server.end() }
@@ -81,7 +82,8 @@ extension EndToEnd {
       nonisolated(unsafe) let context = try TLSContext(
         serving: certificate.chain, key: certificate.key, protocols: [8] + Array("http/1.1".utf8),
         groups: "P-384")
-      let server = try Self.server({ _ in context }) { connection, tls, server in
+      let backend: @Sendable (Int) -> TLSContext = { _ in context }
+      let server = try Self.server(backend) { connection, tls, server in
         Self.answer(connection, tls, server)
       }
       defer { server.end() }
@@ -94,7 +96,8 @@ extension EndToEnd {
     /// The time to connect covers the handshake, and a pause follows.
     @Test func aHandshakeThatStallsIsGivenUpInTime() throws {
       nonisolated(unsafe) let context = try SecureTests.context(try SecureTests.certificate())
-      let server = try Self.server({ _ in context }) { connection, tls, server in
+      let backend: @Sendable (Int) -> TLSContext = { _ in context }
+      let server = try Self.server(backend) { connection, tls, server in
         guard connection.number > 0 else { return Self.answer(connection, tls, server) }
         connection.readToEnd()
       }
@@ -109,7 +112,8 @@ extension EndToEnd {
     /// RFC 8446 6.1: at an idle connection's end nothing is lost; with a request under way it is closed.
     @Test(arguments: [true, false]) func anAnnouncedEndIsAnEnd(whenIdle: Bool) throws {
       nonisolated(unsafe) let context = try SecureTests.context(try SecureTests.certificate())
-      let server = try Self.server({ _ in context }) { connection, tls, server in
+      let backend: @Sendable (Int) -> TLSContext = { _ in context }
+      let server = try Self.server(backend) { connection, tls, server in
         Self.answer(
           connection, tls, server,
           instead: { count in

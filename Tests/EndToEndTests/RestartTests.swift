@@ -43,7 +43,8 @@ extension EndToEnd {
 
     /// All connections end while the target still listens: as many are opened at once as when a load
     /// begins, and the others wait their turn.
-    @Test(arguments: [true, false]) func connectionsThatEndTogetherAreOpenedInTurn(tls: Bool) throws {
+    @Test(arguments: [true, false]) func connectionsThatEndTogetherAreOpenedInTurn(tls: Bool) throws
+    {
       nonisolated(unsafe) let context = try SecureTests.context(try SecureTests.certificate())
       let lock = NSLock()
       let state = Mutex((open: [Held](), isOver: false, again: 0))
@@ -81,11 +82,11 @@ extension EndToEnd {
         }
       }
       defer { server.end() }
-      let child = try Squall.ended([
-        "run", "--quiet", "--format", "json", "-w", "1", "-k", "-c", "400", "-R", "2000", "-d",
-        "1500ms", "--drain", "100ms", "--timeout", "10s", "--connect-timeout", "20s",
-        "http\(tls ? "s" : "")://127.0.0.1:\(server.port)/",
-      ])
+      let child = try Squall.ended(
+        [
+          "run", "--quiet", "--format", "json", "-w", "1", "-c", "400", "-R", "2000", "-d",
+          "1500ms", "--drain", "100ms", "--timeout", "10s", "--connect-timeout", "20s",
+        ] + (tls ? ["-k", SecureTests.url(server)] : [server.url]))
       let result = try Measured(child.output)
       result.expectConservation()
       let again = state.withLock { $0.again }
