@@ -12,7 +12,7 @@ struct Compare: ParsableCommand {
       SVG. How the figures are taken is in Benchmarks/README.md.
       """)
 
-  @Flag(help: "What the goals need, in two to three minutes instead of twenty-five.")
+  @Flag(help: "What the goals over plain HTTP/1.1 need, in three minutes instead of thirty-five.")
   var quick = false
 
   @Flag(help: "Two clients, one second each; fails unless claimed and received counts agree.")
