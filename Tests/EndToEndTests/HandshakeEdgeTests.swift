@@ -252,11 +252,29 @@ extension EndToEnd {
                   write(ssl, answers, len(answers))
           if most > 0:
               print("most", most, flush=True)
+      def answer(ssl):
+          if handshake(ssl) != 1:
+              return
+          pending = b""
+          while (some := take(ssl)) is not None:
+              pending += some
+              while b"\\r\\n\\r\\n" in pending:
+                  pending = pending.split(b"\\r\\n\\r\\n", 1)[1]
+                  reply = b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok"
+                  write(ssl, reply, len(reply))
+      if mode == "asks":
+          # SSL_VERIFY_PEER: a certificate is asked for, and may be missing.
+          of(libssl, "SSL_CTX_set_verify", None, P, Int, P)(context, 1, None)
       def serve(connection):
           ssl = new(context)
           set_fd(ssl, connection.fileno())
           accept_state(ssl)
-          ask(ssl) if mode == "renegotiate" else speak(ssl, connection)
+          if mode == "renegotiate":
+              ask(ssl)
+          elif mode == "h2":
+              speak(ssl, connection)
+          else:
+              answer(ssl)
           free(ssl)
           connection.close()
       listening = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -293,6 +311,34 @@ extension EndToEnd {
       #expect(result.number("tls.failures.renegotiation") == 3)
       let said = "heard tlsv1 alert no renegotiation\n"
       try server.child.run { server.child.output.components(separatedBy: said).count == 4 }
+    }
+
+    /// Whoever is asked for a certificate and has none says so and goes on (RFC 8446 4.4.2, RFC 5246 7.4.6).
+    @Test(arguments: ["1.3", "1.2"]) func aCertificateThatIsOnlyAskedForMayBeMissing(
+      version: String
+    ) throws {
+      let (server, url) = try server("asks", version)
+      let result = try Squall.run(["-w", "1", "-c", "2", "-k", "-n", "20", url])
+      result.expectConservation()
+      #expect(result.ok == 20, "\(result.requests) \(result.errors)")
+      #expect(result["tls.version"] as? String == version)
+      server.child.end()
+    }
+
+    /// A ticket of TLS 1.2 is of use more than once (RFC 5077 section 5.6), one of 1.3 once, and each
+    /// handshake brings new ones.
+    @Test(arguments: ["1.3", "1.2"]) func ticketsResume(version: String) throws {
+      let (server, url) = try server("plain", version)
+      let result = try Squall.run([
+        "-w", "1", "-c", "1", "-k", "-n", "20", "--no-keepalive", "--tls-session", "resume", url,
+      ])
+      result.expectConservation()
+      #expect(result.ok == 20, "\(result.requests) \(result.errors)")
+      let (full, resumed) = (
+        result.number("tls.handshakes.full"), result.number("tls.handshakes.resumed")
+      )
+      #expect(resumed >= 18 && full + resumed >= 20, "\(full) full, \(resumed) resumed")
+      server.child.end()
     }
 
     /// In TLS 1.3 a server may speak right behind its Finished, before it has ours; in 1.2 its Finished comes
