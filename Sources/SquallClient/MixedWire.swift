@@ -1,6 +1,6 @@
 internal import SquallLoad
 
-/// TLS to some origins and bytes as they are to the others. Rows take the origins in turn.
+/// TLS to some origins, or to all, and bytes as they are to the others. Rows take the origins in turn.
 @safe struct MixedWire: Wire, ~Copyable {
   static var seals: Bool { true }
   static var outputByteCountMax: Int { TLSWire.outputByteCountMax }

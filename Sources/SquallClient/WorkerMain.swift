@@ -46,6 +46,10 @@ internal import SquallTLS
     var options = Ring.Options(
       connections: Int(min(setup.connectionCountMax, setup.plan.connections.openCount)))
     options.fileCount = setup.connectionCountMax
+    // A record of 16 KiB (RFC 8446 5.2) and what stands around it come into one, and are opened there.
+    if setup.plan.origins.contains(where: { $0.tls != nil }) {
+      options.largeBufferByteCount = 32_768
+    }
     options.backend = setup.backend
     let ring = try Ring(options)
     let plan = setup.plan
@@ -76,24 +80,22 @@ internal import SquallTLS
   private static func share(
     _ setup: WorkerSetup, _ region: borrowing SharedRegion, on ring: borrowing Ring
   ) throws(SystemError) {
-    if let mixed = mixedWire(setup) {
-      var kind = MixedSharedWorker(worker: shared(mixed, setup, region, on: ring))
-      return try run(&kind, on: ring, setup.plan)
-    }
-    switch (setup.plan.connections.streams > 0, setup.plan.origin.tls) {
-    case (false, nil):
+    let plan = setup.plan
+    guard plan.connections.streams > 0 else {
+      if let mixed = mixedWire(setup) {
+        var kind = MixedSharedWorker(worker: shared(mixed, setup, region, on: ring))
+        return try run(&kind, on: ring, plan)
+      }
       var kind = SharedWorker(worker: shared(PlainWire(), setup, region, on: ring))
-      try run(&kind, on: ring, setup.plan)
-    case (false, let tls?):
-      var kind = SecureSharedWorker(worker: shared(wire(tls, setup), setup, region, on: ring))
-      try run(&kind, on: ring, setup.plan)
-    case (true, nil):
-      var kind = SharedH2Worker(worker: sharedStreams(PlainWire(), setup, region, on: ring))
-      try run(&kind, on: ring, setup.plan)
-    case (true, let tls?):
+      return try run(&kind, on: ring, plan)
+    }
+    if let tls = plan.origin.tls {
       var kind = SecureSharedH2Worker(
         worker: sharedStreams(wire(tls, setup), setup, region, on: ring))
-      try run(&kind, on: ring, setup.plan)
+      try run(&kind, on: ring, plan)
+    } else {
+      var kind = SharedH2Worker(worker: sharedStreams(PlainWire(), setup, region, on: ring))
+      try run(&kind, on: ring, plan)
     }
   }
 
@@ -107,10 +109,10 @@ internal import SquallTLS
     }
   }
 
-  /// To several origins some of which have TLS; nil where there are none such.
+  /// To origins some or all of which have TLS; nil where there are none such.
   private static func mixedWire(_ setup: WorkerSetup) -> MixedWire? {
     let plans = setup.plan.origins.map(\.tls)
-    guard plans.count > 1, let any = plans.lazy.compactMap({ $0 }).first else { return nil }
+    guard let any = plans.lazy.compactMap({ $0 }).first else { return nil }
     do throws(TLSContext.Refusal) {
       var contexts: [TLSContext] = []
       // Tickets are of one host, so each has a context of its own.
@@ -313,18 +315,6 @@ struct SharedWorker: CompletionHandler, ~Copyable {
 
 struct MixedSharedWorker: CompletionHandler, ~Copyable {
   var worker: Worker<SharedTraffic, HTTP1, MixedWire>
-
-  mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
-    worker.complete(completion, on: ring, nowNs: nowNs)
-  }
-
-  mutating func turn(on ring: borrowing Ring, nowNs: UInt64) -> UInt64? {
-    worker.turn(on: ring, nowNs: nowNs)
-  }
-}
-
-struct SecureSharedWorker: CompletionHandler, ~Copyable {
-  var worker: Worker<SharedTraffic, HTTP1, TLSWire>
 
   mutating func complete(_ completion: Completion, on ring: borrowing Ring, nowNs: UInt64) {
     worker.complete(completion, on: ring, nowNs: nowNs)
