@@ -46,10 +46,6 @@ internal import SquallTLS
     var options = Ring.Options(
       connections: Int(min(setup.connectionCountMax, setup.plan.connections.openCount)))
     options.fileCount = setup.connectionCountMax
-    // A record of 16 KiB (RFC 8446 5.2) and what stands around it come into one, and are opened there.
-    if setup.plan.origins.contains(where: { $0.tls != nil }) {
-      options.largeBufferByteCount = 32_768
-    }
     options.backend = setup.backend
     let ring = try Ring(options)
     let plan = setup.plan
