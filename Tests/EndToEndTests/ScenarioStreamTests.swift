@@ -201,8 +201,12 @@ extension EndToEnd {
       #expect(result.number("connections.reopened") == 0)
     }
 
-    @Test(arguments: [false, true]) func countsAreThoseOfTheTarget(isSecure: Bool) throws {
-      let target = try Served(isSecure ? ["--tls"] : [])
+    /// Shared connections of HTTP/1.1 over TLS too.
+    @Test(arguments: [
+      ([], ["--http2-prior-knowledge"]), (["--tls"], ["--http2", "-k"]), (["--tls"], ["-k"]),
+    ])
+    func countsAreThoseOfTheTarget(target options: [String], flags: [String]) throws {
+      let target = try Served(options)
       let folder = try Folder()
       let path = try folder.file(
         "s.yaml",
@@ -220,8 +224,7 @@ extension EndToEnd {
               - head: /h
         """)
       let result = try Squall.run(
-        ["-f", path, "--host", target.url, "-u", "40", "-n", "6000"]
-          + (isSecure ? ["--http2", "-k"] : ["--http2-prior-knowledge"]))
+        ["-f", path, "--host", target.url, "-u", "40", "-n", "6000"] + flags)
       #expect(result.ok == 6_000, "\(result.requests) \(result.errors)")
       #expect(try target.count() == 6_000)
     }
