@@ -209,14 +209,14 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       let endpoint = rows[row].flights.isEmpty ? 0 : flights[row, rows[row].flights.oldest].endpoint
       log.received(byteCount: bytes.count, endpoint: endpoint)
     } else if !Line.seals {
-      rows[row].talk.unclaimedByteCount &+= bytes.count
+      rows[row].talk.arrived(byteCount: bytes.count)
     }
     var rest = unsafe bytes
     taking: while true {
       let sealedByteCount = rest.count
       let arrival = unsafe line.take(row, &rest)
       if claims && Line.seals {
-        rows[row].talk.unclaimedByteCount &+= sealedByteCount &- rest.count
+        rows[row].talk.arrived(byteCount: sealedByteCount &- rest.count)
       }
       switch arrival {
       case .bytes(let plain):
@@ -246,15 +246,14 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
   private func claim(_ row: Int, for place: Int, ahead: Int) {
     guard claims else { return }
     log.received(
-      byteCount: rows[row].talk.unclaimedByteCount &- ahead, endpoint: flights[row, place].endpoint)
-    rows[row].talk.unclaimedByteCount = ahead
+      byteCount: rows[row].talk.claim(ahead: ahead), endpoint: flights[row, place].endpoint)
   }
 
   /// Counts bytes that belong to no answer, at the connection's end.
   func claimRest(_ row: Int) {
-    guard claims, rows[row].talk.unclaimedByteCount > 0 else { return }
-    log.received(byteCount: rows[row].talk.unclaimedByteCount, endpoint: 0)
-    rows[row].talk.unclaimedByteCount = 0
+    guard claims else { return }
+    let byteCount = rows[row].talk.claim(ahead: 0)
+    if byteCount > 0 { log.received(byteCount: byteCount, endpoint: 0) }
   }
 
   /// Reads answers. False when the connection was given up.

@@ -57,20 +57,10 @@ protocol Dialect: ~Copyable {
 
   /// The field lines of the head that has just begun an answer.
   static func withFieldLines(_ common: Common, _ take: (UnsafeRawBufferPointer) -> Void)
-  /// Bytes that came and belong to no answer yet.
-  var unclaimedByteCount: Int { get set }
-}
-
-extension Dialect where Self: ~Copyable {
-  mutating func put(
-    _ rendered: UnsafeRawBufferPointer, tag: UInt32, traits: AnswerTraits, common: Common,
-    into output: inout OutgoingBytes
-  ) -> UInt32? { nil }
-  static func withFieldLines(_ common: Common, _ take: (UnsafeRawBufferPointer) -> Void) {}
-  var unclaimedByteCount: Int {
-    get { 0 }
-    set {}
-  }
+  /// Bytes came.
+  mutating func arrived(byteCount: Int)
+  /// Takes what came and was not taken yet, but for the last `ahead` bytes: it belongs to one answer.
+  mutating func claim(ahead: Int) -> Int
 }
 
 /// What is known of an answer before it comes.

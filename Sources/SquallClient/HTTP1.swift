@@ -25,6 +25,11 @@ struct HTTP1: Dialect, ~Copyable {
 
   func put(tag: UInt32, common: Common, into output: inout OutgoingBytes) -> UInt32 { 0 }
 
+  func put(
+    _ rendered: UnsafeRawBufferPointer, tag: UInt32, traits: AnswerTraits, common: Common,
+    into output: inout OutgoingBytes
+  ) -> UInt32? { nil }
+
   mutating func expect(noBody: Bool) { parser.reset(expectsNoBody: noBody) }
 
   var hasOutput: Bool { false }
@@ -73,6 +78,10 @@ struct HTTP1: Dialect, ~Copyable {
   }
 
   func cancel(key: UInt32) -> Bool { false }
+
+  static func withFieldLines(_ common: Common, _ take: (UnsafeRawBufferPointer) -> Void) {}
+  func arrived(byteCount: Int) {}
+  func claim(ahead: Int) -> Int { 0 }
 
   var hasBegun: Bool { parser.hasBegun }
   var bodyByteCount: UInt64 { parser.bodyByteCount }

@@ -13,30 +13,37 @@ struct HTTP2: Dialect, ~Copyable {
     fileprivate let headByteCountMax: Int
 
     init(_ template: H2RequestTemplate) {
-      self.init(H2Requests([template]), headByteCountMax: 0, isSecure: false)
+      unsafe requests = .allocate(capacity: 1)
+      unsafe requests.initialize(to: H2Requests([template]))
+      unsafe writer = Self.writer(headByteCountMax: 0, isSecure: false)
+      unsafe reader = Self.reader()
+      headByteCountMax = unsafe requests.pointee[0].headByteCountMax
     }
 
     /// For requests that are rendered.
     ///
     /// - Parameter headByteCountMax: of the rendered heads.
     init(headByteCountMax: Int, isSecure: Bool) {
-      self.init(H2Requests([]), headByteCountMax: headByteCountMax, isSecure: isSecure)
+      unsafe requests = .allocate(capacity: 1)
+      unsafe requests.initialize(to: H2Requests([]))
+      unsafe writer = Self.writer(headByteCountMax: headByteCountMax, isSecure: isSecure)
+      unsafe reader = Self.reader()
+      self.headByteCountMax = H2RequestWriter.framesByteCountMax(ofHead: headByteCountMax)
     }
 
-    private init(
-      _ requests: consuming H2Requests, headByteCountMax: Int, isSecure: Bool
-    ) {
-      self.headByteCountMax =
-        requests.count > 0
-        ? requests[0].headByteCountMax
-        : H2RequestWriter.framesByteCountMax(ofHead: headByteCountMax)
-      unsafe self.requests = .allocate(capacity: 1)
-      unsafe self.requests.initialize(to: requests)
-      unsafe writer = .allocate(capacity: 1)
+    private static func writer(
+      headByteCountMax: Int, isSecure: Bool
+    ) -> UnsafeMutablePointer<H2RequestWriter> {
+      let writer = UnsafeMutablePointer<H2RequestWriter>.allocate(capacity: 1)
       unsafe writer.initialize(
         to: H2RequestWriter(headByteCountMax: headByteCountMax, isSecure: isSecure))
-      unsafe reader = .allocate(capacity: 1)
+      return unsafe writer
+    }
+
+    private static func reader() -> UnsafeMutablePointer<ResponseHeadReader> {
+      let reader = UnsafeMutablePointer<ResponseHeadReader>.allocate(capacity: 1)
       unsafe reader.initialize(to: ResponseHeadReader())
+      return unsafe reader
     }
 
     @inline(__always)
@@ -54,7 +61,8 @@ struct HTTP2: Dialect, ~Copyable {
   private static let refusalCountMin: UInt32 = H2Connection.streamCountUntilSettings
 
   private var connection = H2Connection(streamCountMax: 1)
-  var unclaimedByteCount = 0
+  /// Bytes that came and belong to no answer yet.
+  private var unclaimedByteCount = 0
   private var refusalCountMax = Self.refusalCountMin
   /// Since the last answer, which may have come on an earlier connection.
   private var refusalCount: UInt32 = 0
@@ -138,6 +146,13 @@ struct HTTP2: Dialect, ~Copyable {
   func ended(isCut: Bool) -> DialectEvent { .needsMore }
 
   mutating func cancel(key: UInt32) -> Bool { connection.cancel(key) }
+
+  mutating func arrived(byteCount: Int) { unclaimedByteCount &+= byteCount }
+
+  mutating func claim(ahead: Int) -> Int {
+    defer { unclaimedByteCount = ahead }
+    return unclaimedByteCount &- ahead
+  }
 
   static func withFieldLines(_ common: Common, _ take: (UnsafeRawBufferPointer) -> Void) {
     unsafe common.reader.pointee.withFieldLines(take)
