@@ -34,9 +34,7 @@ struct Connection<Talk: Dialect & ~Copyable>: ~Copyable {
   var isReceiving = false
   /// A send is under way whose completion we asked for.
   var isSending = false
-  /// The peer takes no more requests here.
-  var isLeaving = false
-  /// Why, where it said so.
+  /// Why the peer takes no more requests here; nil while it does.
   var leavingCode: HTTP2Code?
   var sendFailed = false
   var isIdle = false
@@ -47,6 +45,8 @@ struct Connection<Talk: Dialect & ~Copyable>: ~Copyable {
   /// In the queue of those that wait to be opened.
   var isInLine = false
   var wasOpened = false
+
+  var isLeaving: Bool { leavingCode != nil }
 }
 
 /// What a completion is of; the token's operation.

@@ -445,7 +445,6 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     guard rows[row].leavingCode != code else { return }
     log.found(code.goAway)
     rows[row].leavingCode = code
-    rows[row].isLeaving = true
   }
 
   private mutating func peerClosed(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {

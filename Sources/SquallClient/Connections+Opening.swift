@@ -199,7 +199,6 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     rows[row].isReceiving = false
     rows[row].isSending = false
     rows[row].isSayingOfLine = false
-    rows[row].isLeaving = false
     rows[row].leavingCode = nil
     rows[row].sendFailed = false
     rows[row].state = .unused

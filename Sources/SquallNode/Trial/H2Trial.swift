@@ -43,11 +43,9 @@ struct H2Trial: ~Copyable {
       guard let request = writer.request(rendered, expectsNoBody: expectsNoBody) else {
         preconditionFailure("a plan with a request that HTTP/2 cannot carry")
       }
-      var sent: [UInt8] = []
-      sent = written(room: room) { connection, output in
+      return written(room: room) { connection, output in
         _ = connection.open(request, tag: 0, showsBody: true, keepsFields: true, into: &output)
       }
-      return sent
     }
   }
 

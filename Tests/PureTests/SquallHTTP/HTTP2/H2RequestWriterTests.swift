@@ -109,7 +109,7 @@ import Testing
     #expect(sent(text) == nil)
   }
 
-  /// Any bytes at all: nothing is read or written that is not there (run under a checked allocator).
+  /// Any bytes at all: what is sent of them is a request, with one of each pseudo field.
   @Test(arguments: UInt64(0)..<50)
   func noiseIsSurvived(seed: UInt64) {
     var random = SplitMix64(seed: seed)
@@ -119,8 +119,12 @@ import Testing
     let text = (0..<Int.random(in: 0..<40, using: &random)).map { _ in
       words[Int.random(in: 0..<words.count, using: &random)]
     }.joined()
-    _ = sent(text)
-    _ = sent("GET / HTTP/1.1\r\n" + text + "\r\n\r\n")
+    for text in [text, "GET / HTTP/1.1\r\nHost: h\r\n" + text + "\r\n\r\n"] {
+      guard let fields = sent(text)?.fields else { continue }
+      for name in [":method: ", ":scheme: ", ":path: "] {
+        #expect(fields.count { $0.hasPrefix(name) } == 1, "\(text)")
+      }
+    }
   }
 
   /// Fields that somebody asked for, as lines.
