@@ -28,6 +28,8 @@
   private var tick: UInt64
   /// Where to look on in its bucket: those before are of later rounds.
   private var cursor = Self.start
+  /// No deadline is of a tick before.
+  private var earliest = UInt64.max
 
   package init(slotCount: Int, nowNs: UInt64, tickShift: UInt64 = Self.coarseShift) {
     self.slotCount = slotCount
@@ -45,7 +47,12 @@
   }
 
   /// When to look at the wheel next, on the clock of the deadlines; `UInt64.max` when it is empty.
-  package var nextNs: UInt64 { entryCount == 0 ? .max : (tick + 1) << tickShift }
+  ///
+  /// Far off while no deadline is near: a timer of the kernel that comes before its tick costs a
+  /// sleep some microseconds, in a virtual machine most of all.
+  package var nextNs: UInt64 {
+    entryCount == 0 ? .max : (max(earliest, tick) + 1) << tickShift
+  }
 
   /// The slot's deadline, or a later one that stands for one that was past; `UInt64.max` without any.
   @inline(__always)
@@ -87,7 +94,22 @@
       tick += 1
       cursor = Self.start
     }
+    if earliest < tick { earliest = findEarliest() }
     return nil
+  }
+
+  /// The tick of the first deadline, or the end of a round without one.
+  private func findEarliest() -> UInt64 {
+    guard entryCount > 0 else { return .max }
+    for tick in tick..<tick + UInt64(Self.bucketCount) {
+      var index = unsafe heads[Int(tick % UInt64(Self.bucketCount))]
+      while index != Self.none {
+        let entry = unsafe entries[Int(index)]
+        if entry.deadlineNs >> tickShift <= tick { return tick }
+        index = entry.next
+      }
+    }
+    return tick + UInt64(Self.bucketCount)
   }
 
   private func bucket(_ deadlineNs: UInt64) -> Int {
@@ -99,6 +121,7 @@
     // Where it is linked is remembered as its deadline: a past one is moved to the next tick.
     unsafe entries[slot].deadlineNs = max(
       unsafe entries[slot].deadlineNs, tick << tickShift)
+    earliest = min(earliest, unsafe entries[slot].deadlineNs >> tickShift)
     // One that is due already stands before those that were looked at.
     if bucket == Int(tick % UInt64(Self.bucketCount)) { cursor = Self.start }
     let head = unsafe heads[bucket]
