@@ -115,11 +115,12 @@ extension H2Connection {
     guard let stream = unsafe streams.find(id) else {
       try requireLate(id)
       // Nobody wants it, but it may change the table.
-      _ = try reader.read(block, table: &table, keepsFields: false)
+      _ = try reader.read(block, table: &table, last: &lastBlock, keepsFields: false)
       return nil
     }
     let fields = try unsafe reader.read(
-      block, table: &table, keepsFields: stream.pointee.traits.contains(.keepsFields))
+      block, table: &table, last: &lastBlock,
+      keepsFields: stream.pointee.traits.contains(.keepsFields))
     let endsStream = frames.header.has(FrameHeader.endStream)
     guard unsafe stream.pointee.status == 0 else {
       guard fields.status == 0 else { throw .misplacedPseudoField }

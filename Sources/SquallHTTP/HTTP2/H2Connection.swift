@@ -25,7 +25,7 @@
 /// The windows given to the peer are so large that it never waits for more. The peer's are obeyed:
 /// a body waits (`awaitsWindow(_:)`), and what it waited is part of its service time.
 ///
-/// Takes some 400 bytes, 56 for each place of its stream table, and as much memory as the peer
+/// Takes some 500 bytes, 56 for each place of its stream table, and as much memory as the peer
 /// makes its header table fill, 5 KiB at most. Allocates only until those have their sizes.
 @safe package struct H2Connection: ~Copyable {
   /// Of each window we give, stream or connection. Half of what is allowed: some peers add up
@@ -41,6 +41,7 @@
 
   var frames = FrameReader()
   var table = HeaderTable()
+  var lastBlock = LastBlock()
   var streams: StreamTable
   private var control = ByteStash()
   var violation: H2Violation?

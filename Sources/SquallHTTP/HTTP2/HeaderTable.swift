@@ -23,6 +23,8 @@
   package private(set) var count: UInt32 = 0
   /// Entries ever added; wraps.
   private(set) var addedCount: UInt32 = 0
+  /// Rises with whatever may change an entry's place or drop one.
+  private(set) var version: UInt64 = 0
 
   private var base: UnsafeMutableRawPointer?
   private var capacity = 0
@@ -142,6 +144,7 @@
   /// Drops the oldest entries until `added` bytes fit; false when they do not fit at all.
   @inline(__always)
   private mutating func makeRoom(for added: UInt32) -> Bool {
+    version &+= 1
     while byteCount > 0, byteCount &+ added > byteCountMax {
       guard let base = unsafe base else { break }
       let measures = unsafe (base + start).loadUnaligned(as: Measures.self)

@@ -2,7 +2,8 @@
 ///
 /// A block that lies here already, byte for byte, is not decoded again, if its bytes alone say what
 /// it means: what it adds to a table was kept with it. nginx sends all its fields so, in every
-/// response.
+/// response. Others send the places of fields in the connection's table: of those the block before is
+/// remembered by the connection.
 @safe package struct ResponseHeadReader: ~Copyable {
   private var decoder = FieldDecoder()
   private var memo = HeaderBlockMemo()
@@ -26,16 +27,27 @@
 
   @inline(__always)
   mutating func read(
-    _ block: ByteCursor, table: inout HeaderTable, keepsFields: Bool
+    _ block: ByteCursor, table: inout HeaderTable, last: inout LastBlock, keepsFields: Bool
   ) throws(H2Violation) -> ResponseFields {
     guard !keepsFields else { return try readKeeping(block, table: &table) }
+    if let known = last.recall(block, tableVersion: table.version) { return known }
+    return try readAnew(block, table: &table, last: &last)
+  }
+
+  private mutating func readAnew(
+    _ block: ByteCursor, table: inout HeaderTable, last: inout LastBlock
+  ) throws(H2Violation) -> ResponseFields {
     if let known = memo.recall(block, table: &table) { return known }
     var fields = ResponseFields()
     let addedCount = table.addedCount
+    let version = table.version
     if try decoder.decode(block, table: &table, into: &fields),
       let added = table.newest(table.addedCount &- addedCount)
     {
       memo.keep(block, fields: fields, added: added)
+    }
+    if table.version == version {
+      last = LastBlock(block, fields: fields, tableVersion: version)
     }
     return fields
   }

@@ -402,6 +402,51 @@ import Testing
     #expect(client.reader.fieldCount == 3, "what nobody asked for is not kept")
   }
 
+  /// A block of places in the table, which is remembered, means what stands there now.
+  @Test func theSameBlockMeansWhatTheTableSaysNow() {
+    var client = H2Client()
+    client.receive(W.settings())
+    // Place 62 six times, so that the block is long enough to be remembered.
+    let block: [UInt8] = [0x88, 0xBF] + [UInt8](repeating: 0xBE, count: 6)
+    func answer(_ tag: UInt32, _ block: [UInt8], _ body: String) -> H2Note? {
+      let id = client.open(tag: tag)
+      return client.receive(W.head(id, block) + W.data(id, body)).last
+    }
+    let adding = [0x88] + W.added("content-length", "1") + W.added("x-a", "b")
+    #expect(answer(0, adding, "1") == .ended(0, 200, 1))
+    for tag in 1..<5 as Range<UInt32> {
+      #expect(answer(tag, block, "1") == .ended(tag, 200, 1))
+    }
+    #expect(answer(5, [0x88] + W.added("content-length", "2"), "22") == .ended(5, 200, 2))
+    for tag in 6..<9 as Range<UInt32> {
+      #expect(answer(tag, block, "22") == .ended(tag, 200, 2))
+    }
+    // A table of size 0 has no places.
+    #expect(answer(9, [0x20, 0x88], "") == .ended(9, 200, 0))
+    #expect(answer(10, block, "22") == .violation(.invalidIndex, 10))
+  }
+
+  /// One byte more, or another at any place, is another block.
+  @Test(arguments: 8...33) func anotherBlockIsNotTheLast(byteCount: Int) {
+    let block = [0x88] + [UInt8](repeating: 0xBE, count: byteCount - 1)
+    for place in 1...byteCount {
+      var client = H2Client()
+      client.receive(W.settings())
+      func answer(_ tag: UInt32, _ block: [UInt8]) -> H2Note? {
+        client.receive(W.head(client.open(tag: tag), block, ends: true)).last
+      }
+      #expect(answer(0, [0x88] + W.added("x-a", "b")) == .ended(0, 200, 0))
+      #expect(answer(1, block) == .ended(1, 200, 0))
+      #expect(answer(2, block) == .ended(2, 200, 0))
+      // A second status.
+      var other = block + [0xBE]
+      other[place] = 0x88
+      if place < byteCount { other.removeLast() }
+      #expect(
+        answer(3, other) == .violation(place == 1 ? .repeatedStatus : .misplacedPseudoField, 3))
+    }
+  }
+
   /// A memo that all connections share changes nothing: each has its own table.
   @Test(arguments: UInt64(0)..<20)
   func aSharedMemoChangesNothing(seed: UInt64) {
