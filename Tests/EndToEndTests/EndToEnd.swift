@@ -240,7 +240,7 @@ func listener() throws -> (socket: Int32, port: UInt16) {
   var byteCount = socklen_t(MemoryLayout<sockaddr_in>.size)
   let result = withUnsafeMutablePointer(to: &address) { pointer in
     pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
-      bind(socket, raw, byteCount) == 0 && listen(socket, 128) == 0
+      bind(socket, raw, byteCount) == 0 && listen(socket, 1_024) == 0
         && getsockname(socket, raw, &byteCount) == 0
     }
   }
