@@ -172,6 +172,7 @@ static struct verdict judge(squall_tls *tls, const STACK_OF(CRYPTO_BUFFER) *chai
 	STACK_OF(X509) *others = sk_X509_new_null();
 	X509_STORE_CTX *check = X509_STORE_CTX_new();
 	X509_VERIFY_PARAM *wanted;
+	int error;
 
 	if (leaf == NULL || others == NULL || check == NULL)
 		goto done;
@@ -194,7 +195,13 @@ static struct verdict judge(squall_tls *tls, const STACK_OF(CRYPTO_BUFFER) *chai
 		       : !X509_VERIFY_PARAM_set1_host(wanted, tls->name, strlen(tls->name)))
 		goto done;
 	X509_verify_cert(check);
-	verdict = verdict_of(X509_STORE_CTX_get_error(check));
+	error = X509_STORE_CTX_get_error(check);
+	verdict = verdict_of(error);
+	if ((error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+	     error == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE) &&
+	    sk_CRYPTO_BUFFER_num(chain) == 1)
+		verdict.text = "it came alone, and its issuer is not known here: the target may leave "
+			       "out an intermediate certificate";
 done:
 	X509_STORE_CTX_free(check);
 	sk_X509_pop_free(others, X509_free);

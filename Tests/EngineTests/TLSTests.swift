@@ -290,7 +290,9 @@ import Testing
         try pair.shake()
         #expect(reason == nil)
       } catch {
-        #expect((error as? TLSConnection.Failure)?.reason == reason)
+        let failure = try #require(error as? TLSConnection.Failure)
+        #expect(failure.reason == reason)
+        #expect(failure.words.contains("intermediate"), "\(failure.words)")
       }
     }
   }
