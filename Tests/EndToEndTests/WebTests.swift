@@ -110,6 +110,35 @@ extension EndToEnd {
       #expect(try waiting.ask("GET", "/", fields: ["Host": "evil.example"]).status == 403)
     }
 
+    /// Whoever comes when there are too many is answered once one of them goes.
+    @Test func connectionsHaveABound() throws {
+      let waiting = try Waiting()
+      let request = Array("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
+      func ask(_ socket: Int32) throws {
+        try #require(send(socket, request, request.count, Int32(MSG_NOSIGNAL)) == request.count)
+      }
+      func isAnswered(_ socket: Int32, flags: Int32 = 0) -> Bool {
+        var byte: UInt8 = 0
+        return recv(socket, &byte, 1, flags | Int32(MSG_PEEK)) == 1
+      }
+      // Those that come together are let in together.
+      var sockets = try (0..<512 + 32).map { _ in try connection(to: waiting.port) }
+      defer { for socket in sockets { close(socket) } }
+      try ask(sockets[0])
+      #expect(isAnswered(sockets[0]))
+      let last = try #require(sockets.last)
+      try ask(last)
+      // The server has had its turns meanwhile.
+      for socket in sockets[1..<100] {
+        try ask(socket)
+        #expect(isAnswered(socket))
+      }
+      #expect(!isAnswered(last, flags: Int32(MSG_DONTWAIT)))
+      for socket in sockets[..<100] { close(socket) }
+      sockets.removeFirst(100)
+      #expect(isAnswered(last))
+    }
+
     /// Whatever is wrong is said at its member, and of a scenario with its place.
     @Test func aRunIsCheckedBeforeItBegins() throws {
       let waiting = try Waiting()

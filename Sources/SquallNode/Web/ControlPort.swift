@@ -18,6 +18,12 @@ internal import SquallLoad
 /// address the `Host` must name one too, so that no other site's name can be made to point here.
 /// Elsewhere each request shows the token or has the cookie of who has signed in, if there is a token.
 package final class ControlPort: Sendable {
+  /// Open at a time, a few more where they come together; whoever comes then waits for one to end. Twice as
+  /// many as may follow a run.
+  static let connectionCountMax = 2 * LiveEvents.readerCountMax
+  /// A connection without a request is kept so long.
+  static let idleTimeout = TimeAmount.seconds(60)
+
   package struct Options: Sendable {
     package var host = "127.0.0.1"
     package var port: UInt16 = 8_089
@@ -80,7 +86,9 @@ package final class ControlPort: Sendable {
     let application = Application(
       router: router,
       server: server,
-      configuration: .init(address: .hostname(options.host, port: Int(port))),
+      configuration: .init(
+        address: .hostname(options.host, port: Int(port)),
+        availableConnectionsDelegate: .maximum(Self.connectionCountMax, logger: quiet)),
       onServerRunning: { channel in
         opened.yield(.success(UInt16(clamping: channel.localAddress?.port ?? Int(port))))
         opened.finish()
@@ -101,9 +109,10 @@ package final class ControlPort: Sendable {
   }
 
   private func server() throws(Complaint) -> HTTPServerBuilder {
-    guard let security = options.security else { return .http1() }
+    let plain = HTTPServerBuilder.http1(configuration: .init(idleTimeout: Self.idleTimeout))
+    guard let security = options.security else { return plain }
     do {
-      return try .tls(.http1(), tlsConfiguration: security.configuration)
+      return try .tls(plain, tlsConfiguration: security.configuration)
     } catch {
       throw .usage("TLS on the web port cannot be prepared: \(error).")
     }
