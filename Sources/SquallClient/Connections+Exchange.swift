@@ -67,10 +67,9 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
           endpoint: 0), to: &rows[row].flights, of: row)
       var byteCount = requestByteCount
       if Talk.composes {
-        byteCount = -output.byteCount
         let key = rows[row].talk.put(
           tag: UInt32(truncatingIfNeeded: place), common: common, into: &output)
-        byteCount += output.byteCount
+        byteCount = rows[row].talk.putByteCount
         flights[row, place].key = key
       }
       count &+= 1

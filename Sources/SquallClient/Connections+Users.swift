@@ -203,7 +203,8 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     _ = flights.append(flight, to: &rows[row].flights, of: row)
     if request.expectsNoBody { rows[row].talk.expect(noBody: true) }
     log.sent(
-      scheduledNs: scheduledNs, byteCount: bytes.count,
+      scheduledNs: scheduledNs,
+      byteCount: Talk.composes ? rows[row].talk.putByteCount : bytes.count,
       ownLagNs: (Job.sharesConnections ? request.readyNs : nowNs) &- scheduledNs, nowNs: nowNs,
       endpoint: request.endpoint)
     if request.thoughtUntilNs > 0 {
@@ -220,8 +221,8 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     return true
   }
 
-  /// The request's bytes; nil when it cannot be sent. Where they are composed, they stand in `output` and
-  /// the flight knows what it needs to be sent again.
+  /// The rendered bytes; nil when the request cannot be sent. Where it is composed of them, it stands in
+  /// `output`, and the flight knows what it needs to be sent again.
   @inline(__always)
   private mutating func render(
     _ request: UserRequest, _ row: Int, _ lane: Int, _ flight: inout Flight,
@@ -237,7 +238,6 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     guard let byteCount = unsafe job.render(lane, into: buffer, nowNs: nowNs) else { return nil }
     let rendered = unsafe UnsafeRawBufferPointer(
       rebasing: UnsafeRawBufferPointer(buffer)[..<byteCount])
-    let start = output.byteCount
     let traits = AnswerTraits(
       expectsNoBody: request.expectsNoBody, isRead: job.readsAnswer(lane))
     guard
@@ -248,7 +248,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
     flight.key = key
     flight.renderedByteCount = UInt32(truncatingIfNeeded: byteCount)
     flight.expectsNoBody = request.expectsNoBody
-    return unsafe output.written(from: start)
+    return unsafe rendered
   }
 
   /// A request that cannot be sent: its user goes on after a pause.

@@ -32,6 +32,8 @@ protocol Dialect: ~Copyable {
     _ rendered: UnsafeRawBufferPointer, tag: UInt32, traits: AnswerTraits, common: Common,
     into output: inout OutgoingBytes
   ) -> UInt32?
+  /// Of the request that was put last.
+  var putByteCount: Int { get }
   /// The next answer is that to a HEAD.
   mutating func expect(noBody: Bool)
 

@@ -30,6 +30,8 @@ struct HTTP1: Dialect, ~Copyable {
     into output: inout OutgoingBytes
   ) -> UInt32? { nil }
 
+  var putByteCount: Int { 0 }
+
   mutating func expect(noBody: Bool) { parser.reset(expectsNoBody: noBody) }
 
   var hasOutput: Bool { false }

@@ -104,6 +104,10 @@ struct HTTP2: Dialect, ~Copyable {
       request, tag: tag, showsBody: true, keepsFields: traits.isRead, into: &output)
   }
 
+  var putByteCount: Int {
+    @inline(__always) get { connection.openedByteCount }
+  }
+
   func expect(noBody: Bool) {}
 
   @inline(__always)

@@ -73,6 +73,32 @@ extension EndToEnd {
       return result
     }
 
+    /// A body goes out in parts, as windows open, and is part of its request's bytes.
+    @Test(arguments: [false, true]) func aLargeBodyIsCountedWhole(inScenario: Bool) throws {
+      let target = try Served()
+      let folder = try Folder()
+      let body = String(repeating: "x", count: 200_000)
+      let scenario = try folder.file(
+        "post.yaml",
+        """
+        squall: 1
+        target: \(target.url)
+        users:
+          one:
+            do:
+              - post: /
+                text: \(body)
+        """)
+      let load =
+        inScenario
+        ? [scenario, "-u", "2"]
+        : [target.url, "-c", "2", "-b", "@\(try folder.file("body", body))"]
+      let result = try Squall.run(load + ["-n", "20", "--http2-prior-knowledge"])
+      result.expectConservation()
+      #expect(result.ok == 20)
+      #expect((20 * 200_000..<20 * 200_300).contains(result.number("bytes.sent")))
+    }
+
     @Test func everyRequestIsCountedExactly() throws {
       let server = try Scripted { connection, server in
         Self.serve(connection) { stream in

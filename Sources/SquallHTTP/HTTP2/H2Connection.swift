@@ -53,6 +53,8 @@
   /// Streams at a time, as things stand.
   package private(set) var streamCountMax: UInt32
   private(set) var nextID: UInt32
+  /// Of the request opened last: its head as it stands in frames, and its body.
+  package private(set) var openedByteCount = 0
   /// What a GOAWAY left us.
   var lastStreamID = Self.streamIDMax
   /// Frames for streams up to this one may have been on their way when we cancelled one of them.
@@ -174,7 +176,9 @@ extension H2Connection {
     while streams.isTaken(nextID) { nextID &+= 2 }
     let id = nextID
     nextID &+= 2
+    let start = output.byteCount
     writeHead(request, streamID: id, into: &output)
+    openedByteCount = output.byteCount &- start &+ request.body.byteCount
     var traits: H2Stream.Traits = request.expectsNoBody ? .expectsNoBody : []
     if showsBody { traits.insert(.showsBody) }
     if keepsFields { traits.insert(.keepsFields) }

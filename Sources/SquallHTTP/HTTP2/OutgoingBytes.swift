@@ -13,12 +13,6 @@
     @inline(__always) get { unsafe buffer.count &- byteCount }
   }
 
-  /// What was written from `offset` on, counted from where this began.
-  package func written(from offset: Int) -> UnsafeRawBufferPointer {
-    unsafe UnsafeRawBufferPointer(
-      rebasing: UnsafeRawBufferPointer(buffer)[offset..<byteCount])
-  }
-
   @inline(__always)
   mutating func append(_ bytes: ByteCursor) {
     precondition(bytes.byteCount <= room, "more bytes than the caller has room for")
