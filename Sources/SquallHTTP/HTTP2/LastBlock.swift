@@ -1,7 +1,7 @@
 /// The header block that a connection read last, with what it came to, if it left the table as it was:
 /// where it comes again, and the table still is the same, it comes to the same.
 struct LastBlock: BitwiseCopyable {
-  /// A shorter block is decoded as soon, a longer one is rare.
+  /// Blocks of other lengths are decoded each time.
   static let byteCounts = 8...32
 
   /// Words of its bytes from four places on, which together are all of them.
