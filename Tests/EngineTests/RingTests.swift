@@ -349,7 +349,9 @@ struct RingTests {
   @Test(arguments: backends) func anAddressWhereNobodyListensIsRefused(backend: Backend) throws {
     let wire = try Wire(backend)
     shutdown(wire.listener, Int32(SHUT_RDWR))
-    close(dup2(open("/dev/null", O_RDONLY), wire.listener))
+    let nothing = open("/dev/null", O_RDONLY)
+    try #require(dup2(nothing, wire.listener) == wire.listener)
+    close(nothing)
     let peers = AddressList([wire.address])
     let sources = AddressList([])
     try wire.ring.connect(
