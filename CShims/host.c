@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -147,6 +148,11 @@ int64_t squall_memory_size(int32_t fd)
 {
 	struct stat status;
 	return fstat(fd, &status) < 0 ? -errno : status.st_size;
+}
+
+void squall_heap_trim(void)
+{
+	malloc_trim(0);
 }
 
 int32_t squall_process_spawn(const char *path, const char *const *arguments,

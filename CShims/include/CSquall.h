@@ -237,6 +237,8 @@ void *squall_memory_map(int32_t fd, uint64_t byte_count);
 void squall_memory_unmap(void *memory, uint64_t byte_count);
 /* Bytes of a memory made by squall_memory_create, or -errno. */
 int64_t squall_memory_size(int32_t fd);
+/* Gives the kernel back whole pages of the heap that are free (malloc_trim(3)). */
+void squall_heap_trim(void);
 
 /*
  * Starts the program at `path` with `arguments` (the first is its name, NULL ends

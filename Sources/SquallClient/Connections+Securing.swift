@@ -39,7 +39,10 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       case .needsMore, .stepIsDue, .bytes: sayOfLine(row, on: ring)
       }
     }
-    return handshakes.count > 0
+    guard handshakes.count == 0 else { return true }
+    // A handshake needs 30 KiB, which lie here and there among those of others.
+    if openingCount == 0 && !isSending { ThisProcess.giveBackFreeMemory() }
+    return false
   }
 
   private mutating func secured(_ row: Int, on ring: borrowing Ring, nowNs: UInt64) {

@@ -92,10 +92,13 @@ final class Child {
     return String(output.prefix { $0 != "\n" })
   }
 
-  /// Waits for the end of the process.
+  /// Waits for the end of the process, and looks at it every few milliseconds until then.
   @discardableResult
-  func awaitEnd(withinMs: UInt64 = 60_000) throws -> Ending {
-    try pump(withinMs: withinMs) { ending != nil }
+  func awaitEnd(withinMs: UInt64 = 60_000, meanwhile look: () -> Void = {}) throws -> Ending {
+    try pump(withinMs: withinMs) {
+      if ending == nil { look() }
+      return ending != nil
+    }
     return try #require(ending)
   }
 

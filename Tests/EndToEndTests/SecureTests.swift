@@ -122,6 +122,36 @@ extension EndToEnd {
       }
     }
 
+    /// Two keys and what belongs to them. The 30 KiB of a handshake are given back before the load.
+    @Test func aConnectionKeepsLessThanTwoKiB() throws {
+      try onAQuietHost {
+        let more = try [["--tls"], []].map { try privateKiB(3_500, $0) - privateKiB(500, $0) }
+        let each = Double(more[0] - more[1]) / 3_000
+        print("a connection over TLS takes \(each) KiB more than one without")
+        return each <= 2 && each > 0.5 ? [] : ["\(each) KiB a connection: \(more)"]
+      }
+    }
+
+    /// Memory of the worker alone, half a second before its end: its receive buffers have all been used.
+    private func privateKiB(_ connectionCount: Int, _ arguments: [String]) throws -> Int {
+      let target = try Served(arguments)
+      let child = try Squall.start(
+        ["run", "--quiet", "-w", "1", "-c", "\(connectionCount)", "-R", "4000", "-d", "3s"]
+          + (arguments.isEmpty ? [] : ["-k"]) + [target.url])
+      var readings: [(atNs: UInt64, kiB: Int)] = []
+      try child.awaitEnd {
+        guard let worker = child.children.first,
+          let text = try? String(contentsOfFile: "/proc/\(worker)/smaps_rollup", encoding: .utf8)
+        else { return }
+        let kiB = text.split(separator: "\n").filter { $0.hasPrefix("Private_") }
+          .compactMap { Int($0.split(separator: " ")[1]) }
+        readings.append((monotonicNs(), kiB.reduce(0, +)))
+      }
+      #expect(child.ending == Child.Ending(code: 0), "\(child.errors)")
+      let lastNs = try #require(readings.last).atNs
+      return try #require(readings.last { $0.atNs + 500_000_000 < lastNs }).kiB
+    }
+
     @Test func aRefusedCertificateIsSaidBeforeTheLoad() throws {
       let good = try Self.certificate()
       let old = try Self.certificate { $0.validity = Self.now - 7_200...Self.now - 3_600 }

@@ -26,7 +26,7 @@ package struct MasterMachine: Sendable {
     /// From the start instant's choice to the instant: time for the news to reach everyone.
     package var startLeadNs: UInt64 = 250_000_000
     /// What is added to it at most for opening connections.
-    package var openingNsMax: UInt64 = 2_000_000_000
+    package var openingNsMax: UInt64 = 10_000_000_000
     /// How long the master gathers changes before it deals again.
     package var settleNs: UInt64 = 200_000_000
     /// From a redistribution's first step to the instant at which schedules change hands.

@@ -29,16 +29,20 @@ import Testing
 
   /// The largest share decides; a ramp opens its connections in a time of its own.
   @Test func theStartLeavesTimeToOpenTheConnections() throws {
-    func startNs(_ connections: UInt32, rampNs: UInt64 = 0) throws -> UInt64 {
+    func startNs(
+      _ connections: UInt32, rampNs: UInt64 = 0, over tls: TLSPlan? = nil
+    ) throws -> UInt64 {
       var plan = Self.longPlan(connections: connections)
       plan.connections.rampNs = rampNs
+      plan.origin.tls = tls
       let master = running([ScriptedAgent(1, workers: 2)], plan: plan)
       return try #require(master.lastOrder(to: 1)?.startNs)
     }
     let atOnceNs = try startNs(1_000, rampNs: second)
     #expect(try startNs(2) - atOnceNs == 50_000)
     #expect(try startNs(19_999) - atOnceNs == 10_000 * 50_000)
-    #expect(try startNs(1_000_000) - atOnceNs == 2 * second)
+    #expect(try startNs(1_000_000) - atOnceNs == 10 * second)
+    #expect(try startNs(2_000, over: TLSPlan(serverName: "host")) - atOnceNs == 1_000 * 400_000)
   }
 
   @Test func aSilentHostsLoadIsWithTheOthersWithinOneHeartbeatOfBeingMissed() {
