@@ -12,6 +12,8 @@ let strict: [SwiftSetting] = [
 let portable: [LinkerSetting] =
   Context.environment["SQUALL_PORTABLE"] == nil
   ? [] : [.unsafeFlags(["-use-ld=lld", "-Xclang-linker", "-static-libgcc"])]
+// OpenSSL's libssl in place of the BoringSSL that swift-nio-ssl carries: CTLS/libssl.h.
+let usesLibssl = Context.environment["SQUALL_LIBSSL"] != nil
 let tests: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
 let package = Package(
@@ -40,9 +42,13 @@ let package = Package(
       cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")],
       linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("z")]),
     .target(
-      name: "CTLS", dependencies: [.product(name: "NIOSSL", package: "swift-nio-ssl")],
+      name: "CTLS",
+      dependencies: usesLibssl ? [] : [.product(name: "NIOSSL", package: "swift-nio-ssl")],
       path: "CTLS",
-      cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")]),
+      cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")]
+        + (usesLibssl ? [.define("SQUALL_LIBSSL")] : []),
+      cxxSettings: usesLibssl ? [.define("SQUALL_LIBSSL")] : [],
+      linkerSettings: usesLibssl ? [.linkedLibrary("ssl"), .linkedLibrary("crypto")] : []),
     .target(
       name: "CFiles", path: "CFiles",
       cSettings: [.treatAllWarnings(as: .error), .enableWarning("all"), .enableWarning("extra")],

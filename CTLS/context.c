@@ -229,11 +229,10 @@ static enum ssl_verify_result_t verify(SSL *ssl, uint8_t *alert)
 	SHA256_Init(&hash);
 	SHA256_Update(&hash, tls->name, strlen(tls->name) + 1);
 	for (size_t index = 0; index < sk_CRYPTO_BUFFER_num(chain); index++) {
-		const CRYPTO_BUFFER *buffer = sk_CRYPTO_BUFFER_value(chain, index);
-		uint32_t count = (uint32_t)CRYPTO_BUFFER_len(buffer);
+		uint8_t one[SQUALL_SHA256_BYTES];
 
-		SHA256_Update(&hash, &count, sizeof(count));
-		SHA256_Update(&hash, CRYPTO_BUFFER_data(buffer), count);
+		CERTIFICATE_SHA256(sk_CRYPTO_BUFFER_value(chain, index), one);
+		SHA256_Update(&hash, one, sizeof(one));
 	}
 	SHA256_Final(digest, &hash);
 	for (uint32_t index = 0; index < context->verdict_count && known == NULL; index++)
@@ -343,6 +342,7 @@ squall_tls_context *squall_tls_context_create(const struct squall_tls_options *o
 	context->verifies = options->verifies;
 	context->resumes = options->resumes;
 	context->serves = options->serves;
+	context->keeps_library = TLS_KEEPS_LIBRARY;
 	context->records_a_key_max = RECORDS_A_KEY_MAX;
 	context->ssl = SSL_CTX_new(TLS_with_buffers_method());
 	if (context->ssl == NULL)
@@ -439,7 +439,7 @@ void squall_tls_context_destroy(squall_tls_context *context)
 
 void squall_tls_context_keep_library(squall_tls_context *context, bool keeps)
 {
-	context->keeps_library = keeps;
+	context->keeps_library = keeps || TLS_KEEPS_LIBRARY;
 }
 
 void squall_tls_context_limit_records(squall_tls_context *context, uint64_t count)

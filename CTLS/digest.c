@@ -1,6 +1,4 @@
-#include "CTLS.h"
-
-#include <CNIOBoringSSL.h>
+#include "internal.h"
 
 void squall_sha256(const void *bytes, size_t count, uint8_t digest[SQUALL_SHA256_BYTES])
 {

@@ -3,7 +3,15 @@
 
 #include "CTLS.h"
 
+#ifdef SQUALL_LIBSSL
+#include "libssl.h"
+#define TLS_KEEPS_LIBRARY true
+#else
 #include <CNIOBoringSSL.h>
+#define TLS_KEEPS_LIBRARY false
+#define CERTIFICATE_SHA256(certificate, into) \
+	SHA256(CRYPTO_BUFFER_data(certificate), CRYPTO_BUFFER_len(certificate), into)
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -64,7 +72,9 @@ struct squall_tls_context {
 
 /* One direction of a TLS 1.3 connection. */
 struct record_key {
+#ifndef SQUALL_LIBSSL
 	EVP_AEAD_CTX aead;
+#endif
 	uint64_t sequence;
 	uint8_t iv[NONCE_BYTES];
 	uint8_t secret[SECRET_BYTES_MAX];
@@ -84,7 +94,9 @@ struct squall_tls {
 	bool is_ip;
 	bool has_keys;
 	bool has_begun; /* the peer's first byte was looked at */
+#ifndef SQUALL_LIBSSL
 	const EVP_AEAD *aead;
+#endif
 	const EVP_MD *digest;
 	const char *text;
 	char *name;

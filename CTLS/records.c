@@ -6,6 +6,8 @@
  */
 #include "internal.h"
 
+#ifndef SQUALL_LIBSSL
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -351,3 +353,5 @@ enum squall_tls_result tls_records_receive(squall_tls *tls, uint8_t *bytes, size
 		*used += left;
 	}
 }
+
+#endif

@@ -1,5 +1,7 @@
 #include "internal.h"
 
+#ifndef SQUALL_LIBSSL
+
 #include <string.h>
 
 bool tls_traffic_secrets(const SSL *ssl, uint8_t in[SECRET_BYTES_MAX],
@@ -17,3 +19,5 @@ bool tls_traffic_secrets(const SSL *ssl, uint8_t in[SECRET_BYTES_MAX],
 	*count = static_cast<uint8_t>(read.size());
 	return true;
 }
+
+#endif

@@ -109,14 +109,8 @@ enum Allocations {
     }
     let path =
       URL(fileURLWithPath: Squall.path).deletingLastPathComponent().path + "/count-malloc.so"
-    for compiler in ["cc", "clang", "gcc"] {
-      guard
-        let child = try? Child(
-          compiler, ["-shared", "-fPIC", "-O1", "-fno-builtin", "-o", path, source])
-      else { continue }
-      if (try? child.awaitEnd()) == Child.Ending(code: 0) { return path }
-    }
-    return nil
+    let child = try? compiledC(["-shared", "-fPIC", "-O1", "-fno-builtin", "-o", path, source])
+    return child?.ending == Child.Ending(code: 0) ? path : nil
   }()
 
   private static let source = """

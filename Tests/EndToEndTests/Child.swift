@@ -184,6 +184,14 @@ func monotonicNs() -> UInt64 {
   return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }
 
+/// A C compiler's run, with whichever there is.
+func compiledC(_ arguments: [String]) throws -> Child {
+  let compilers = ["cc", "clang", "gcc"].lazy.compactMap { try? Child($0, arguments) }
+  let child = try #require(compilers.first, "no C compiler")
+  try child.awaitEnd()
+  return child
+}
+
 /// A folder that is gone with this object.
 final class Folder {
   let path: String
