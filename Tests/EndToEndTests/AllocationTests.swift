@@ -11,7 +11,7 @@ extension EndToEnd {
       _ arguments: [String], scenario: String? = nil, at url: String? = nil
     ) throws -> Int {
       let folder = try Folder()
-      let target = try Served()
+      let target = try Served(arguments.contains("-k") ? ["--tls"] : [])
       let files = try Folder()
       let load =
         try scenario.map {
@@ -38,6 +38,19 @@ extension EndToEnd {
       print("allocations: \(once) for 4,000 requests, \(twice) for 8,000")
       #expect(once.min()! > 10)
       #expect(once.min() == twice.min(), "\(once) \(twice)")
+    }
+
+    /// The numbers in keys and signatures are drawn, and take a few allocations more or less.
+    @Test(arguments: [
+      ["-k"], ["-k", "--http2"], ["-k", "--http2", "--streams", "10", "-b", "body"],
+      ["--http2-prior-knowledge", "--streams", "10"],
+    ])
+    func twiceTheRequestsTakeNoMoreAllocationsOverTLSAndHTTP2(arguments: [String]) throws {
+      let once = try (0..<3).map { _ in try count(["-n", "4000"] + arguments) }
+      let twice = try (0..<3).map { _ in try count(["-n", "8000"] + arguments) }
+      print("allocations: \(once) for 4,000 requests \(arguments), \(twice) for 8,000")
+      #expect(once.min()! > 10)
+      #expect(abs(once.min()! - twice.min()!) < 100, "\(once) \(twice)")
     }
 
     @Test(arguments: ["own", "shared 5"])
