@@ -40,7 +40,7 @@ extension Connections where Job: ~Copyable, Talk: ~Copyable, Line: ~Copyable {
       }
     }
     guard handshakes.count == 0 else { return true }
-    // A handshake needs 30 KiB, which lie here and there among those of others.
+    // What handshakes needed lies scattered between what stays, and is not needed again in such a number.
     if openingCount == 0 && !isSending { ThisProcess.giveBackFreeMemory() }
     return false
   }

@@ -28,7 +28,7 @@ package enum ThisProcess {
   /// (PR_SET_TIMERSLACK, prctl(2)).
   package static func sharpenTimers() { squall_timers_sharpen() }
 
-  /// Gives the kernel back what is free of the heap, in whole pages. Takes some 0.1 ms a MiB.
+  /// Gives the kernel back what is free of the heap, in whole pages. Takes some 0.2 ms a MiB.
   package static func giveBackFreeMemory() { squall_heap_trim() }
 
   /// Asks to be killed when the thread that started this process ends. False when `parent` is gone.

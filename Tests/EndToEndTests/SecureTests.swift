@@ -122,7 +122,7 @@ extension EndToEnd {
       }
     }
 
-    /// Two keys and what belongs to them. The 30 KiB of a handshake are given back before the load.
+    /// Two keys and what belongs to them. What its handshake needed is given back before the load.
     @Test func aConnectionKeepsLessThanTwoKiB() throws {
       try onAQuietHost {
         let more = try [["--tls"], []].map { try privateKiB(3_500, $0) - privateKiB(500, $0) }
