@@ -313,6 +313,7 @@ extension EndToEnd {
       let frames = python.child.output.split(separator: "\r").map(String.init)
         .filter { $0.contains("ok/s") }
       #expect(frames.count >= 3, "\(python.child.output)")
+      #expect(python.child.output.contains("2 connections are opened before the load begins"))
       for frame in frames {
         let plain = frame.replacing(/\u{1b}\[[0-9]*[mK]/, with: "")
         #expect(plain.count < 80, "\(plain)")

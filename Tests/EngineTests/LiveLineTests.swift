@@ -43,6 +43,16 @@ struct LiveLineTests {
     #expect(text(rateHz: nil, errorCount: 0, workers: "2/3 workers").hasPrefix("2/3 workers  3s  "))
   }
 
+  @Test func beforeTheFirstIntervalItSaysWhatIsWaitedFor() {
+    var plan = plan(rateHz: nil)
+    #expect(LiveLine.beginning(of: plan) == "1 connection is opened before the load begins")
+    plan.connections.count = 20_000
+    #expect(
+      LiveLine.beginning(of: plan) == "20,000 connections are opened before the load begins")
+    plan.connections.rampNs = 1
+    #expect(LiveLine.beginning(of: plan) == nil)
+  }
+
   @Test(arguments: [1, 10, 30, 40, 79, 80, 200]) func itIsNarrowerThanTheTerminal(width: Int) {
     let line = text(
       lagNs: 60_000_000_000, rateHz: 99_999_999, errorCount: 123_456_789_012,

@@ -56,9 +56,12 @@ package final class LiveLine: Sendable {
   /// Shows each whole interval of the load as it comes, until the feed ends.
   package func follow(_ feed: Feed, namesWorkers: Bool) async {
     for await figures in feed.figures() {
-      guard figures.status.stage == .running, let plan = figures.plan, var moment = figures.moment
-      else {
+      guard figures.status.stage == .running, let plan = figures.plan else {
         clear()
+        continue
+      }
+      guard var moment = figures.moment else {
+        show { width, _ in Self.beginning(of: plan).map { [String($0.prefix(width))] } ?? [] }
         continue
       }
       if !namesWorkers { moment.workers = nil }
@@ -71,6 +74,15 @@ package final class LiveLine: Sendable {
     let text = Self.text(
       moment, plan: plan, width: width, hasColour: hasColour, isASCII: isASCII)
     show { _, _ in [text] }
+  }
+
+  /// What there is to say before the first interval is here. Connections of a ramp come with the load.
+  package static func beginning(of plan: Plan) -> String? {
+    guard plan.connections.rampNs == 0 else { return nil }
+    let count = plan.connections.openCount
+    return count == 1
+      ? "1 connection is opened before the load begins"
+      : "\(Figures.grouped(count)) connections are opened before the load begins"
   }
 
   /// Shows these in the place of what is shown, of which each fits into the width and all into the
